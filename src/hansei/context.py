@@ -1,0 +1,49 @@
+"""What may vary from run to run, as one typed object.
+
+A `Context` is handed to the graph beside its input (``graph.invoke(request, context=Context(...))``); it is never part
+of the state, so it is never checkpointed. Every field has a default, most of them from the environment.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+
+def _env_secret(name: str) -> SecretStr | None:
+    value = os.environ.get(name)
+    return SecretStr(value) if value else None
+
+
+class Limits(BaseModel):
+    """Bounds on one query to ClickHouse. They are set on the read-only session, so no query can lift them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seconds: int = Field(120, ge=1, description="Longest time that one query may run, in seconds.")
+    memory_bytes: int = Field(
+        2_000_000_000, ge=50_000_000, description="Most memory that one query may use in ClickHouse, in bytes."
+    )
+    result_rows: int = Field(200_000, ge=1, description="Most rows that one query may return.")
+
+
+class Context(BaseModel):
+    """Settings of a run: where the data is, which model writes the words, and the bounds.
+
+    Raises:
+        pydantic.ValidationError: for an unknown field or a value out of range.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    clickhouse_url: SecretStr | None = Field(
+        default_factory=lambda: _env_secret("HANSEI_CLICKHOUSE_URL"),
+        description="chdb:///dir?database=default, clickhouse://user:password@host:8123/database or clickhouses://…. "
+        "Default: HANSEI_CLICKHOUSE_URL.",
+    )
+    langfuse_base_url: str | None = Field(
+        default_factory=lambda: os.environ.get("LANGFUSE_BASE_URL") or None,
+        description="Address of Langfuse's web interface, for links to traces. Default: LANGFUSE_BASE_URL.",
+    )
+    limits: Limits = Field(default_factory=Limits, description="Bounds on each query.")

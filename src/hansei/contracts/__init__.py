@@ -1,0 +1,42 @@
+"""Plain data that every floor shares: the request, the time spans, evidence, findings and the report.
+
+Nothing here reads a database, a model or a file, and nothing here imports from the floors above.
+"""
+
+from hansei.contracts.evidence import Evidence, hash_result
+from hansei.contracts.finding import (
+    DIMENSIONS,
+    SEVERITIES,
+    Check,
+    Comparison,
+    Direction,
+    Echo,
+    Estimate,
+    Finding,
+    Impact,
+    Kind,
+    Segment,
+    Severity,
+    Unit,
+    Verdict,
+)
+from hansei.contracts.report import (
+    SCHEMA_VERSION,
+    Count,
+    Coverage,
+    DetectorStatus,
+    Figure,
+    PlanItem,
+    Report,
+    Run,
+    Screening,
+)
+from hansei.contracts.request import Request
+from hansei.contracts.window import Periods, Window, parse_duration, parse_instant
+
+__all__ = [
+    "DIMENSIONS", "SCHEMA_VERSION", "SEVERITIES", "Check", "Comparison", "Count", "Coverage", "DetectorStatus",
+    "Direction", "Echo", "Estimate", "Evidence", "Figure", "Finding", "Impact", "Kind", "Periods", "PlanItem",
+    "Report", "Request", "Run", "Screening", "Segment", "Severity", "Unit", "Verdict", "Window", "hash_result",
+    "parse_duration", "parse_instant",
+]  # fmt: skip

@@ -1,0 +1,111 @@
+"""The report: the contract between Hansei and everyone who reads its results."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from hansei.contracts.evidence import Evidence
+from hansei.contracts.finding import Finding, Strict
+from hansei.contracts.window import Window
+
+SCHEMA_VERSION = "1.0"
+
+
+class Figure(Strict):
+    """A total for the window and for the baseline."""
+
+    window: float
+    baseline: float
+
+
+class Count(Strict):
+    """A count for the window and for the baseline."""
+
+    window: int
+    baseline: int
+
+
+class DetectorStatus(Strict):
+    """What a detector did in this run."""
+
+    name: str
+    status: Literal["ran", "partial", "skipped"]
+    reason: str
+    slices: int = Field(0, description="Slices that it compared.")
+
+
+class Coverage(Strict):
+    """What was looked at, and what was not.
+
+    Counts are taken after row versions, deletions, other projects, experiments and Langfuse-internal environments are
+    out.
+    """
+
+    langfuse_schema: Literal["v3", "v4"] = Field(alias="schema", serialization_alias="schema")
+    traces: Count
+    observations: Count
+    scores: Count
+    total_cost: Figure = Field(description="US dollars.")
+    errors: Count = Field(description="Observations at level ERROR.")
+    detectors: list[DetectorStatus]
+    missing: list[str] = Field(description="What the data lacks, one sentence each.")
+    notes: list[str] = Field(description="What the reader should know about the data, one sentence each.")
+    evidence: list[Evidence] = Field(default_factory=list, description="The queries behind the figures.")
+
+
+class Run(Strict):
+    """How the report came about."""
+
+    id: str
+    started_at: datetime
+    seconds: float
+    model: str | None = Field(description="None: rules only.")
+    tokens: int
+    cost: float = Field(description="US dollars spent on the model.")
+    langfuse_trace_url: str | None
+    queries: int = 0
+    rows_read: int = 0
+
+
+class Screening(Strict):
+    """How much was looked at, for the bound on false alarms."""
+
+    slices: int = Field(description="Slices that were compared over all detectors.")
+    p_values: list[float] = Field(description="Of the candidates that passed the screen; every other slice counts 1.")
+    false_discovery_rate: float = Field(description="Bound on the share of false alarms among the findings.")
+
+
+class PlanItem(Strict):
+    """One thing that the planner decided to look into."""
+
+    id: str
+    detector: str
+    question: str
+    reason: str
+
+
+class Report(Strict):
+    """The whole result of a run; `report.json` is its dump."""
+
+    schema_version: str = SCHEMA_VERSION
+    hansei_version: str
+    run: Run
+    project_id: str
+    window: Window
+    baseline: Window
+    language: Literal["en", "ja"]
+    question: str | None = None
+    headline: str = Field("", description="The verdict in one or two sentences.")
+    coverage: Coverage
+    screening: Screening
+    findings: list[Finding] = Field(description="Confirmed only, most important first.")
+    refuted: list[Finding] = Field(description="What looked like a finding and is none, or cannot be measured.")
+    plan: list[PlanItem]
+    follow_ups: list[str]
+    seals: dict[str, str] = Field(
+        default_factory=dict,
+        description="SHA-256 per part of the report as it was written, so that verify sees any later edit.",
+    )

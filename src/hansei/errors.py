@@ -1,0 +1,80 @@
+"""Everything that Hansei raises on purpose, as one tree.
+
+    HanseiError
+    ├── UsageError          (ValueError)         the request cannot be understood: a bad window, URL or option
+    ├── ConnectionFailed    (ConnectionError)    ClickHouse or another service cannot be reached or refuses us
+    ├── PermissionMissing   (PermissionError)    reached, but a grant is missing
+    ├── SchemaNotSupported  (LookupError)        reached, but there are no Langfuse tables of a shape we know
+    ├── NoData              (LookupError)        the project or the window holds nothing to analyse
+    └── QueryFailed         (RuntimeError)       ClickHouse refused or stopped a query: `code`, `name`, `retryable`
+
+Each carries `message` (one line: what happened) and `remedy` (one line: what to do). Neither may ever contain a
+password, nor text that came out of a trace. The command line prints both and exits with 2; anything that is not a
+`HanseiError` is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+
+class HanseiError(Exception):
+    """Base of all expected failures.
+
+    Args:
+        message: one line that says what happened.
+        remedy: one line that says what the user can do about it.
+    """
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message if not remedy else f"{message} {remedy}")
+        self.message = message
+        self.remedy = remedy
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (self.message, self.remedy))
+
+
+class UsageError(HanseiError, ValueError):
+    """The request cannot be understood."""
+
+
+class ConnectionFailed(HanseiError, ConnectionError):
+    """A service cannot be reached, or refuses us."""
+
+
+class PermissionMissing(HanseiError, PermissionError):
+    """The service was reached, but a grant is missing."""
+
+
+class SchemaNotSupported(HanseiError, LookupError):
+    """There are no Langfuse tables, or none of a shape that Hansei knows."""
+
+
+class NoData(HanseiError, LookupError):
+    """The project or the window holds nothing to analyse."""
+
+
+class QueryFailed(HanseiError, RuntimeError):
+    """ClickHouse refused or stopped a query.
+
+    Args:
+        message: one line, scrubbed of values.
+        remedy: one line that says what to do.
+        code: ClickHouse's error code (0 when unknown).
+        name: ClickHouse's error name, such as ``TIMEOUT_EXCEEDED`` ("" when unknown).
+        retryable: True when the same query may succeed if it is sent again.
+    """
+
+    def __init__(
+        self, message: str, remedy: str = "", *, code: int = 0, name: str = "", retryable: bool = False
+    ) -> None:
+        super().__init__(message, remedy)
+        self.code = code
+        self.name = name
+        self.retryable = retryable
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_query_failed, (self.message, self.remedy, self.code, self.name, self.retryable))
+
+
+def _query_failed(message: str, remedy: str, code: int, name: str, retryable: bool) -> QueryFailed:
+    return QueryFailed(message, remedy, code=code, name=name, retryable=retryable)

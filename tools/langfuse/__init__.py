@@ -1,0 +1,1 @@
+"""Langfuse: its two table schemas as three logical relations, and the tracing of Hansei's own runs."""
