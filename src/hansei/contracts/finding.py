@@ -32,7 +32,9 @@ Segment = dict[str, str]
 
 
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    """Base of the report's parts: unknown fields are refused, and a field is dumped under its published name."""
+
+    model_config = ConfigDict(extra="forbid", serialize_by_alias=True, validate_by_name=True, validate_by_alias=True)
 
 
 class Estimate(Strict):

@@ -44,7 +44,7 @@ class Coverage(Strict):
     out.
     """
 
-    langfuse_schema: Literal["v3", "v4"] = Field(alias="schema", serialization_alias="schema")
+    langfuse_schema: Literal["v3", "v4"] = Field(alias="schema")
     traces: Count
     observations: Count
     scores: Count
