@@ -1,0 +1,53 @@
+# Everything below sets up what it needs in .venv by itself: Python 3.11, 3.12 or 3.13, git and make are enough.
+# Another interpreter: make PYTHON=python3.12 test
+
+ifndef PYTHON
+PYTHON := $(or $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+	&& echo "$$python" && break; done),python3)
+endif
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format schema lock clean
+
+help: ## Show what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Make sample data in an embedded ClickHouse, analyse it, write the report
+	@$(PYTHON) requirements/install.py runtime
+	@$(BIN)/hansei demo
+
+test: ## Run the tests
+	@$(PYTHON) requirements/install.py development
+	@$(BIN)/python -m pytest
+
+check: ## Lint, types, architecture, then the tests: what CI runs
+	@$(PYTHON) requirements/install.py development
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy --strict -p hansei
+	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory test
+
+format: ## Let ruff repair and format the code
+	@$(PYTHON) requirements/install.py development
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+schema: ## Write docs/report.schema.json anew from the report's model
+	@$(PYTHON) requirements/install.py runtime
+	$(BIN)/python docs/write_schema.py
+
+LOCK = .venv/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
+	--generate-hashes --no-annotate --no-header pyproject.toml
+
+lock: ## Resolve the packages anew and write requirements/*.txt (needs the network)
+	@test -x .venv/lock/bin/uv || { $(PYTHON) -m venv .venv/lock && .venv/lock/bin/pip install --quiet uv; }
+	$(LOCK) --group build --output-file requirements/runtime.txt
+	$(LOCK) --group dev --constraints requirements/runtime.txt --output-file requirements/development.txt
+
+clean: ## Remove what the other targets made, the demo's data included
+	rm -rf .venv build dist hansei-demo hansei-report .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf src/hansei.egg-info
+	find src graph nodes tools tests docs -name __pycache__ -prune -exec rm -rf {} +
