@@ -1,1 +1,7 @@
 """The one way to ClickHouse: connection URLs, engines (embedded or server) and the read-only session."""
+
+from hansei.tools.clickhouse.reader import Reader, Result, close_readers, open_reader, shared_reader
+from hansei.tools.clickhouse.urls import Target, parse_url
+from hansei.tools.clickhouse.writer import open_writer
+
+__all__ = ["Reader", "Result", "Target", "close_readers", "open_reader", "open_writer", "parse_url", "shared_reader"]

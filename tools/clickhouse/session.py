@@ -1,0 +1,33 @@
+"""What a read-only session is, on both engines: its settings, in the order in which they must be set."""
+
+from __future__ import annotations
+
+import logging
+
+from hansei.context import Limits
+
+
+def session_settings(limits: Limits) -> dict[str, int | str]:
+    """Settings of a read-only session, in the order in which they must be set: readonly last, since it locks the rest.
+
+    Overflows throw, so that a result is whole or an error, never silently cut. Row versions are merged inside each
+    partition, which is what makes FINAL fast; Langfuse's keys never put versions of one row into different months.
+    """
+    return {
+        "max_execution_time": limits.seconds,
+        "max_memory_usage": limits.memory_bytes,
+        "max_result_rows": limits.result_rows,
+        "result_overflow_mode": "throw",
+        "timeout_overflow_mode": "throw",
+        "read_overflow_mode": "throw",
+        "group_by_overflow_mode": "throw",
+        "do_not_merge_across_partitions_select_final": 1,
+        "readonly": 1,
+    }
+
+
+def keep_driver_quiet() -> None:
+    # Without any handler, Python prints the driver's warnings to stderr; an application's own handlers still get them.
+    logger = logging.getLogger("clickhouse_connect")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())

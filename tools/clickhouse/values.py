@@ -1,0 +1,91 @@
+"""Values on their way in (query parameters) and out (results as plain JSON)."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+from hansei.contracts import parse_instant
+
+_PLACEHOLDER = re.compile(r"\{\s*(\w+)\s*:\s*((?:[^{}'`]|'[^']*'|`[^`]*`)+)\}")
+_UNCHANGED = {str, int, bool, type(None)}
+
+
+def utc_text(moment: datetime) -> str:
+    """ISO 8601 in UTC with a Z, with no more decimals than the moment needs (0, 3 or 6). Naive times count as UTC."""
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    if moment.microsecond == 0:
+        precision = "seconds"
+    else:
+        precision = "microseconds" if moment.microsecond % 1000 else "milliseconds"
+    return moment.replace(tzinfo=None).isoformat(timespec=precision) + "Z"
+
+
+def plain(value: Any) -> Any:
+    """A ClickHouse value as plain JSON.
+
+    Decimals become floats (the nearest one, so a sum of decimals stays exact up to the last step), times ISO 8601 UTC,
+    NaN and infinities None, tuples and arrays lists, maps dictionaries with text keys, bytes and the rest text.
+    """
+    kind = type(value)
+    if kind in _UNCHANGED:
+        return value
+    if kind is float:
+        return value if math.isfinite(value) else None
+    if isinstance(value, Decimal):
+        return float(value) if value.is_finite() else None
+    if isinstance(value, datetime):
+        return utc_text(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value).decode("utf-8", "backslashreplace")
+    if isinstance(value, Mapping):
+        return {str(plain(key)): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item) for item in value]
+    if isinstance(value, Enum):
+        return plain(value.value)
+    tolist: Callable[[], Any] | None = getattr(value, "tolist", None)  # numpy scalars and arrays, array.array
+    return plain(tolist()) if tolist else str(value)
+
+
+def plain_rows(columns: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """Columns of ClickHouse values as rows of plain JSON values."""
+    converted = [
+        column if set(map(type, column)) <= _UNCHANGED else [plain(value) for value in column] for column in columns
+    ]
+    return [list(row) for row in zip(*converted, strict=True)]
+
+
+def bindable(sql: str, parameters: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Parameters in the form that binds the same way on every engine.
+
+    Times are made aware of UTC (the driver then speaks the server's time zone), ISO 8601 texts are accepted where the
+    placeholder is a DateTime or DateTime64 (so that parameters read back from a report bind again), tuples and sets
+    count as arrays, and booleans as 0 and 1.
+    """
+    types: dict[str, str] = dict(_PLACEHOLDER.findall(sql))
+    return {name: _bindable(value, "DateTime" in types.get(name, "")) for name, value in (parameters or {}).items()}
+
+
+def _bindable(value: Any, is_time: bool) -> Any:
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, str):
+        return parse_instant(value) if is_time else value
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value
+    if isinstance(value, Enum):
+        return _bindable(value.value, is_time)
+    if isinstance(value, (list, tuple)):
+        return [_bindable(item, is_time) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return [_bindable(item, is_time) for item in sorted(value)]
+    tolist: Callable[[], Any] | None = getattr(value, "tolist", None)
+    return _bindable(tolist(), is_time) if tolist else value
