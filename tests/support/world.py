@@ -1,0 +1,144 @@
+"""A small made-up project for tests: two apps, a few steps, steady from day to day, with faults to order.
+
+Everything follows from the seed. The window is the last seven days, the baseline the seven before.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from hansei.contracts import Periods
+from hansei.demo.rows import ObservationRow, Rows, ScoreRow, TraceRow
+
+END = datetime(2026, 11, 16, tzinfo=UTC)
+PERIODS = Periods.ending(END, timedelta(days=7), timedelta(days=7))
+PROJECT = "acme"
+
+
+@dataclass
+class Step:
+    """One observation to be written; faults change it before it is."""
+
+    type: str
+    name: str
+    seconds: float
+    level: str = "DEFAULT"
+    model: str | None = None
+    cost: float = 0.0
+    tokens: tuple[int, int] = (0, 0)
+    prompt: tuple[str, int] | None = None
+    input: str = ""
+    output: str = "ok"
+    finished: bool = True
+    status: str | None = None
+
+
+@dataclass
+class Visit:
+    """One trace to be written; faults change it before it is."""
+
+    app: str
+    at: datetime
+    day: int
+    """Days since the window's start; negative in the baseline."""
+    user: str
+    release: str
+    steps: list[Step]
+    random: random.Random
+    environment: str = "production"
+    scores: list[tuple[str, float, str]] = field(default_factory=list)
+
+
+Fault = Callable[[Visit], None]
+
+
+def make_world(
+    *faults: Fault,
+    seed: int = 1,
+    per_day: int = 60,
+    days: int = 14,
+    share_of_research: Callable[[int], float] = lambda day: 0.3,
+    volume: Callable[[int, str], float] = lambda day, app: 1.0,
+) -> Rows:
+    """Builds the rows: about `per_day` traces a day over the `days` before `END`, each changed by the faults."""
+    source = random.Random(seed)
+    rows = Rows()
+    for day in range(-days + 7, 7):
+        for app, share in (("support", 1 - share_of_research(day)), ("research", share_of_research(day))):
+            for i in range(round(per_day * share * volume(day, app))):
+                at = PERIODS.window.start + timedelta(days=day, seconds=source.uniform(0, 86_000))
+                visit = Visit(app, at.replace(microsecond=0), day, f"user-{source.randrange(80)}", "1.0", [], source)
+                visit.steps = _support(source) if app == "support" else _research(source)
+                visit.scores = [("helpful", float(source.random() < 0.8), "BOOLEAN")] if i % 2 else []
+                for fault in faults:
+                    fault(visit)
+                _write(rows, visit, f"{app}-{day + 30}-{i}")
+    return rows
+
+
+def _seconds(source: random.Random, median: float) -> float:
+    return round(median * source.lognormvariate(0, 0.4), 3)
+
+
+def _support(source: random.Random) -> list[Step]:
+    tokens = (source.randrange(800, 1200), source.randrange(100, 300))
+    return [
+        Step("RETRIEVER", "search_docs", _seconds(source, 0.3)),
+        Step("TOOL", "lookup_order", _seconds(source, 0.5), input=f'{{"order": {source.randrange(10**6)}}}'),
+        Step(
+            "GENERATION", "answer", _seconds(source, 2.0), model="large-1", tokens=tokens,
+            cost=(tokens[0] * 2 + tokens[1] * 8) / 1e6, prompt=("answer", 6),
+        ),
+    ]  # fmt: skip
+
+
+def _research(source: random.Random) -> list[Step]:
+    steps = [Step("GENERATION", "plan", _seconds(source, 1.5), model="small-1", tokens=(500, 100), cost=0.0004)]
+    for _ in range(source.randrange(2, 5)):
+        steps.append(Step("TOOL", "web_search", _seconds(source, 0.8), input=f'{{"q": "{source.randrange(10**9)}"}}'))
+    tokens = (source.randrange(4000, 6000), source.randrange(300, 600))
+    steps.append(
+        Step(
+            "GENERATION", "summarise", _seconds(source, 4.0), model="large-1", tokens=tokens,
+            cost=(tokens[0] * 2 + tokens[1] * 8) / 1e6, prompt=("summarise", 3),
+        )
+    )  # fmt: skip
+    return steps
+
+
+def _write(rows: Rows, visit: Visit, trace_id: str) -> None:
+    rows.traces.append(
+        TraceRow(
+            id=trace_id, timestamp=visit.at, name=visit.app, project_id=PROJECT, user_id=visit.user,
+            release=visit.release, environment=visit.environment, session_id=f"s-{trace_id}",
+        )
+    )  # fmt: skip
+    at = visit.at
+    for n, step in enumerate(visit.steps):
+        end = at + timedelta(milliseconds=round(step.seconds * 1000))
+        cost = Decimal(str(round(step.cost, 9)))
+        rows.observations.append(
+            ObservationRow(
+                id=f"{trace_id}-o{n}", trace_id=trace_id, start_time=at, end_time=end if step.finished else None,
+                type=step.type, name=step.name, project_id=PROJECT, environment=visit.environment, level=step.level,
+                status_message=step.status, input=step.input, output=step.output, model=step.model,
+                usage_details={"input": step.tokens[0], "output": step.tokens[1], "total": sum(step.tokens)}
+                if step.model else {},
+                cost_details={"total": cost} if step.model else {}, total_cost=cost if step.model else None,
+                prompt_name=step.prompt[0] if step.prompt else None,
+                prompt_version=step.prompt[1] if step.prompt else None,
+            )
+        )  # fmt: skip
+        at = end
+    for name, value, kind in visit.scores:
+        rows.scores.append(
+            ScoreRow(
+                id=f"{trace_id}-{name}", timestamp=at, name=name, project_id=PROJECT, trace_id=trace_id,
+                environment=visit.environment, value=value, data_type=kind,
+                string_value=str(bool(value)) if kind == "BOOLEAN" else None,
+            )
+        )  # fmt: skip

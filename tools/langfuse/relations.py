@@ -1,0 +1,105 @@
+"""The three logical relations that all of Hansei's SQL is written against, whatever tables hold the data.
+
+Every query names only `traces`, `observations` and `scores`. `Dataset.bind` puts their definitions before it as common
+table expressions; each definition takes out, in this one place:
+
+- rows of other projects, and rows outside the time range;
+- older versions of a row, and deleted rows (FINAL);
+- environments that begin with ``langfuse-`` (Langfuse's own traffic), and environments that were not asked for;
+- traces of experiments (dataset runs).
+
+Columns (the same for both schemas; a missing text is '', a missing number or time is NULL):
+
+``traces``        id, timestamp, name, user_id, session_id, environment, release, version, tags, metadata, input, output
+``  with totals`` and: steps (observations), errors, unfinished, latency_ms, total_cost, input_tokens, output_tokens,
+                  total_tokens
+``observations``  id, trace_id, parent_id, type, name, start_time, end_time, latency_ms, first_token_ms, level,
+                  status_message, model, prompt_name, prompt_version, version, environment, total_cost, input_tokens,
+                  output_tokens, cached_tokens, total_tokens, metadata, input, output
+``  with trace``  and: trace_name, user_id, session_id, release, tags
+``scores``        id, timestamp, trace_id, observation_id, session_id, name, value, string_value, data_type, source,
+                  comment, environment
+``  with trace``  and: trace_name, user_id, release, version
+
+`total_cost` (US dollars, exact decimal) is NULL on observations that call no model: some SDKs repeat their children's
+cost there, and it would be counted twice.
+
+Time ranges: a trace belongs to the time of its timestamp, an observation to its start_time, a score to its timestamp.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+SchemaVersion = Literal["v3", "v4"]
+
+SLACK_DAYS = 1
+"""Observations are read this far beyond the range when they are added up per trace: a trace may cross its edges."""
+
+INTERNAL_ENVIRONMENTS = "langfuse-"
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Which of the wider forms of the relations a query uses; the narrow forms are cheaper."""
+
+    trace: bool = False
+    """observations and scores with the columns of their trace."""
+    totals: bool = False
+    """traces with the sums over their observations."""
+
+
+class Adapter(Protocol):
+    """Writes the definitions of the logical relations over one physical schema."""
+
+    version: SchemaVersion
+
+    def definitions(self, relations: frozenset[str], needs: Needs) -> dict[str, str]:
+        """Name → SELECT, for the relations asked for, in the order in which they must be defined.
+
+        The SELECTs use the parameters project_id, range_start, range_end and environments.
+        """
+        ...
+
+    def raw_observations(self) -> str:
+        """`observations` (narrow, without texts) made without FINAL: each row's newest version by aggregation.
+
+        For the critic, whose figures must not come from the same construction as the analyst's.
+        """
+        ...
+
+    def raw_traces(self) -> str:
+        """The like for `traces`."""
+        ...
+
+
+def in_range(column: str, *, slack: bool = False) -> str:
+    """Condition that `column` lies in the time range of the query."""
+    if slack:
+        return (
+            f"{column} >= {{range_start:DateTime64(6, 'UTC')}} - toIntervalDay({SLACK_DAYS})"
+            f" AND {column} < {{range_end:DateTime64(6, 'UTC')}} + toIntervalDay({SLACK_DAYS})"
+        )
+    return f"{column} >= {{range_start:DateTime64(6, 'UTC')}} AND {column} < {{range_end:DateTime64(6, 'UTC')}}"
+
+
+def environments(column: str = "environment") -> str:
+    """Condition that a row is the user's own traffic, in an environment that was asked for."""
+    return (
+        f"NOT startsWith({column}, '{INTERNAL_ENVIRONMENTS}')"
+        f" AND (empty({{environments:Array(String)}}) OR has({{environments:Array(String)}}, {column}))"
+    )
+
+
+def tokens(details: str = "usage_details") -> str:
+    """Token counts out of Langfuse's usage map, whose keys differ from SDK to SDK.
+
+    Keys that name a kind of input or output (input_cached_tokens, output_reasoning_tokens, …) are parts beside `input`
+    and `output` in Langfuse, so all keys that begin alike add up; `total` is used when it is there.
+    """
+    return f"""
+    if(empty({details}), NULL, arraySum(arrayMap((k, v) -> if(startsWith(k, 'input') OR k LIKE '%cache_read%' OR k LIKE '%cache_creation%', v, 0), mapKeys({details}), mapValues({details})))) AS input_tokens,
+    if(empty({details}), NULL, arraySum(arrayMap((k, v) -> if(startsWith(k, 'output'), v, 0), mapKeys({details}), mapValues({details})))) AS output_tokens,
+    if(empty({details}), NULL, arraySum(arrayMap((k, v) -> if(k LIKE '%cache_read%' OR k LIKE '%cached%', v, 0), mapKeys({details}), mapValues({details})))) AS cached_tokens,
+    if(empty({details}), NULL, if(mapContains({details}, 'total'), {details}['total'], arraySum(mapValues({details})))) AS total_tokens"""

@@ -1,0 +1,124 @@
+"""Langfuse's v3 tables (traces, observations, scores) as the logical relations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hansei.tools.langfuse.relations import Needs, SchemaVersion, environments, in_range, tokens
+
+
+@dataclass(frozen=True)
+class V3:
+    """Adapter for the v3 tables in `database`.
+
+    `has_experiments` tells whether dataset_run_items_rmt is there to tell experiment traces from production.
+    """
+
+    database: str
+    has_experiments: bool = False
+    version: SchemaVersion = "v3"
+
+    def _table(self, name: str) -> str:
+        return f"`{self.database}`.`{name}`"
+
+    def _no_experiment(self, column: str) -> str:
+        if not self.has_experiments:
+            return ""
+        return (
+            f" AND {column} NOT IN (SELECT trace_id FROM {self._table('dataset_run_items_rmt')}"
+            " WHERE project_id = {project_id:String})"
+        )
+
+    def definitions(self, relations: frozenset[str], needs: Needs) -> dict[str, str]:
+        out: dict[str, str] = {}
+        if "traces" in relations:
+            out["traces"] = self._traces_with_totals() if needs.totals else self._traces()
+        if "observations" in relations:
+            out["observations"] = self._with_trace(self._observations()) if needs.trace else self._observations()
+        if "scores" in relations:
+            out["scores"] = self._with_trace(self._scores(), versions=True) if needs.trace else self._scores()
+        return out
+
+    def _traces(self, *, slack: bool = False) -> str:
+        return f"""SELECT id, timestamp, ifNull(name, '') AS name, ifNull(user_id, '') AS user_id,
+      ifNull(session_id, '') AS session_id, environment, ifNull(release, '') AS release,
+      ifNull(version, '') AS version, tags, metadata, ifNull(input, '') AS input, ifNull(output, '') AS output
+    FROM {self._table("traces")} FINAL
+    WHERE project_id = {{project_id:String}} AND {in_range("timestamp", slack=slack)}
+      AND {environments()}{self._no_experiment("id")}"""
+
+    def _observations(self, *, slack: bool = False) -> str:
+        return f"""SELECT id, trace_id, ifNull(parent_observation_id, '') AS parent_id, type,
+      ifNull(name, '') AS name, start_time, end_time,
+      dateDiff('millisecond', start_time, end_time) AS latency_ms,
+      dateDiff('millisecond', start_time, completion_start_time) AS first_token_ms,
+      level, ifNull(status_message, '') AS status_message, ifNull(provided_model_name, '') AS model,
+      ifNull(prompt_name, '') AS prompt_name, ifNull(toString(prompt_version), '') AS prompt_version,
+      ifNull(version, '') AS version, environment,
+      if(provided_model_name != '' OR type IN ('GENERATION', 'EMBEDDING'), o.total_cost, NULL) AS total_cost,{tokens()},
+      metadata, ifNull(input, '') AS input, ifNull(output, '') AS output
+    FROM {self._table("observations")} AS o FINAL
+    WHERE project_id = {{project_id:String}} AND {in_range("start_time", slack=slack)}
+      AND {environments()}{self._no_experiment("trace_id")}"""
+
+    def _scores(self) -> str:
+        return f"""SELECT id, timestamp, ifNull(trace_id, '') AS trace_id,
+      ifNull(observation_id, '') AS observation_id, ifNull(session_id, '') AS session_id, name, value,
+      ifNull(string_value, '') AS string_value, data_type, source, ifNull(comment, '') AS comment, environment
+    FROM {self._table("scores")} FINAL
+    WHERE project_id = {{project_id:String}} AND {in_range("timestamp")} AND {environments()}
+      AND ifNull(dataset_run_id, '') = ''{self._no_experiment("ifNull(trace_id, '')")}"""
+
+    def _with_trace(self, rows: str, *, versions: bool = False) -> str:
+        """`rows` joined with the trace they belong to; a row whose trace is missing keeps empty values."""
+        wanted = "t.user_id AS user_id, t.release AS release, t.tags AS tags"
+        if versions:
+            wanted += ", t.version AS version"
+        else:
+            wanted += ", t.session_id AS session_id"
+        return f"""SELECT r.*, t.name AS trace_name, {wanted}
+    FROM ({rows}) AS r
+    LEFT ANY JOIN ({self._traces(slack=True)}) AS t ON r.trace_id = t.id"""
+
+    def _traces_with_totals(self) -> str:
+        return f"""SELECT t.*, o.steps AS steps, o.errors AS errors, o.unfinished AS unfinished,
+      if(o.steps = 0, NULL, o.latency_ms) AS latency_ms, if(o.costed = 0, NULL, o.total_cost) AS total_cost,
+      if(o.counted = 0, NULL, o.input_tokens) AS input_tokens,
+      if(o.counted = 0, NULL, o.output_tokens) AS output_tokens,
+      if(o.counted = 0, NULL, o.total_tokens) AS total_tokens
+    FROM ({self._traces()}) AS t
+    LEFT ANY JOIN (
+      SELECT trace_id, count() AS steps, countIf(s.level = 'ERROR') AS errors,
+        countIf(s.end_time IS NULL AND s.type != 'EVENT') AS unfinished,
+        dateDiff('millisecond', min(s.start_time), max(coalesce(s.end_time, s.start_time))) AS latency_ms,
+        count(s.total_cost) AS costed, sum(ifNull(s.total_cost, 0)) AS total_cost,
+        count(s.total_tokens) AS counted, sum(ifNull(s.input_tokens, 0)) AS input_tokens,
+        sum(ifNull(s.output_tokens, 0)) AS output_tokens, sum(ifNull(s.total_tokens, 0)) AS total_tokens
+      FROM ({self._observations(slack=True)}) AS s
+      GROUP BY trace_id
+    ) AS o ON t.id = o.trace_id"""
+
+    def raw_observations(self) -> str:
+        return f"""SELECT id, type, argMax(ifNull(o.trace_id, ''), event_ts) AS trace_id,
+      argMax(ifNull(o.name, ''), event_ts) AS name, argMax(o.start_time, event_ts) AS start_time,
+      tupleElement(argMax(tuple(o.end_time), event_ts), 1) AS end_time, argMax(o.level, event_ts) AS level,
+      argMax(ifNull(o.provided_model_name, ''), event_ts) AS model,
+      argMax(ifNull(o.prompt_name, ''), event_ts) AS prompt_name,
+      argMax(ifNull(toString(o.prompt_version), ''), event_ts) AS prompt_version,
+      argMax(ifNull(o.version, ''), event_ts) AS version, argMax(o.environment, event_ts) AS environment,
+      tupleElement(argMax(tuple(if(o.provided_model_name != '' OR type IN ('GENERATION', 'EMBEDDING'), o.total_cost,
+        NULL)), event_ts), 1) AS total_cost,
+      argMax(o.usage_details, event_ts) AS usage_details, argMax(o.is_deleted, event_ts) AS deleted,
+      count() AS versions
+    FROM {self._table("observations")} AS o
+    WHERE project_id = {{project_id:String}} AND {in_range("o.start_time", slack=True)}
+    GROUP BY type, toDate(o.start_time), id"""
+
+    def raw_traces(self) -> str:
+        return f"""SELECT id, argMax(t.timestamp, event_ts) AS timestamp, argMax(ifNull(t.name, ''), event_ts) AS name,
+      argMax(ifNull(t.user_id, ''), event_ts) AS user_id, argMax(ifNull(t.release, ''), event_ts) AS release,
+      argMax(ifNull(t.version, ''), event_ts) AS version, argMax(t.environment, event_ts) AS environment,
+      argMax(t.is_deleted, event_ts) AS deleted, count() AS versions
+    FROM {self._table("traces")} AS t
+    WHERE project_id = {{project_id:String}} AND {in_range("t.timestamp", slack=True)}
+    GROUP BY toDate(t.timestamp), id"""

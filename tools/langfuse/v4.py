@@ -1,0 +1,164 @@
+"""Langfuse's v4 tables (events_core, events_full, scores) as the logical relations.
+
+A trace is its spans. A trace that was converted from v3 has one synthetic root span, ``'t-' || trace_id``, which
+carries the trace's name and texts and is not an observation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hansei.tools.langfuse.relations import Needs, SchemaVersion, environments, in_range, tokens
+
+_SYNTHETIC = "span_id = concat('t-', trace_id)"
+_CALLS_MODEL = "(provided_model_name != '' OR type IN ('GENERATION', 'EMBEDDING'))"
+
+_TOTALS = """,
+      countIf(e.real) AS steps, countIf(e.level = 'ERROR' AND e.real) AS errors,
+      countIf(e.end_time IS NULL AND e.type != 'EVENT' AND e.real) AS unfinished,
+      if(steps = 0, NULL,
+        dateDiff('millisecond', minIf(e.start_time, e.real), maxIf(coalesce(e.end_time, e.start_time), e.real))) AS latency_ms,
+      if(countIf(e.costed) = 0, NULL, sumIf(e.cost_details['total'], e.costed)) AS total_cost,
+      if(countIf(e.counted) = 0, NULL, sumIf(ifNull(e.input_tokens, 0), e.counted)) AS input_tokens,
+      if(countIf(e.counted) = 0, NULL, sumIf(ifNull(e.output_tokens, 0), e.counted)) AS output_tokens,
+      if(countIf(e.counted) = 0, NULL, sumIf(ifNull(e.total_tokens, 0), e.counted)) AS total_tokens"""
+
+
+@dataclass(frozen=True)
+class V4:
+    """Adapter for the v4 tables in `database`.
+
+    Args:
+        full_texts: read events_full, which holds whole inputs, outputs and metadata; events_core cuts them to 200
+            characters and is what all figures are read from.
+        attributes_on_spans: every span carries its trace's name, user and release, so no join is needed for them.
+    """
+
+    database: str
+    full_texts: bool = False
+    attributes_on_spans: bool = True
+    version: SchemaVersion = "v4"
+
+    @property
+    def _events(self) -> str:
+        return f"`{self.database}`.`{'events_full' if self.full_texts else 'events_core'}`"
+
+    def definitions(self, relations: frozenset[str], needs: Needs) -> dict[str, str]:
+        out: dict[str, str] = {}
+        if "traces" in relations:
+            out["traces"] = self._traces(totals=needs.totals)
+        if "observations" in relations:
+            if needs.trace and self.attributes_on_spans:
+                out["observations"] = self._observations(trace=True)
+            elif needs.trace:
+                out["observations"] = self._with_trace(self._observations(), "session_id")
+            else:
+                out["observations"] = self._observations()
+        if "scores" in relations:
+            out["scores"] = self._with_trace(self._scores(), "version") if needs.trace else self._scores()
+        return out
+
+    def _where(self, *, slack: bool, row: str = "") -> str:
+        """Condition on a span; `row` is the prefix of its columns, where their bare names mean something else."""
+        return (
+            f"{row}project_id = {{project_id:String}} AND {in_range(f'{row}start_time', slack=slack)}"
+            f" AND {environments(f'{row}environment')} AND {row}experiment_id = ''"
+        )
+
+    def _observations(self, *, trace: bool = False) -> str:
+        attributes = "trace_name, user_id, session_id, release, tags, " if trace else ""
+        return f"""SELECT span_id AS id, trace_id, parent_span_id AS parent_id, type, name, start_time, end_time,
+      dateDiff('millisecond', start_time, end_time) AS latency_ms,
+      dateDiff('millisecond', start_time, completion_start_time) AS first_token_ms,
+      level, status_message, provided_model_name AS model, prompt_name,
+      ifNull(toString(prompt_version), '') AS prompt_version, version, environment, {attributes}
+      if({_CALLS_MODEL} AND mapContains(cost_details, 'total'), cost_details['total'], NULL) AS total_cost,{tokens()},
+      mapFromArrays(metadata_names, metadata_values) AS metadata, input, output
+    FROM {self._events} FINAL
+    WHERE {self._where(slack=False)} AND NOT ({_SYNTHETIC})"""
+
+    def _traces(self, *, totals: bool = False, slack: bool = False, texts: bool = True) -> str:
+        """One row per trace.
+
+        Its timestamp and texts are those of its root: the synthetic one, else the earliest span without a parent, else
+        the first span. Attributes are the same on all spans of a trace or empty, so the greatest value is the one
+        that is there.
+        """
+        synthetic = "e.span_id = concat('t-', e.trace_id)"
+        root = "e.parent_span_id = ''"
+        first = f"(NOT ({synthetic}), e.start_time, e.span_id)"
+        extra = ""
+        if texts:
+            extra += f""",
+      argMinIf(e.tags, {first}, {root}) AS tags,
+      argMinIf(mapFromArrays(e.metadata_names, e.metadata_values), {first}, {root}) AS metadata,
+      argMinIf(e.input, {first}, {root}) AS input, argMinIf(e.output, {first}, {root}) AS output"""
+        spans = f"{self._events} AS e FINAL"
+        where = self._where(slack=True, row="e.")
+        if totals:
+            where = self._where(slack=True)
+            extra += _TOTALS
+            spans = f"""(
+      SELECT *, NOT ({_SYNTHETIC}) AS real, {_CALLS_MODEL} AND mapContains(cost_details, 'total') AND real AS costed,
+        notEmpty(usage_details) AND real AS counted,{tokens()}
+      FROM {self._events} FINAL
+      WHERE {where}
+    ) AS e"""
+            where = "1"
+        return f"""SELECT e.trace_id AS id,
+      multiIf(countIf({synthetic}) > 0, minIf(e.start_time, {synthetic}), countIf({root}) > 0,
+        minIf(e.start_time, {root}), min(e.start_time)) AS timestamp,
+      if(max(e.trace_name) != '', max(e.trace_name), argMinIf(e.name, {first}, {root})) AS name,
+      max(e.user_id) AS user_id, max(e.session_id) AS session_id, max(e.environment) AS environment,
+      max(e.release) AS release, argMinIf(e.version, {first}, {root}) AS version{extra}
+    FROM {spans}
+    WHERE {where}
+    GROUP BY e.trace_id
+    HAVING {in_range("timestamp", slack=slack)}"""
+
+    def _scores(self) -> str:
+        return f"""SELECT id, timestamp, ifNull(trace_id, '') AS trace_id,
+      ifNull(observation_id, '') AS observation_id, ifNull(session_id, '') AS session_id, name, value,
+      ifNull(string_value, '') AS string_value, data_type, source, ifNull(comment, '') AS comment, environment
+    FROM `{self.database}`.`scores` FINAL
+    WHERE project_id = {{project_id:String}} AND {in_range("timestamp")} AND {environments()}
+      AND ifNull(dataset_run_id, '') = ''"""
+
+    def _with_trace(self, rows: str, also: str) -> str:
+        return f"""SELECT r.*, t.name AS trace_name, t.user_id AS user_id, t.release AS release, t.tags AS tags,
+      t.{also} AS {also}
+    FROM ({rows}) AS r
+    LEFT ANY JOIN ({self._traces(slack=True)}) AS t ON r.trace_id = t.id"""
+
+    def raw_observations(self) -> str:
+        cost = f"if({_CALLS_MODEL.replace('provided', 'o.provided').replace('type IN', 'o.type IN')} AND mapContains(o.cost_details, 'total'), o.cost_details['total'], NULL)"
+        return f"""SELECT o.span_id AS id, argMax(o.type, o.event_ts) AS type, o.trace_id AS trace_id,
+      argMax(o.name, o.event_ts) AS name, o.start_time AS start_time,
+      tupleElement(argMax(tuple(o.end_time), o.event_ts), 1) AS end_time, argMax(o.level, o.event_ts) AS level,
+      argMax(o.provided_model_name, o.event_ts) AS model, argMax(o.prompt_name, o.event_ts) AS prompt_name,
+      argMax(ifNull(toString(o.prompt_version), ''), o.event_ts) AS prompt_version,
+      argMax(o.version, o.event_ts) AS version, argMax(o.environment, o.event_ts) AS environment,
+      tupleElement(argMax(tuple({cost}), o.event_ts), 1) AS total_cost,
+      argMax(o.usage_details, o.event_ts) AS usage_details, argMax(o.is_deleted, o.event_ts) AS deleted,
+      count() AS versions
+    FROM {self._events} AS o
+    WHERE o.project_id = {{project_id:String}} AND {in_range("o.start_time", slack=True)}
+      AND o.experiment_id = '' AND NOT (o.span_id = concat('t-', o.trace_id))
+    GROUP BY o.trace_id, o.span_id, o.start_time"""
+
+    def raw_traces(self) -> str:
+        return f"""SELECT s.trace_id AS id, min(s.start_time) AS timestamp, max(s.trace_name) AS name, max(s.user_id) AS user_id,
+      max(s.release) AS release, max(s.version) AS version, max(s.environment) AS environment, 0 AS deleted,
+      max(s.versions) AS versions
+    FROM (
+      SELECT o.trace_id AS trace_id, o.span_id AS span_id, o.start_time AS start_time,
+        argMax(if(o.trace_name = '' AND o.parent_span_id = '', o.name, o.trace_name), o.event_ts) AS trace_name,
+        argMax(o.user_id, o.event_ts) AS user_id, argMax(o.release, o.event_ts) AS release,
+        argMax(o.version, o.event_ts) AS version, argMax(o.environment, o.event_ts) AS environment,
+        argMax(o.is_deleted, o.event_ts) AS deleted, count() AS versions
+      FROM {self._events} AS o
+      WHERE o.project_id = {{project_id:String}} AND {in_range("o.start_time", slack=True)} AND o.experiment_id = ''
+      GROUP BY o.trace_id, o.span_id, o.start_time
+    ) AS s
+    WHERE s.deleted = 0
+    GROUP BY s.trace_id"""

@@ -1,0 +1,116 @@
+"""The words of the playbook: what a metric is, what a candidate is, and what a detector does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pydantic import Field
+
+from hansei.contracts import Comparison, Direction, Evidence, Finding, Kind, Segment, Unit
+from hansei.contracts.finding import Strict
+from hansei.tools.langfuse.dataset import Dataset
+
+Relation = Literal["observations", "traces", "scores"]
+Shape = Literal["share", "mean", "quantile", "count"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How one number is computed from rows of a logical relation: sum(y) / sum(x) over the rows of a segment.
+
+    `x` and `y` are SQL expressions of one row with integer results, so that their sums are exact and the same on every
+    run; `y` counts in 1 / `scale` of the metric's unit. A quantile metric gives the quantile at `level` of `amount`
+    (milliseconds); its y tells whether a row exceeds the parameter ``slow_ms``.
+    """
+
+    name: str
+    kind: Kind
+    unit: Unit
+    shape: Shape
+    relation: Relation
+    y: str
+    x: str = "1"
+    where: str = "1"
+    scale: float = 1.0
+    amount: str = ""
+    level: float = 0.95
+    totals: bool = False
+    """Whether the expressions use the sums over a trace's observations."""
+    worse: Literal[1, -1] = 1
+    """1: more is worse; -1: less is worse."""
+    min_n: int = 30
+    """Fewest x on the window's side for anything to be said."""
+    min_effect: float = 0.0
+    """Smallest difference, in the unit, that matters to a person."""
+    min_relative: float = 0.0
+    """Smallest difference relative to the reference that matters to a person."""
+    said: str = ""
+    """What is counted, for a sentence: “failing calls”."""
+    per: str = ""
+    """What it is a rate of: “calls”."""
+
+
+class Candidate(Strict):
+    """A slice that passed the screen: it will be measured, and then doubted."""
+
+    detector: str
+    metric: str
+    direction: Direction
+    segment: Segment
+    comparison: Comparison
+    parameters: dict[str, float] = Field(default_factory=dict)
+    strength: float = Field(0.0, description="Screen statistic, in standard errors; only for ordering.")
+    suspicion: Literal["", "mix_shift"] = Field("", description="Why the critic should look twice.")
+
+
+@dataclass(frozen=True)
+class Screening:
+    """What a detector's look over all slices gave."""
+
+    candidates: list[Candidate]
+    slices: int
+    """How many slices were compared; each counts for the bound on false alarms."""
+    status: Literal["ran", "partial", "skipped"] = "ran"
+    reason: str = ""
+
+
+Detail = Callable[[Dataset, Candidate, str], Evidence]
+"""(dataset, candidate, evidence id) → the query that tells why: messages, repeated inputs, kinds of tokens."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """A finding in words, made from its numbers alone."""
+
+    title: str
+    summary: str
+    cause: str | None
+    recommendation: str
+
+
+@dataclass(frozen=True)
+class Detector:
+    """One kind of finding: what it measures, where it looks first, and how its findings are told.
+
+    A detector that reads the profile has `screen_profile`; one with a query of its own has `screen_data`.
+    """
+
+    name: str
+    question: str
+    metrics: tuple[Metric, ...]
+    tell: Callable[[Finding], Words]
+    screen_profile: Callable[..., Screening] | None = None
+    screen_data: Callable[[Dataset], Screening] | None = None
+    detail: Detail | None = None
+    parameters: dict[str, str] = field(default_factory=dict)
+    """Parameter → what it means, for the documentation."""
+
+    def metric(self, name: str) -> Metric:
+        """The metric of that name.
+
+        Raises:
+            KeyError: when the detector has none.
+        """
+        return {metric.name: metric for metric in self.metrics}[name]

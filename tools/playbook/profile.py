@@ -1,0 +1,121 @@
+"""The profile: one pass over the window and the baseline that gives the sums of every slice of every metric.
+
+Two tables of cells: *steps* (observations) and *runs* (traces). Each is one aggregation to the finest combination of
+the low-cardinality dimensions and the day; all slices are sums of its cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from hansei.errors import QueryFailed
+from hansei.tools.langfuse.dataset import Dataset
+from hansei.tools.langfuse.relations import Needs
+from hansei.tools.playbook.cells import Cells
+
+SLOW_MS = (1_000, 2_000, 5_000, 10_000, 20_000, 30_000, 60_000, 120_000)
+"""Bounds at which slow rows are counted, so that a tail can grow unseen by the average."""
+
+MANY_STEPS = (25, 50, 75, 100, 200)
+"""Bounds at which long traces are counted."""
+
+SETTLE = timedelta(hours=1)
+"""Rows younger than this at the window's end may still be running or on their way."""
+
+STEP_DIMENSIONS = (
+    "trace_name", "environment", "release", "version", "type", "name", "model", "prompt_name", "prompt_version",
+)  # fmt: skip
+RUN_DIMENSIONS = ("trace_name", "environment", "release", "version")
+
+_DAY = "toInt32(floor(dateDiff('millisecond', {window_start:DateTime64(6, 'UTC')}, %s) / 86400000)) AS day"
+_OVER = ", ".join(f"countIf(latency_ms > {ms}) AS over_{ms}" for ms in SLOW_MS)
+_TIMED = f"""count(latency_ms) AS timed, sum(ifNull(log(latency_ms + 1), 0)) AS log_ms,
+  sum(ifNull(pow(log(latency_ms + 1), 2), 0)) AS log2_ms, {_OVER}"""
+_SPENT = """count(total_cost) AS costed, sum(ifNull(toFloat64(total_cost), 0)) AS cost,
+  sum(ifNull(pow(toFloat64(total_cost), 2), 0)) AS cost2, count(total_tokens) AS counted,
+  sum(ifNull(total_tokens, 0)) AS tokens, sum(ifNull(pow(total_tokens, 2), 0)) AS tokens2"""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Cells of observations and of traces, and what had to be left out to keep them few."""
+
+    steps: Cells
+    runs: Cells
+    notes: tuple[str, ...] = ()
+
+
+def read_profile(dataset: Dataset) -> Profile:
+    """Reads both tables of cells.
+
+    When a dimension has so many values that the cells outgrow the bound on results, the release, then the version are
+    left out, and the notes say so.
+    """
+    steps, left_out = _read(dataset, _steps, STEP_DIMENSIONS)
+    runs, also_left_out = _read(dataset, _runs, RUN_DIMENSIONS)
+    dropped = sorted(set(left_out) | set(also_left_out))
+    notes = [f"{name} has too many values to be compared one by one; it was left out of the profile." for name in dropped]
+    return Profile(steps, runs, tuple(notes))
+
+
+_TOO_MANY_ROWS = 396
+
+_Build = Callable[[frozenset[str]], tuple[str, Needs, str]]
+
+
+def _read(dataset: Dataset, build: _Build, dimensions: tuple[str, ...]) -> tuple[Cells, list[str]]:
+    dropped: list[str] = []
+    for drop in ("", "release", "version", "trace_name"):
+        if drop:
+            dropped.append(drop)
+        sql, needs, relation = build(frozenset(dropped))
+        try:
+            columns = dataset.columns(
+                dataset.bind(sql, (relation,), needs), {"settled": dataset.periods.window.end - SETTLE}
+            )
+        except QueryFailed as error:
+            if error.code != _TOO_MANY_ROWS or drop == "trace_name":
+                raise
+            continue
+        return Cells.read(columns, dimensions), dropped
+    raise AssertionError("unreachable: the last try returns or raises")
+
+
+def _dimensions(names: tuple[str, ...], dropped: frozenset[str], renamed: dict[str, str]) -> str:
+    return ", ".join(
+        f"'' AS {name}" if name in dropped else f"{renamed[name]} AS {name}" if name in renamed else name
+        for name in names
+    )
+
+
+def _steps(dropped: frozenset[str]) -> tuple[str, Needs, str]:
+    return (
+        f"""
+SELECT {_DAY % "start_time"}, {_dimensions(STEP_DIMENSIONS, dropped, {})},
+  count() AS n, countIf(level = 'ERROR') AS errors,
+  countIf(type != 'EVENT' AND start_time < {{settled:DateTime64(6, 'UTC')}}) AS due,
+  countIf(type != 'EVENT' AND start_time < {{settled:DateTime64(6, 'UTC')}} AND end_time IS NULL) AS unfinished,
+  {_TIMED},
+  {_SPENT}
+FROM observations
+GROUP BY ALL""",
+        Needs(trace=True),
+        "observations",
+    )
+
+
+def _runs(dropped: frozenset[str]) -> tuple[str, Needs, str]:
+    many = ", ".join(f"countIf(steps > {bound}) AS steps_over_{bound}" for bound in MANY_STEPS)
+    return (
+        f"""
+SELECT {_DAY % "timestamp"}, {_dimensions(RUN_DIMENSIONS, dropped, {"trace_name": "name"})},
+  count() AS n, {many}, {", ".join(f"sumIf(ifNull(toFloat64(total_cost), 0), steps > {b}) AS cost_over_{b}" for b in MANY_STEPS)},
+  {_TIMED},
+  {_SPENT}
+FROM traces
+GROUP BY ALL""",
+        Needs(totals=True),
+        "traces",
+    )

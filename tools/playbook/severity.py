@@ -1,0 +1,57 @@
+"""The one definition of severity, and the order of findings.
+
+Harm is a share between 0 and 1: of the project's traces in the window, how many were hit beyond what the reference leads to
+expect (for money: which share of the project's spending is extra). It is weighted by what kind of harm it is, because a
+failed answer hurts more than a slow one:
+
+    failures (error, silent_failure, loop, unfinished, quality, runaway) and money    × 1
+    waiting, traffic                                                                  × 0.5
+    tokens and the rest                                                               × 0.25
+
+    critical ≥ 5 %      high ≥ 1 %      medium ≥ 0.2 %      low below, and every improvement
+"""
+
+from __future__ import annotations
+
+from hansei.contracts import SEVERITIES, Direction, Finding, Impact, Kind, Severity
+from hansei.tools.playbook.model import Metric
+
+WEIGHTS: dict[Kind, float] = {
+    "error": 1.0,
+    "silent_failure": 1.0,
+    "loop": 1.0,
+    "unfinished": 1.0,
+    "quality": 1.0,
+    "runaway": 1.0,
+    "cost": 1.0,
+    "latency": 0.5,
+    "first_token_latency": 0.5,
+    "traffic": 0.5,
+}
+_OTHERWISE = 0.25
+
+BOUNDS: tuple[tuple[Severity, float], ...] = (("critical", 0.05), ("high", 0.01), ("medium", 0.002))
+
+
+def harm(kind: Kind, impact: Impact) -> float:
+    """Weighted harm, 0 to 1; 0 when it is not known."""
+    share = impact.share_of_traces
+    return 0.0 if share is None else abs(share) * WEIGHTS.get(kind, _OTHERWISE)
+
+
+def severity(metric: Metric, direction: Direction, impact: Impact) -> Severity:
+    """Severity by the table above."""
+    if direction == "improvement":
+        return "low"
+    weighted = harm(metric.kind, impact)
+    return next((name for name, bound in BOUNDS if weighted >= bound), "low")
+
+
+def importance(finding: Finding) -> tuple[int, int, float, str]:
+    """Sort key: problems before improvements, worst severity first, then harm."""
+    return (
+        1 if finding.direction == "improvement" else 0,
+        SEVERITIES.index(finding.severity),
+        -harm(finding.kind, finding.impact),
+        finding.id,
+    )

@@ -1,0 +1,287 @@
+"""Intervals, tests and the bound on false alarms. Pure functions over daily sums; nothing here knows ClickHouse.
+
+Everything that Hansei measures, except quantiles and traffic, is a ratio R = sum(y) / sum(x) over clusters (traces): failing calls
+per call, dollars per call, tokens per trace, score per rating. Calls of one trace are alike, so the trace is the unit of
+sampling, and the variance is that of the ratio estimator over clusters (Cochran, Sampling Techniques, 3rd ed., 1977,
+section 6.4): Var(R) = m / (m - 1) * sum((y_i - R x_i)^2) / sum(x)^2, which needs only the sums of x, y, xx, xy and yy.
+
+Days differ by more than chance lets them (releases, news, outages), so the variance is multiplied by a dispersion
+factor estimated from the reference's own days (McCullagh and Nelder, Generalized Linear Models, 2nd ed., 1989, section
+4.5), shrunk towards 1 because seven days are few.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+PRIOR_DAYS = 10.0
+"""How many days' worth of belief the dispersion factor has in 1, the value when days differ by chance only."""
+
+SMALL_COUNT = 10
+"""With fewer affected traces than this on either side a proportion is tested exactly."""
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums over the clusters (traces) of one day or one period.
+
+    clusters: number of traces; x: denominators (calls); y: numerators (failing calls, dollars …); xx, xy, yy: sums over
+    clusters of the products of their totals; affected: clusters with y > 0.
+    """
+
+    clusters: int = 0
+    x: float = 0.0
+    y: float = 0.0
+    xx: float = 0.0
+    xy: float = 0.0
+    yy: float = 0.0
+    affected: int = 0
+
+    def __add__(self, other: Sums) -> Sums:
+        return Sums(
+            self.clusters + other.clusters,
+            self.x + other.x,
+            self.y + other.y,
+            self.xx + other.xx,
+            self.xy + other.xy,
+            self.yy + other.yy,
+            self.affected + other.affected,
+        )
+
+    @classmethod
+    def total(cls, parts: Iterable[Sums]) -> Sums:
+        return sum(parts, cls())
+
+    @property
+    def ratio(self) -> float:
+        """sum(y) / sum(x); nan without any x."""
+        return self.y / self.x if self.x > 0 else math.nan
+
+    def residual(self, ratio: float) -> float:
+        """Sum over clusters of (y_i - ratio x_i)^2, never below zero."""
+        return max(0.0, self.yy - 2 * ratio * self.xy + ratio * ratio * self.xx)
+
+    @cached_property
+    def variance(self) -> float:
+        """Variance of the ratio over clusters; nan with fewer than two clusters."""
+        if self.clusters < 2 or self.x <= 0:
+            return math.nan
+        return self.clusters / (self.clusters - 1) * self.residual(self.ratio) / self.x**2
+
+
+@dataclass(frozen=True)
+class Dispersion:
+    """How much more days differ than chance lets them: `factor` (at least 1) with its degrees of freedom."""
+
+    factor: float = 1.0
+    freedom: float = PRIOR_DAYS
+
+
+def dispersion(days: Sequence[Sums]) -> Dispersion:
+    """Dispersion factor from the reference's days: squared day residuals over their expected size.
+
+    Days without clusters, and references of one day, say nothing and leave the prior.
+    """
+    total = Sums.total(days)
+    ratio = total.ratio
+    spread, counted = 0.0, 0
+    if total.x > 0 and total.residual(ratio) > 0:
+        per_cluster = total.residual(ratio) / total.clusters
+        for day in days:
+            if day.clusters < 1:
+                continue
+            # A day's own residual is too noisy (or zero) for small days, so the period's average stands in for it.
+            expected = max(day.residual(ratio), per_cluster * day.clusters)
+            spread += (day.y - ratio * day.x) ** 2 / expected
+            counted += 1
+    freedom = max(0, counted - 1)
+    return Dispersion(max(1.0, (PRIOR_DAYS + spread) / (PRIOR_DAYS + freedom)), PRIOR_DAYS + freedom)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value with its 95 % bounds."""
+
+    value: float
+    low: float
+    high: float
+
+
+def wilson(ratio: float, n: float, z: float = 1.959964) -> Interval:
+    """Wilson's interval of a proportion with `n` (effective) independent trials.
+
+    Source: Wilson, JASA 22 (1927) 209; Brown, Cai, DasGupta, Statistical Science 16 (2001) 101.
+    """
+    if n <= 0:
+        return Interval(ratio, 0.0, 1.0)
+    centre = (ratio + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(ratio * (1 - ratio) / n + z * z / (4 * n * n))
+    return Interval(ratio, max(0.0, min(ratio, centre - half)), min(1.0, max(ratio, centre + half)))
+
+
+def proportion_interval(sums: Sums, spread: Dispersion) -> Interval:
+    """95 % interval of a share: Wilson's, with the number of trials cut to what the clustering is worth."""
+    ratio = sums.ratio
+    trials = float(sums.clusters)  # all or none: at most one independent trial a trace
+    if 0 < ratio < 1 and sums.variance > 0:
+        trials = min(sums.x, ratio * (1 - ratio) / sums.variance)
+    return wilson(ratio, trials / spread.factor)
+
+
+def mean_interval(sums: Sums, spread: Dispersion) -> Interval:
+    """95 % interval of an average, by Student's t over clusters."""
+    from scipy.stats import t
+
+    if not sums.variance >= 0:
+        return Interval(sums.ratio, sums.ratio, sums.ratio)
+    half = float(t.ppf(0.975, max(1, sums.clusters - 1))) * math.sqrt(sums.variance * spread.factor)
+    return Interval(sums.ratio, sums.ratio - half, sums.ratio + half)
+
+
+def difference_p(current: Sums, reference: Sums, spread: Dispersion, *, proportion: bool) -> float:
+    """Two-sided p-value that two ratios differ only by chance; 1 when that cannot be said.
+
+    Student's t on the difference (Welch's degrees of freedom capped by what is known about the days), and, for shares
+    with few affected traces, Fisher's exact test over traces when it is the more cautious of the two.
+    """
+    from scipy.stats import fisher_exact, t
+
+    if current.clusters < 2 or reference.clusters < 2 or current.x <= 0 or reference.x <= 0:
+        return 1.0
+    a, b = current.variance, reference.variance
+    variance = (a + b) * spread.factor
+    if variance <= 0:
+        p = 1.0 if current.ratio == reference.ratio else 0.0
+    else:
+        welch = (a + b) ** 2 / (a**2 / (current.clusters - 1) + b**2 / (reference.clusters - 1))
+        # With a dispersion of 1 the days add no uncertainty of their own, so their number does not limit the test.
+        freedom = welch if spread.factor == 1.0 else min(welch, spread.freedom)
+        p = float(2 * t.sf(abs(current.ratio - reference.ratio) / math.sqrt(variance), freedom))
+    if proportion and min(current.affected, reference.affected) < SMALL_COUNT:
+        table = [
+            [current.affected, current.clusters - current.affected],
+            [reference.affected, reference.clusters - reference.affected],
+        ]
+        p = max(p, float(fisher_exact(table).pvalue))
+    return min(1.0, p)
+
+
+def quantile_interval(levels: Sequence[float], values: Sequence[float], level: float, deviation: float) -> Interval:
+    """95 % interval of a quantile from the quantile function around it (Woodruff, JASA 47 (1952) 635).
+
+    Args:
+        levels: ascending levels at which the quantile function is known.
+        values: its values there.
+        level: the level asked for; must be one of `levels`.
+        deviation: standard error of the share of rows below the quantile.
+    """
+
+    def at(q: float) -> float:
+        q = min(max(q, levels[0]), levels[-1])
+        for i in range(1, len(levels)):
+            if q <= levels[i]:
+                share = (q - levels[i - 1]) / (levels[i] - levels[i - 1])
+                return values[i - 1] + share * (values[i] - values[i - 1])
+        return values[-1]
+
+    value = values[list(levels).index(level)]
+    return Interval(value, min(value, at(level - 1.959964 * deviation)), max(value, at(level + 1.959964 * deviation)))
+
+
+def benjamini_hochberg(p_values: Sequence[float], tests: int) -> list[float]:
+    """q-values in the order of `p_values`, when `tests` hypotheses were looked at in all.
+
+    Those that did not pass the screen count with p = 1, so they can only make the others' q larger.
+    Source: Benjamini, Hochberg, JRSS B 57 (1995) 289.
+    """
+    tests = max(tests, len(p_values))
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    out = [1.0] * len(p_values)
+    smallest = 1.0
+    for rank in range(len(order), 0, -1):
+        index = order[rank - 1]
+        smallest = min(smallest, p_values[index] * tests / rank)
+        out[index] = smallest
+    return out
+
+
+def change_point(days: Sequence[Sums], start: int) -> int:
+    """Index of the day from which the ratio differs most from before: the best split into two levels.
+
+    Args:
+        days: consecutive days, reference first.
+        start: index of the first day that may be the onset (the window's first).
+
+    Returns:
+        The onset; `start` when the change was there from the window's first day.
+    """
+    best, onset = -math.inf, start
+    whole = Sums.total(days)
+    variance = whole.residual(whole.ratio) / max(1, whole.clusters)
+    if variance <= 0:
+        return start
+    for split in range(max(1, start), len(days)):
+        before, after = Sums.total(days[:split]), Sums.total(days[split:])
+        if before.x <= 0 or after.x <= 0:
+            continue
+        gain = (before.ratio - after.ratio) ** 2 / (
+            variance * (before.clusters / before.x**2 + after.clusters / after.x**2)
+        )
+        if gain > best:
+            best, onset = gain, split
+    return onset
+
+
+@dataclass(frozen=True)
+class CountTest:
+    """Traffic against what the same weekdays led to expect, per day."""
+
+    expected: float
+    p: float
+    factor: float
+
+
+def count_test(history: Sequence[float], window: Sequence[float]) -> CountTest | None:
+    """Tests daily counts against the same weekdays before.
+
+    Quasi-Poisson: the factor by which days scatter more than a Poisson count would is estimated from the history's
+    residuals around the weekday means (around the overall mean when no weekday occurs twice).
+
+    Args:
+        history: counts of the days before the window, oldest first, the last one just before it.
+        window: counts of the days of the window.
+
+    Returns:
+        None when no day of the window has the same weekday in the history, so nothing can be said.
+    """
+    from scipy.stats import t
+
+    seven: dict[int, list[float]] = {}
+    for back, count in enumerate(reversed(history), start=1):
+        seven.setdefault(-back % 7, []).append(count)
+    expected, uncertainty, compared = 0.0, 0.0, 0.0
+    for day, count in enumerate(window):
+        same = seven.get(day % 7)
+        if same is None:
+            continue
+        mean = sum(same) / len(same)
+        expected += mean
+        uncertainty += mean * (1 + 1 / len(same))
+        compared += count
+    if expected <= 0 and compared <= 0 or not any(day % 7 in seven for day in range(len(window))):
+        return None
+    repeated = [counts for counts in seven.values() if len(counts) > 1]
+    groups: list[list[float]] = repeated or [list(history)]
+    spread, freedom = 0.0, 0
+    for counts in groups:
+        mean = sum(counts) / len(counts)
+        if mean > 0:
+            spread += sum((count - mean) ** 2 for count in counts) / mean
+            freedom += len(counts) - 1
+    factor = max(1.0, spread / freedom) if freedom else 1.0
+    deviation = math.sqrt(max(uncertainty, 1.0) * factor)
+    p = float(2 * t.sf(abs(compared - expected) / deviation, max(1, freedom)))
+    return CountTest(expected / len(window), min(1.0, p), factor)
