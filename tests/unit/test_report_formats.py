@@ -133,6 +133,12 @@ def test_estimate() -> None:
     estimate = Estimate(value=0.182, n=1240, low=0.16, high=0.205)
     assert formats.format_estimate(estimate, "ratio") == "18 % (16–21 %)"
     assert formats.format_estimate(estimate, "ratio", "ja") == "18%(16〜21%)"
+    tight = Estimate(value=0.1825, n=99_000, low=0.1821, high=0.1829)
+    assert formats.format_estimate(tight, "ratio") == "18.3 % (18.2–18.3 %)"
+    tokens = Estimate(value=3120, n=9, low=3060, high=3190)
+    assert formats.format_estimate(tokens, "tokens") == "3,120 tokens (3,060–3,190)"
+    unknown = Estimate(value=0.5, n=1, low=float("nan"), high=float("nan"))
+    assert formats.format_estimate(unknown, "score") == "0.5"
     assert formats.format_estimate(None, "ratio") == "not measured"
 
 

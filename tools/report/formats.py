@@ -18,16 +18,21 @@ from hansei.tools.report.catalogue import Catalogue, catalogue
 
 MINUS = "\N{MINUS SIGN}"
 
+COUNTED: frozenset[Unit] = frozenset({"tokens", "traces/day", "steps"})
+"""Units that are nouns: where space is short their numbers may stand alone, as `format_count` gives them."""
+
+Shown = Unit | Literal["count"]
+
 _MOST_EXTRA_DIGITS = 6
 _P_THRESHOLDS = (Decimal("0.001"), Decimal("0.01"), Decimal("0.05"))
 
 
-def format_value(value: float | None, unit: Unit, language: str = "en") -> str:
+def format_value(value: float | None, unit: Shown, language: str = "en") -> str:
     """A value with its unit: ``18 %``, ``850 ms``, ``$0.0031``, ``1.24 M tokens``, ``0.81``.
 
     Args:
         value: in the unit; a ratio as a fraction of 1, a time in seconds.
-        unit: as in the contracts.
+        unit: as in the contracts, or count: a number of things, without their name.
         language: code of a catalogue.
     """
     words = catalogue(language)
@@ -47,47 +52,40 @@ def format_change(value: float | None, unit: Unit, language: str = "en") -> str:
     return _join("+" if amount > 0 else sign, number, pattern)
 
 
-def format_pair(first: float | None, second: float | None, unit: Unit, language: str = "en") -> tuple[str, str]:
+def format_pair(first: float | None, second: float | None, unit: Shown, language: str = "en") -> tuple[str, str]:
     """Two values to be shown side by side, with enough digits to look different when they are."""
     one, two = _decimal(first), _decimal(second)
     if one is None or two is None:
         return format_value(first, unit, language), format_value(second, unit, language)
-    shown = _pair_parts(one, two, unit, catalogue(language))
-    return _join(*shown[0]), _join(*shown[1])
-
-
-def format_interval(low: float | None, high: float | None, unit: Unit, language: str = "en") -> str:
-    """A range that names its unit once where it can: ``16–21 %``, ``850 ms–1.2 s``, ``−3 % to 5 %``."""
     words = catalogue(language)
+    extra = _extra_digits(one, two, unit, words)
+    return _join(*_parts(one, unit, words, extra=extra)), _join(*_parts(two, unit, words, extra=extra))
+
+
+def format_interval(low: float | None, high: float | None, unit: Shown, language: str = "en") -> str:
+    """A range that names its unit once where it can: ``16–21 %``, ``850 ms–1.2 s``, ``−3 % to 5 %``."""
     lowest, highest = _decimal(low), _decimal(high)
     if lowest is None or highest is None:
-        return words.text("number.not_measured")
-    one, two = _pair_parts(lowest, highest, unit, words)
-    if one == two:
-        return _join(*one)
-    if one[0] or two[0]:
-        return words.text("interval.words", low=_join(*one), high=_join(*two))
-    if one[2] == two[2]:
-        return _join("", words.text("interval.dash", low=one[1], high=two[1]), one[2])
-    return words.text("interval.dash", low=_join(*one), high=_join(*two))
+        return catalogue(language).text("number.not_measured")
+    return _range(lowest, highest, unit, catalogue(language), _extra_digits(lowest, highest, unit, catalogue(language)))
 
 
 def format_estimate(estimate: Estimate | None, unit: Unit, language: str = "en") -> str:
-    """A value and its 95 % interval: ``18 % (16–21 %)``."""
+    """A value and its 95 % interval with equally many digits: ``18 % (16–21 %)``, ``3,120 tokens (3,060–3,190)``."""
     words = catalogue(language)
     if estimate is None:
         return words.text("number.not_measured")
-    interval = format_interval(estimate.low, estimate.high, unit, language)
-    return words.text("interval.estimate", value=format_value(estimate.value, unit, language), interval=interval)
+    value, low, high = _decimal(estimate.value), _decimal(estimate.low), _decimal(estimate.high)
+    if value is None or low is None or high is None:
+        return format_value(estimate.value, unit, language)
+    extra = _extra_digits(low, high, unit, words)
+    interval = _range(low, high, "count" if unit in COUNTED else unit, words, extra)
+    return words.text("interval.estimate", value=_join(*_parts(value, unit, words, extra=extra)), interval=interval)
 
 
 def format_count(value: float | None, language: str = "en") -> str:
     """A number of things: ``3,120``, ``1.24 M``; not whole: ``12.4``."""
-    words = catalogue(language)
-    amount = _decimal(value)
-    if amount is None:
-        return words.text("number.not_measured")
-    return _join(_sign(amount), *_scaled(abs(amount), words, digits=3))
+    return format_value(value, "count", language)
 
 
 def format_ratio(part: float | None, whole: float | None, language: str = "en") -> str:
@@ -165,7 +163,7 @@ _Parts = tuple[str, str, str]
 
 def _parts(
     value: Decimal,
-    unit: Unit,
+    unit: Shown,
     words: Catalogue,
     *,
     extra: int = 0,
@@ -184,17 +182,28 @@ def _parts(
     if unit == "score":
         number = _rounded(amount, (2 if amount < 1 else 3) + extra, keep_off=(Decimal(1),))
         return sign, _plain(number), words.texts["number.score"]
-    key = {"tokens": "number.tokens", "traces/day": "number.traces_per_day", "steps": "number.steps"}[unit]
+    key = f"number.{unit.replace('/', '_per_')}"
     digits, scale = _scaled(amount, words, digits=3 + extra)
     return sign, digits, _pattern(key, digits == "1" and scale == "{}", words).format(scale)
 
 
-def _pair_parts(first: Decimal, second: Decimal, unit: Unit, words: Catalogue) -> tuple[_Parts, _Parts]:
+def _extra_digits(first: Decimal, second: Decimal, unit: Shown, words: Catalogue) -> int:
+    """How many digits beyond the usual it takes to tell two values apart."""
     for extra in range(_MOST_EXTRA_DIGITS):
-        one, two = (_parts(value, unit, words, extra=extra) for value in (first, second))
-        if one != two or first == second:
-            break
-    return one, two
+        if _parts(first, unit, words, extra=extra) != _parts(second, unit, words, extra=extra):
+            return extra
+    return 0
+
+
+def _range(low: Decimal, high: Decimal, unit: Shown, words: Catalogue, extra: int) -> str:
+    one, two = (_parts(value, unit, words, extra=extra) for value in (low, high))
+    if one == two:
+        return _join(*one)
+    if one[0] or two[0]:
+        return words.text("interval.words", low=_join(*one), high=_join(*two))
+    if one[2] == two[2]:
+        return _join("", words.text("interval.dash", low=one[1], high=two[1]), one[2])
+    return words.text("interval.dash", low=_join(*one), high=_join(*two))
 
 
 def _time(amount: Decimal, words: Catalogue, extra: int) -> tuple[str, str]:
