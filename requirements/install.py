@@ -36,7 +36,7 @@ def call(*command: str | Path) -> None:
 
 
 def pip(*arguments: str | Path) -> None:
-    call(PYTHON, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", *arguments)
+    call(PYTHON, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--quiet", *arguments)
 
 
 class Note:

@@ -1,0 +1,119 @@
+"""Running the graph for a command: the request, the progress, the tracing, the files. Used by `analyze` and `demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hansei.errors import UsageError
+
+if TYPE_CHECKING:
+    from hansei.cli.console import Console
+    from hansei.context import Context
+    from hansei.contracts import Report, Request
+
+
+def make_context(clickhouse_url: str | None) -> Context:
+    """The settings of a run: what the option names, else what the environment says.
+
+    Raises:
+        UsageError: no ClickHouse is named at all.
+    """
+    from pydantic import SecretStr
+
+    from hansei.context import Context
+
+    context = Context() if clickhouse_url is None else Context(clickhouse_url=SecretStr(clickhouse_url))
+    if context.clickhouse_url is None:
+        raise UsageError(
+            "No ClickHouse is named.",
+            "Give --clickhouse clickhouse://user:password@host:8123/database, or set HANSEI_CLICKHOUSE_URL.",
+        )
+    return context
+
+
+def make_request(**fields: Any) -> Request:
+    """The request of the graph.
+
+    Raises:
+        UsageError: a value cannot be understood; the first problem is named.
+    """
+    from pydantic import ValidationError
+
+    from hansei.contracts import Request
+
+    try:
+        return Request(**fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        cause = first.get("ctx", {}).get("error")
+        if isinstance(cause, UsageError):
+            raise cause from None
+        option = ".".join(str(part) for part in first["loc"]).replace("_id", "").replace("_", "-")
+        raise UsageError(f"--{option}: {first['msg']}.", "See hansei analyze --help.") from None
+
+
+def run_analysis(request: Request, context: Context, console: Console) -> Report:
+    """Runs the graph to its end, with its progress on the console and, when its keys are set, a trace in Langfuse."""
+    from uuid import uuid4
+
+    from hansei import __version__
+    from hansei.contracts import Progress, Report
+    from hansei.graph.workflow import build_graph
+    from hansei.tools.langfuse.tracing import start_trace
+
+    graph = build_graph()
+    run_id = str(uuid4())
+    url = context.clickhouse_url.get_secret_value() if context.clickhouse_url else None
+    trace = start_trace(run_id, session_id=run_id, tags=["cli"], version=__version__, clickhouse_url=url)
+    state: dict[str, Any] = {}
+    try:
+        with console:
+            for part in graph.stream(
+                request.model_dump(),
+                context=context,
+                config=trace.config({"configurable": {"thread_id": run_id}}),
+                stream_mode=["custom", "values"],
+                version="v2",
+            ):
+                if part["type"] == "custom":
+                    console.progress(Progress.model_validate(part["data"]))
+                else:
+                    state = part["data"]
+    finally:
+        lost = trace.close()
+    if lost:
+        console.note(lost)
+    return Report.model_validate(state["report"])
+
+
+def tell_report(console: Console, report: Report, files: list[Path]) -> None:
+    """Shows a report in short: the verdict, the findings, what was looked at, and where the rest is."""
+    from hansei.tools.report.formats import format_count, format_date, format_span
+
+    coverage = report.coverage
+    console.line(report.headline, style="title")
+    console.line(
+        f"Project {report.project_id}: {format_span(report.window)} against {format_span(report.baseline)};"
+        f" {format_count(coverage.traces.window)} against {format_count(coverage.traces.baseline)} traces,"
+        f" Langfuse schema {coverage.langfuse_schema}."
+    )
+    console.line()
+    if report.findings:
+        console.table(
+            ["severity", "since", "finding"],
+            [
+                [finding.severity, format_date(finding.onset) if finding.onset else "", finding.title]
+                for finding in report.findings
+            ],
+        )
+        console.line()
+    for detector in coverage.detectors:
+        if detector.status != "ran":
+            console.line(f"Not fully measured: {detector.name} ({detector.status}): {detector.reason}", style="skipped")
+    if report.refuted:
+        console.line(f"{len(report.refuted)} more looked like findings and did not hold; the report says why.")
+    if report.run.langfuse_trace_url:
+        console.line(f"Trace of this run: {report.run.langfuse_trace_url}")
+    for file in files:
+        console.line(f"Wrote {file}")

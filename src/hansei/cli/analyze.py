@@ -1,0 +1,105 @@
+"""`hansei analyze`: from a project's traces to a report."""
+
+from __future__ import annotations
+
+import os
+from json import loads
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from hansei.errors import UsageError
+
+if TYPE_CHECKING:
+    from hansei.contracts import Report, Severity
+
+DEFAULT_OUT = Path("hansei-report")
+
+
+def analyze(
+    clickhouse: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where Langfuse's tables are. Default: HANSEI_CLICKHOUSE_URL.")
+    ] = None,
+    project: Annotated[
+        str | None, typer.Option(metavar="ID", help="Langfuse project. Default: HANSEI_PROJECT_ID.")
+    ] = None,
+    window: Annotated[
+        str, typer.Option(metavar="SPAN", help="Length of the span to judge, such as 24h, 7d or 2w.")
+    ] = "7d",
+    baseline: Annotated[
+        str | None,
+        typer.Option(metavar="SPAN", help="Length of the span just before it to compare with. Default: as the window."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="ISO", help="End of the window, ISO 8601, UTC. Default: the newest trace.")
+    ] = None,
+    question: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="What you want to know. Default: the full tour.")
+    ] = None,
+    environment: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only this environment; may be repeated. Default: all.")
+    ] = None,
+    language: Annotated[Literal["en", "ja"], typer.Option(help="Language of the report.")] = "en",
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where to write the report. Default: hansei-report; with --json: nowhere."),
+    ] = None,
+    no_llm: Annotated[
+        bool, typer.Option("--no-llm", help="Rules only, no language model. This version always works so.")
+    ] = False,
+    fail_on: Annotated[
+        Literal["critical", "high", "medium", "low"] | None,
+        typer.Option(help="Exit with 1 when there is a regression or hotspot of this severity or worse."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print report.json to stdout, and nothing else.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing; write the files.")] = False,
+) -> int:
+    """Find what goes wrong in a project, check it, and write the report.
+
+    The window is compared with the baseline just before it. report.json, report.md and report.html are written, and a
+    summary is printed.
+
+    \b
+    Examples:
+      hansei analyze --clickhouse clickhouse://reader:secret@localhost:8123/default --project my-project
+      hansei analyze --window 24h --baseline 7d --environment production
+      hansei analyze --until 2026-11-20 --out reports/2026-11-20 --language ja
+      hansei analyze --fail-on high --quiet || echo "look at hansei-report/report.md"
+      hansei analyze --json | jq '.findings[].title'
+    """
+    from hansei.cli.analysis import make_context, make_request, run_analysis, tell_report
+    from hansei.cli.console import open_console
+
+    project_id = project or os.environ.get("HANSEI_PROJECT_ID")
+    if not project_id:
+        raise UsageError("No project is named.", "Give --project ID, or set HANSEI_PROJECT_ID.")
+    context = make_context(clickhouse)
+    request = make_request(
+        project_id=project_id,
+        window=window,
+        baseline=baseline,
+        until=until,
+        question=question,
+        environments=environment or [],
+        language=language,
+    )
+
+    from hansei.tools.report.files import render_json, write_report
+
+    console = open_console(json_wanted=json, quiet=quiet)
+    report = run_analysis(request, context, console)
+
+    folder = out or (None if json else DEFAULT_OUT)
+    files = write_report(report, folder) if folder else {}
+    tell_report(console, report, list(files.values()))
+    console.data(loads(render_json(report)))
+    return 1 if fail_on is not None and _is_met(report, fail_on) else 0
+
+
+def _is_met(report: Report, threshold: Severity) -> bool:
+    """True when a confirmed finding that needs work is as bad as the threshold, or worse."""
+    from hansei.contracts import SEVERITIES
+
+    bad_enough = SEVERITIES[: SEVERITIES.index(threshold) + 1]
+    return any(f.direction != "improvement" and f.severity in bad_enough for f in report.findings)

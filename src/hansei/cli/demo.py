@@ -1,0 +1,112 @@
+"""`hansei demo`: sample data in an embedded ClickHouse, and the report on it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import quote
+
+import typer
+
+from hansei.errors import UsageError
+
+if TYPE_CHECKING:
+    from hansei.cli.console import Console
+
+MARKER = "demo.json"
+"""Says what the data beside it was made from; only a directory with this file is ever written over."""
+
+
+def demo(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where to put the data and the report.")] = Path(
+        "hansei-demo"
+    ),
+    traces: Annotated[int, typer.Option(min=200, max=2_000_000, help="How many traces to simulate.")] = 20_000,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same data.")] = 7,
+    schema: Annotated[Literal["v3", "v4"], typer.Option(help="Which of Langfuse's table layouts to fill.")] = "v4",
+) -> int:
+    """Make sample data in an embedded ClickHouse, analyse it, and write the report. Needs no server and no key.
+
+    A company with a support agent, a research agent and a SQL copilot is simulated over 28 days, in Langfuse's own
+    tables. Some things go wrong in it: truth.json says what was planted, the report says what was found.
+
+    \b
+    Examples:
+      hansei demo
+      hansei demo --schema v3 --out /tmp/demo-v3
+      hansei demo --traces 100000 --seed 11
+    """
+    from hansei.cli.analysis import make_context, make_request, run_analysis, tell_report
+    from hansei.cli.console import open_console
+    from hansei.tools.report.files import write_report
+
+    console = open_console()
+    project_id = _prepare(console, out.absolute(), {"schema": schema, "seed": seed, "traces": traces})
+
+    url = f"chdb://{quote(str(out.absolute() / 'clickhouse'))}"
+    report = run_analysis(make_request(project_id=project_id), make_context(url), console)
+    files = write_report(report, out / "report")
+    tell_report(console, report, list(files.values()))
+
+    connection = f"--clickhouse {shlex.quote(url)}"
+    console.line()
+    console.line(f"What was planted: {out / 'truth.json'}")
+    console.line("Ask every number again:")
+    console.line(f"  hansei verify {shlex.quote(str(files['json']))} {connection}")
+    console.line("Look at another span:")
+    console.line(f"  hansei analyze {connection} --project {project_id} --window 3d")
+    return 0
+
+
+def _prepare(console: Console, out: Path, settings: dict[str, Any]) -> str:
+    """Makes the data unless the same data is there already, and returns the project that it is about.
+
+    Raises:
+        UsageError: the directory holds something that the demo did not write.
+    """
+    from hansei.demo import make_demo
+
+    wanted = settings | {"generator": _generator()}
+    marker = out / MARKER
+    found = _read_marker(marker)
+    if found is None and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(
+            f"{out} exists and was not made by hansei demo.", "Name another directory with --out, or remove it."
+        )
+    if found is not None and found.get("made") == wanted:
+        console.note(f"Using the sample data in {out}, made earlier from the same settings.")
+        return str(found["project_id"])
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        # Marked before anything is written: an interrupted run is recognised and done again.
+        marker.write_text(json.dumps({"made": None}) + "\n", encoding="utf-8")
+        shutil.rmtree(out / "clickhouse", ignore_errors=True)
+    except OSError as error:
+        raise UsageError(f"{out} cannot be written: {error.strerror}.", "Name another directory with --out.") from error
+    console.note(f"Making {settings['traces']:,} traces (schema {settings['schema']}, seed {settings['seed']}) …")
+    made = make_demo(out, **settings)
+    marker.write_text(json.dumps({"made": wanted, "project_id": made.project_id}) + "\n", encoding="utf-8")
+    return made.project_id
+
+
+def _read_marker(marker: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(marker.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _generator() -> str:
+    """A fingerprint of the code that makes the data: data of another version of it is not reused."""
+    import hansei.demo
+
+    digest = hashlib.sha256()
+    for file in sorted(Path(hansei.demo.__file__).parent.glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]

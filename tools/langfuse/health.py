@@ -1,0 +1,125 @@
+"""Is everything there that an analysis needs? What `hansei doctor` shows, one check after the other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import Literal
+
+from hansei.context import Context
+from hansei.contracts import parse_instant
+from hansei.errors import HanseiError
+from hansei.tools.clickhouse import Reader, shared_reader
+from hansei.tools.langfuse.schema import detect, tables
+
+TABLES = ("traces", "observations", "scores", "events_core", "events_full")
+"""Langfuse's tables that Hansei may read: the first three are v3's, v4 has `scores` and the last two."""
+
+CLOCK_TOLERANCE = timedelta(minutes=1)
+
+Status = Literal["ok", "failed", "skipped"]
+
+
+@dataclass(frozen=True)
+class Health:
+    """The outcome of one check; `remedy` is empty unless it failed."""
+
+    name: str
+    status: Status
+    detail: str
+    remedy: str = ""
+
+
+def examine(context: Context, project_id: str | None) -> Iterator[Health]:
+    """Runs the checks in order. What cannot be checked because an earlier check failed is skipped and says so."""
+    try:
+        reader = shared_reader(context)
+        yield Health("connection", "ok", f"{reader.target.display}, ClickHouse {reader.version}, read-only session")
+    except HanseiError as error:
+        yield Health("connection", "failed", error.message, error.remedy)
+        for name in ("permissions", "schema", "clock"):
+            yield Health(name, "skipped", "there is no connection")
+    else:
+        for name, check in (("permissions", _permissions), ("schema", _schema), ("clock", _clock)):
+            try:
+                yield check(reader, project_id)
+            except HanseiError as error:
+                yield Health(name, "failed", error.message, error.remedy)
+    yield _tracing()
+
+
+def _permissions(reader: Reader, project_id: str | None) -> Health:
+    database = reader.target.database
+    present = tables(reader, database)
+    readable = [name for name in TABLES if name in present]
+    for name in readable:
+        reader.query(f"SELECT count() FROM `{database}`.`{name}` WHERE project_id = ''")
+    if not readable:
+        return Health(
+            "permissions",
+            "failed",
+            f"The database “{database}” has no Langfuse tables that this user may read.",
+            f"Name Langfuse's database in the URL, or: GRANT SELECT ON {database}.* TO <user>.",
+        )
+    return Health("permissions", "ok", f"may read {', '.join(readable)}")
+
+
+def _schema(reader: Reader, project_id: str | None) -> Health:
+    if project_id is None:
+        return Health("schema", "skipped", "no project is named: give --project or set HANSEI_PROJECT_ID")
+    source = detect(reader, reader.target.database, project_id)
+    span = f"{source.oldest:%Y-%m-%d} to {source.newest:%Y-%m-%d %H:%M} UTC"
+    return Health("schema", "ok", " ".join((f"{source.adapter.version}, rows from {span}.", *source.notes)))
+
+
+def _clock(reader: Reader, project_id: str | None) -> Health:
+    asked = datetime.now(UTC)
+    server = parse_instant(str(reader.query("SELECT now64(3, 'UTC') AS now").rows[0][0]))
+    apart = abs(server - asked)
+    if apart > CLOCK_TOLERANCE:
+        return Health(
+            "clock",
+            "failed",
+            f"ClickHouse's clock and this machine's are {apart.total_seconds():,.0f} s apart.",
+            "Set both by NTP: windows that end now would otherwise miss traces or reach into the future.",
+        )
+    if project_id is not None:
+        newest = detect(reader, reader.target.database, project_id).newest
+        if newest > asked + CLOCK_TOLERANCE:
+            return Health(
+                "clock",
+                "failed",
+                f"The newest trace is dated {newest:%Y-%m-%d %H:%M} UTC, in the future.",
+                "An application's clock is ahead: set it, and name the end of the window with --until meanwhile.",
+            )
+    return Health("clock", "ok", f"ClickHouse and this machine agree within {CLOCK_TOLERANCE.total_seconds():.0f} s")
+
+
+def _tracing() -> Health:
+    """Whether Langfuse takes the keys that Hansei's own runs are traced with. Waits five seconds at most."""
+    keys = {name: os.environ.get(name) for name in ("LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY")}
+    missing = [name for name, value in keys.items() if not value]
+    if len(missing) == len(keys):
+        return Health("tracing", "skipped", "off: LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY are not set")
+    if missing:
+        return Health("tracing", "failed", f"{missing[0]} is not set, its partner is.", "Set both, or neither.")
+
+    import httpx
+
+    from hansei.tools.langfuse.tracing_client import Server
+
+    base_url = os.environ.get("LANGFUSE_BASE_URL") or os.environ.get("LANGFUSE_HOST") or "https://cloud.langfuse.com"
+    server = Server(base_url.rstrip("/"), keys["LANGFUSE_PUBLIC_KEY"] or "", keys["LANGFUSE_SECRET_KEY"] or "")
+    try:
+        with server.http() as http:
+            answer = http.get(f"{server.base_url}/api/public/projects", headers=server.headers())
+    except (httpx.HTTPError, httpx.InvalidURL, OSError):
+        return Health("tracing", "failed", "Langfuse cannot be reached.", "Check LANGFUSE_BASE_URL and the network.")
+    if answer.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        return Health("tracing", "failed", "Langfuse refuses the keys.", "Copy both from Langfuse's project settings.")
+    if not answer.is_success:
+        return Health("tracing", "failed", f"Langfuse answers {answer.status_code}.", "Check LANGFUSE_BASE_URL.")
+    return Health("tracing", "ok", "Langfuse takes the keys")
