@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -11,7 +11,7 @@ from typing import Literal
 
 from hansei.context import Context
 from hansei.contracts import parse_instant
-from hansei.errors import HanseiError
+from hansei.errors import HanseiError, PermissionMissing
 from hansei.tools.clickhouse import Reader, shared_reader
 from hansei.tools.langfuse.schema import detect, tables
 
@@ -43,42 +43,51 @@ def examine(context: Context, project_id: str | None) -> Iterator[Health]:
         for name in ("permissions", "schema", "clock"):
             yield Health(name, "skipped", "there is no connection")
     else:
-        for name, check in (("permissions", _permissions), ("schema", _schema), ("clock", _clock)):
-            try:
-                yield check(reader, project_id)
-            except HanseiError as error:
-                yield Health(name, "failed", error.message, error.remedy)
+        yield _outcome("permissions", lambda: _permissions(reader))
+        yield _outcome("schema", lambda: _schema(reader, project_id))
+        yield _outcome("clock", lambda: _clock(reader))
     yield _tracing()
 
 
-def _permissions(reader: Reader, project_id: str | None) -> Health:
+def _outcome(name: str, check: Callable[[], str | Health]) -> Health:
+    try:
+        found = check()
+    except HanseiError as error:
+        return Health(name, "failed", error.message, error.remedy)
+    return found if isinstance(found, Health) else Health(name, "ok", found)
+
+
+def _permissions(reader: Reader) -> str:
     database = reader.target.database
-    present = tables(reader, database)
-    readable = [name for name in TABLES if name in present]
-    for name in readable:
-        reader.query(f"SELECT count() FROM `{database}`.`{name}` WHERE project_id = ''")
+    readable = [name for name in TABLES if name in tables(reader, database)]
     if not readable:
-        return Health(
-            "permissions",
-            "failed",
+        raise PermissionMissing(
             f"The database “{database}” has no Langfuse tables that this user may read.",
             f"Name Langfuse's database in the URL, or: GRANT SELECT ON {database}.* TO <user>.",
         )
-    return Health("permissions", "ok", f"may read {', '.join(readable)}")
+    for name in readable:
+        reader.query(f"SELECT count() FROM `{database}`.`{name}` WHERE project_id = ''")
+    return f"may read {', '.join(readable)}"
 
 
-def _schema(reader: Reader, project_id: str | None) -> Health:
+def _schema(reader: Reader, project_id: str | None) -> str | Health:
     if project_id is None:
         return Health("schema", "skipped", "no project is named: give --project or set HANSEI_PROJECT_ID")
     source = detect(reader, reader.target.database, project_id)
+    if source.newest > datetime.now(UTC) + CLOCK_TOLERANCE:
+        return Health(
+            "schema",
+            "failed",
+            f"The newest trace is dated {source.newest:%Y-%m-%d %H:%M} UTC, in the future.",
+            "An application's clock is ahead: set it, and name the end of the window with --until meanwhile.",
+        )
     span = f"{source.oldest:%Y-%m-%d} to {source.newest:%Y-%m-%d %H:%M} UTC"
-    return Health("schema", "ok", " ".join((f"{source.adapter.version}, rows from {span}.", *source.notes)))
+    return " ".join((f"{source.adapter.version}, traces from {span}.", *source.notes))
 
 
-def _clock(reader: Reader, project_id: str | None) -> Health:
-    asked = datetime.now(UTC)
+def _clock(reader: Reader) -> str | Health:
     server = parse_instant(str(reader.query("SELECT now64(3, 'UTC') AS now").rows[0][0]))
-    apart = abs(server - asked)
+    apart = abs(server - datetime.now(UTC))
     if apart > CLOCK_TOLERANCE:
         return Health(
             "clock",
@@ -86,16 +95,7 @@ def _clock(reader: Reader, project_id: str | None) -> Health:
             f"ClickHouse's clock and this machine's are {apart.total_seconds():,.0f} s apart.",
             "Set both by NTP: windows that end now would otherwise miss traces or reach into the future.",
         )
-    if project_id is not None:
-        newest = detect(reader, reader.target.database, project_id).newest
-        if newest > asked + CLOCK_TOLERANCE:
-            return Health(
-                "clock",
-                "failed",
-                f"The newest trace is dated {newest:%Y-%m-%d %H:%M} UTC, in the future.",
-                "An application's clock is ahead: set it, and name the end of the window with --until meanwhile.",
-            )
-    return Health("clock", "ok", f"ClickHouse and this machine agree within {CLOCK_TOLERANCE.total_seconds():.0f} s")
+    return f"ClickHouse and this machine agree within {CLOCK_TOLERANCE.total_seconds():.0f} s"
 
 
 def _tracing() -> Health:

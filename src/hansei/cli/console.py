@@ -17,13 +17,16 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
     from rich.text import Text
 
     from hansei.contracts import Progress
+
+Status = Literal["started", "running", "finished", "failed"]
 
 _COLOURS = {
     "critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan",
@@ -48,9 +51,14 @@ class Console(ABC):
     ) -> None:
         return None
 
-    @abstractmethod
     def progress(self, event: Progress) -> None:
-        """Shows what is running."""
+        """Shows what the graph is doing."""
+        name = f"{event.step} {event.task}" if event.task else event.step
+        self.step(name, event.status, event.message, _measured(event))
+
+    @abstractmethod
+    def step(self, name: str, status: Status, message: str, measured: str = "") -> None:
+        """Shows what is running, under a name that stays the same from its start to its end."""
 
     @abstractmethod
     def note(self, text: str) -> None:
@@ -72,7 +80,7 @@ class Console(ABC):
 class SilentConsole(Console):
     """Says nothing."""
 
-    def progress(self, event: Progress) -> None:
+    def step(self, name: str, status: Status, message: str, measured: str = "") -> None:
         return None
 
     def note(self, text: str) -> None:
@@ -101,9 +109,9 @@ class JsonConsole(SilentConsole):
 class PlainConsole(Console):
     """Lines without colours or cursor movements."""
 
-    def progress(self, event: Progress) -> None:
-        if event.status != "running":
-            self.note(f"{_name(event)}: {event.message}{_measured(event)}")
+    def step(self, name: str, status: Status, message: str, measured: str = "") -> None:
+        if status != "running":
+            self.note(f"{name}: {message} {measured}")
 
     def note(self, text: str) -> None:
         print(one_line(text), file=sys.stderr, flush=True)
@@ -127,12 +135,17 @@ class TerminalConsole(Console):
 
     def __init__(self) -> None:
         from rich.console import Console as RichConsole
-        from rich.progress import Progress as RichProgress
-        from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
         self._out = RichConsole(highlight=False, markup=False, emoji=False)
         self._err = RichConsole(highlight=False, markup=False, emoji=False, stderr=True)
-        self._live = RichProgress(
+        self._live = self._new_live()
+        self._tasks: dict[str, TaskID] = {}
+
+    def _new_live(self) -> RichProgress:
+        from rich.progress import Progress as RichProgress
+        from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        return RichProgress(
             SpinnerColumn(finished_text="✓"),
             TextColumn("{task.fields[step]}", markup=False, style="bold"),
             TextColumn("{task.description}", markup=False),
@@ -140,9 +153,9 @@ class TerminalConsole(Console):
             TimeElapsedColumn(),
             console=self._err,
         )
-        self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
+        self._live, self._tasks = self._new_live(), {}
         self._live.start()
         return self
 
@@ -151,18 +164,13 @@ class TerminalConsole(Console):
     ) -> None:
         self._live.stop()
 
-    def progress(self, event: Progress) -> None:
-        name = _name(event)
+    def step(self, name: str, status: Status, message: str, measured: str = "") -> None:
         if name not in self._tasks:
             self._tasks[name] = self._live.add_task("", total=1, step=name, measured="")
         task = self._tasks[name]
-        self._live.update(
-            task,
-            description=one_line(event.message),
-            measured=_measured(event),
-            completed=1 if event.status == "finished" else 0,
-        )
-        if event.status in ("finished", "failed"):
+        completed = 1 if status == "finished" else 0
+        self._live.update(task, description=one_line(message), measured=measured, completed=completed)
+        if status in ("finished", "failed"):
             self._live.stop_task(task)
 
     def note(self, text: str) -> None:
@@ -194,10 +202,6 @@ def _coloured(text: str, style: str) -> Text:
     return Text(one_line(text), style=_COLOURS.get(style, ""))
 
 
-def _name(event: Progress) -> str:
-    return f"{event.step} {event.task}" if event.task else event.step
-
-
 def _measured(event: Progress) -> str:
     """``(1.2 M rows, 0.8 s)``, as far as it is known."""
     from hansei.tools.report.formats import format_count, format_value
@@ -207,7 +211,7 @@ def _measured(event: Progress) -> str:
         parts.append(f"{format_count(event.rows_read)} rows")
     if event.seconds is not None:
         parts.append(format_value(event.seconds, "s"))
-    return f" ({', '.join(parts)})" if parts else ""
+    return f"({', '.join(parts)})" if parts else ""
 
 
 def open_console(*, json_wanted: bool = False, quiet: bool = False) -> Console:

@@ -16,6 +16,9 @@ from hansei.errors import UsageError
 
 if TYPE_CHECKING:
     from hansei.cli.console import Console
+    from hansei.demo import Made, Schema, Truth
+
+TRACES, SEED = 24_000, 7
 
 MARKER = "demo.json"
 """Says what the data beside it was made from; only a directory with this file is ever written over."""
@@ -25,8 +28,8 @@ def demo(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where to put the data and the report.")] = Path(
         "hansei-demo"
     ),
-    traces: Annotated[int, typer.Option(min=200, max=2_000_000, help="How many traces to simulate.")] = 20_000,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same data.")] = 7,
+    traces: Annotated[int, typer.Option(min=500, max=2_000_000, help="How many traces to simulate.")] = TRACES,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same data.")] = SEED,
     schema: Annotated[Literal["v3", "v4"], typer.Option(help="Which of Langfuse's table layouts to fill.")] = "v4",
 ) -> int:
     """Make sample data in an embedded ClickHouse, analyse it, and write the report. Needs no server and no key.
@@ -45,10 +48,11 @@ def demo(
     from hansei.tools.report.files import write_report
 
     console = open_console()
-    project_id = _prepare(console, out.absolute(), {"schema": schema, "seed": seed, "traces": traces})
-
     url = f"chdb://{quote(str(out.absolute() / 'clickhouse'))}"
-    report = run_analysis(make_request(project_id=project_id), make_context(url), console)
+    truth = _prepare(console, out, url, schema, traces, seed)
+
+    request = make_request(project_id=truth.project_id, until=truth.base_time.isoformat())
+    report = run_analysis(request, make_context(url), console)
     files = write_report(report, out / "report")
     tell_report(console, report, list(files.values()))
 
@@ -58,40 +62,53 @@ def demo(
     console.line("Ask every number again:")
     console.line(f"  hansei verify {shlex.quote(str(files['json']))} {connection}")
     console.line("Look at another span:")
-    console.line(f"  hansei analyze {connection} --project {project_id} --window 3d")
+    console.line(f"  hansei analyze {connection} --project {truth.project_id} --window 3d")
     return 0
 
 
-def _prepare(console: Console, out: Path, settings: dict[str, Any]) -> str:
-    """Makes the data unless the same data is there already, and returns the project that it is about.
+def _prepare(console: Console, out: Path, url: str, schema: Schema, traces: int, seed: int) -> Truth:
+    """Makes the data unless the same data is there already, and returns what is true about it.
 
     Raises:
-        UsageError: the directory holds something that the demo did not write.
+        UsageError: the directory holds something that the demo did not write, or cannot be written.
     """
-    from hansei.demo import make_demo
+    from hansei.demo import Truth, make_demo
+    from hansei.tools.clickhouse import open_writer
 
-    wanted = settings | {"generator": _generator()}
-    marker = out / MARKER
+    wanted = {"schema": schema, "traces": traces, "seed": seed, "generator": _generator()}
+    marker, truth_file = out / MARKER, out / "truth.json"
     found = _read_marker(marker)
     if found is None and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(
             f"{out} exists and was not made by hansei demo.", "Name another directory with --out, or remove it."
         )
     if found is not None and found.get("made") == wanted:
-        console.note(f"Using the sample data in {out}, made earlier from the same settings.")
-        return str(found["project_id"])
+        console.note(f"Using the sample data in {out}, made earlier with the same settings.")
+        return Truth.model_validate_json(truth_file.read_text(encoding="utf-8"))
 
     try:
         out.mkdir(parents=True, exist_ok=True)
         # Marked before anything is written: an interrupted run is recognised and done again.
         marker.write_text(json.dumps({"made": None}) + "\n", encoding="utf-8")
-        shutil.rmtree(out / "clickhouse", ignore_errors=True)
+        if (out / "clickhouse").exists():
+            shutil.rmtree(out / "clickhouse")
     except OSError as error:
         raise UsageError(f"{out} cannot be written: {error.strerror}.", "Name another directory with --out.") from error
-    console.note(f"Making {settings['traces']:,} traces (schema {settings['schema']}, seed {settings['seed']}) …")
-    made = make_demo(out, **settings)
-    marker.write_text(json.dumps({"made": wanted, "project_id": made.project_id}) + "\n", encoding="utf-8")
-    return made.project_id
+
+    def show(made: Made) -> None:
+        console.step("demo", "running", f"{made.traces:,} of {made.of:,} traces, {made.observations:,} observations")
+
+    client = open_writer(url)
+    try:
+        with console:
+            console.step("demo", "started", f"Making {traces:,} traces in Langfuse's {schema} tables, seed {seed}")
+            truth = make_demo(client, schema=schema, traces=traces, seed=seed, progress=show)
+            console.step("demo", "finished", f"{truth.traces:,} traces, {truth.observations:,} observations")
+    finally:
+        client.close()
+    truth.write(truth_file)
+    marker.write_text(json.dumps({"made": wanted}) + "\n", encoding="utf-8")
+    return truth
 
 
 def _read_marker(marker: Path) -> dict[str, Any] | None:

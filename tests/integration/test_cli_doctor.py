@@ -1,0 +1,128 @@
+"""`hansei doctor` against an embedded ClickHouse, and against a Langfuse that takes or refuses the keys."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.otlp_server import Mode, OtlpServer
+
+SETTINGS = ("HANSEI_CLICKHOUSE_URL", "HANSEI_PROJECT_ID", "LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY")
+NOBODY = "clickhouse://me:s3cret@127.0.0.1:1/langfuse"
+SECRET_KEY = "sk-lf-not-to-be-shown"
+
+MAKE_DATA = """
+import sys
+from datetime import UTC, datetime, timedelta
+from hansei.demo import Writer, create_tables
+from hansei.demo.rows import Rows, TraceRow
+from hansei.tools.clickhouse import open_writer
+
+now = datetime.now(UTC).replace(microsecond=0)
+client = open_writer(sys.argv[1])
+create_tables(client, "v3")
+with Writer(client, "v3") as writer:
+    for project, moment in (("shop", now - timedelta(hours=1)), ("ahead", now + timedelta(days=2))):
+        writer.write(Rows(traces=[TraceRow(id=project, timestamp=moment, name="answer", project_id=project)]))
+client.close()
+"""
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An embedded ClickHouse with two projects: one of now, one whose application's clock is ahead.
+
+    It is made and read by other processes, since a process holds one embedded directory at a time.
+    """
+    made = f"chdb://{tmp_path_factory.mktemp('doctor') / 'clickhouse'}"
+    subprocess.run([sys.executable, "-c", MAKE_DATA, made], check=True)
+    return made
+
+
+def doctor(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    command = [sys.executable, "-m", "hansei", "doctor", *arguments]
+    return subprocess.run(command, cwd=folder, env=clean | environment, capture_output=True, text=True, check=False)
+
+
+def checks(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:
+    assert done.stderr == ""
+    document = json.loads(done.stdout)
+    assert document["ok"] == (done.returncode == 0)
+    return {check["name"]: check for check in document["checks"]}
+
+
+def test_all_is_fine(url: str, tmp_path: Path) -> None:
+    done = doctor(tmp_path, "--clickhouse", url, "--project", "shop")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.endswith("All is fine.\n")
+    found = checks(doctor(tmp_path, "--json", HANSEI_CLICKHOUSE_URL=url, HANSEI_PROJECT_ID="shop"))
+    assert {name: check["status"] for name, check in found.items()} == {
+        "connection": "ok",
+        "permissions": "ok",
+        "schema": "ok",
+        "clock": "ok",
+        "tracing": "skipped",
+    }
+    assert found["permissions"]["detail"] == "may read traces, observations, scores"
+    assert found["schema"]["detail"].startswith("v3, traces from ")
+
+
+def test_without_a_project_the_schema_is_not_looked_at(url: str, tmp_path: Path) -> None:
+    done = doctor(tmp_path, "--clickhouse", url, "--json")
+    assert done.returncode == 0
+    assert checks(done)["schema"]["status"] == "skipped"
+
+
+def test_an_unknown_project_is_told_which_ones_exist(url: str, tmp_path: Path) -> None:
+    done = doctor(tmp_path, "--clickhouse", url, "--project", "shpo")
+    assert done.returncode == 2
+    assert "schema: Projects with data: ahead, shop." in done.stdout
+
+
+def test_traces_of_the_future_are_a_clock_that_is_ahead(url: str, tmp_path: Path) -> None:
+    found = checks(doctor(tmp_path, "--clickhouse", url, "--project", "ahead", "--json"))
+    assert found["schema"]["status"] == "failed"
+    assert "in the future" in found["schema"]["detail"]
+    assert "--until" in found["schema"]["remedy"]
+
+
+def test_without_a_connection_the_rest_is_skipped(tmp_path: Path) -> None:
+    done = doctor(tmp_path, "--clickhouse", NOBODY, "--json")
+    found = checks(done)
+    assert [check["status"] for check in found.values()] == ["failed", "skipped", "skipped", "skipped", "skipped"]
+    assert found["connection"]["remedy"]
+    assert "s3cret" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("mode", "status", "detail"),
+    [
+        ("ok", "ok", "Langfuse takes the keys"),
+        ("unauthorized", "failed", "Langfuse refuses the keys."),
+        ("broken", "failed", "Langfuse answers 500."),
+    ],
+)
+def test_the_tracing_keys_are_tried(tmp_path: Path, mode: Mode, status: str, detail: str) -> None:
+    with OtlpServer(mode=mode) as server:
+        done = doctor(
+            tmp_path,
+            "--json",
+            "--clickhouse",
+            NOBODY,
+            LANGFUSE_BASE_URL=server.url,
+            LANGFUSE_PUBLIC_KEY="pk-lf-1",
+            LANGFUSE_SECRET_KEY=SECRET_KEY,
+        )
+    assert SECRET_KEY not in done.stdout + done.stderr
+    assert (checks(done)["tracing"]["status"], checks(done)["tracing"]["detail"]) == (status, detail)
+
+
+def test_half_a_pair_of_keys_is_a_failure(tmp_path: Path) -> None:
+    found = checks(doctor(tmp_path, "--json", "--clickhouse", NOBODY, LANGFUSE_SECRET_KEY=SECRET_KEY))
+    assert found["tracing"]["detail"] == "LANGFUSE_PUBLIC_KEY is not set, its partner is."
