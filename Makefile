@@ -1,5 +1,5 @@
 # Everything below sets up what it needs in .venv by itself: Python 3.11, 3.12 or 3.13, git and make are enough.
-# Another interpreter: make PYTHON=python3.12 test
+# Another interpreter: make PYTHON=python3.12 test. Options of the demo: make demo DEMO="--schema v3 --out demo-v3"
 
 ifndef PYTHON
 PYTHON := $(or $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -16,7 +16,7 @@ help: ## Show what there is
 
 demo: ## Make sample data in an embedded ClickHouse, analyse it, write the report
 	@$(PYTHON) requirements/install.py runtime
-	@$(BIN)/hansei demo
+	@$(BIN)/hansei demo $(DEMO)
 
 test: ## Run the tests
 	@$(PYTHON) requirements/install.py development

@@ -1,0 +1,220 @@
+"""The whole job from the command line, in processes of its own: sample data, report, verification, README."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hansei import Report
+from hansei.cli import demo as demo_command
+from hansei.demo import SEED, TRACES
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROJECT_VENV = ROOT / ".venv"
+SETTINGS = ("HANSEI_CLICKHOUSE_URL", "HANSEI_PROJECT_ID", "LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY")
+
+SIZE = "8000"  # the smallest data set in which every planted problem is visible
+
+RUN_ELSEWHERE = {
+    "make test": "CI: make check ends with it",
+    "make check": "CI",
+    "pip install .": "tests/end_to_end/test_package.py installs the wheel",
+}
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A working directory in which `hansei demo` was run."""
+
+    folder: Path
+    told: str
+    progress: str
+
+    @property
+    def url(self) -> str:
+        return f"chdb://{self.folder / 'hansei-demo' / 'clickhouse'}"
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "hansei-demo" / "report" / "report.json"
+
+    @property
+    def project(self) -> str:
+        return str(json.loads(self.report.read_text(encoding="utf-8"))["project_id"])
+
+
+def hansei(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    command = [sys.executable, "-m", "hansei", *arguments]
+    return subprocess.run(command, cwd=folder, env=clean | environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    folder = tmp_path_factory.mktemp("desk")
+    done = hansei(folder, "demo", "--traces", SIZE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Desk(folder, done.stdout, done.stderr)
+
+
+def altered(desk: Desk, place: Path, change: str) -> Path:
+    """A copy of the report in which one thing is different. `change` is Python code on the dictionary `report`."""
+    report: dict[str, Any] = json.loads(desk.report.read_text(encoding="utf-8"))
+    exec(change, {"report": report})
+    place.write_text(json.dumps(report), encoding="utf-8")
+    return place
+
+
+def test_the_demo_ends_by_naming_the_files_and_what_to_do_next(desk: Desk) -> None:
+    for form in ("json", "md", "html"):
+        file = Path("hansei-demo") / "report" / f"report.{form}"
+        assert f"Wrote {file}" in desk.told
+        assert (desk.folder / file).stat().st_size > 1000
+    assert desk.told.splitlines()[-3].strip() == f"hansei verify hansei-demo/report/report.json --clickhouse {desk.url}"
+    report = Report.model_validate_json(desk.report.read_text(encoding="utf-8"))
+    assert report.findings
+    for finding in report.findings:
+        assert finding.title.split()[0] in desk.told
+    assert re.search(r"^connect: ", desk.progress, re.MULTILINE)
+    assert "\x1b" not in desk.told + desk.progress
+
+
+def test_the_demo_takes_its_own_data_again_and_makes_other_data_anew(desk: Desk, tmp_path: Path) -> None:
+    again = hansei(desk.folder, "demo", "--traces", SIZE)
+    assert again.returncode == 0, again.stderr
+    assert "Using the sample data in hansei-demo, made earlier with the same settings." in again.stderr
+
+    small = hansei(tmp_path, "demo", "--traces", "500", "--out", "it's mine")
+    assert small.returncode == 0, small.stderr
+    other = hansei(tmp_path, "demo", "--traces", "500", "--out", "it's mine", "--schema", "v3")
+    assert other.returncode == 0, other.stderr
+    assert "Using the sample data" not in other.stderr
+    assert "in Langfuse's v3 tables" in other.stderr
+    # The command that the demo names works as it stands, whatever the directory is called.
+    named = next(line for line in other.stdout.splitlines() if line.strip().startswith("hansei verify"))
+    assert hansei(tmp_path, *shlex.split(named)[1:]).returncode == 0
+
+
+def test_the_commands_defaults_are_the_demos() -> None:
+    assert (demo_command.TRACES, demo_command.SEED) == (TRACES, SEED)
+
+
+def test_an_untouched_report_verifies(desk: Desk) -> None:
+    done = hansei(desk.folder, "verify", str(desk.report), "--clickhouse", desk.url)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Everything is as it was written." in done.stdout
+    outcome = json.loads(hansei(desk.folder, "verify", str(desk.report), "--clickhouse", desk.url, "--json").stdout)
+    assert outcome["ok"] is True
+    assert outcome["differences"] == []
+    assert outcome["queries"] > 0
+    assert outcome["numbers"] > outcome["queries"]
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ("report['findings'][0]['current']['value'] *= 1.1", "current.value"),
+        ("report['findings'][0]['current']['n'] += 1", "current.n"),
+        ("report['coverage']['traces']['window'] += 1", "coverage.traces.window"),
+    ],
+)
+def test_one_changed_number_is_named(desk: Desk, tmp_path: Path, change: str, place: str) -> None:
+    file = altered(desk, tmp_path / "report.json", change)
+    done = hansei(tmp_path, "verify", str(file), "--clickhouse", desk.url)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert place in done.stdout
+
+
+def test_analyze_prints_the_report_for_machines_and_writes_nothing(desk: Desk, tmp_path: Path) -> None:
+    done = hansei(tmp_path, "analyze", "--json", HANSEI_CLICKHOUSE_URL=desk.url, HANSEI_PROJECT_ID=desk.project)
+    assert (done.returncode, done.stderr) == (0, "")
+    report = Report.model_validate_json(done.stdout)
+    assert report.project_id == desk.project
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fail_on_is_an_exit_code_and_quiet_is_silent(desk: Desk, tmp_path: Path) -> None:
+    severities = {finding.severity for finding in Report.model_validate_json(desk.report.read_text("utf-8")).findings}
+    assert "high" in severities or "critical" in severities
+    settings = {"HANSEI_CLICKHOUSE_URL": desk.url, "HANSEI_PROJECT_ID": desk.project}
+    met = hansei(tmp_path, "analyze", "--fail-on", "high", "--quiet", **settings)
+    assert (met.returncode, met.stdout, met.stderr) == (1, "", "")
+    assert (tmp_path / "hansei-report" / "report.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--project", "shpo"], "The project “shpo” has no traces here."),
+        (["--out", "/dev/null/report"], "The report cannot be written to /dev/null/report"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_two(desk: Desk, tmp_path: Path, arguments: list[str], line: str) -> None:
+    settings = {"HANSEI_CLICKHOUSE_URL": desk.url, "HANSEI_PROJECT_ID": desk.project}
+    done = hansei(tmp_path, "analyze", *arguments, **settings)
+    assert done.returncode == 2
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"hansei: {line}")
+    assert "Traceback" not in done.stderr
+
+
+def readme_commands() -> list[str]:
+    """Every command line in the README's shell blocks, without its comment."""
+    blocks = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    lines = [shlex.join(shlex.split(line, comments=True)) for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line]
+
+
+def on_the_sample_data(text: str, desk: Desk) -> str:
+    """A text of the README with its example connection and project replaced by the sample data's."""
+    url = re.escape("clickhouse://hansei:password@localhost:8123/default")
+    return re.sub("my-project", desk.project, re.sub(url, desk.url, text))
+
+
+def test_every_command_of_the_readme_is_known() -> None:
+    commands = readme_commands()
+    assert commands[:2] == ["make demo", "make test"]
+    strange = [line for line in commands if not line.startswith("hansei ") and line not in RUN_ELSEWHERE]
+    assert strange == ["make demo", "make help"], "these two are run below"
+
+
+def test_every_hansei_command_of_the_readme_runs(desk: Desk, tmp_path: Path) -> None:
+    settings = {"HANSEI_CLICKHOUSE_URL": desk.url, "HANSEI_PROJECT_ID": desk.project}
+    for line in readme_commands():
+        if line.startswith("hansei "):
+            done = hansei(tmp_path, *shlex.split(on_the_sample_data(line, desk))[1:], **settings)
+            assert done.returncode == (1 if "--fail-on" in line else 0), f"{line}\n{done.stdout}\n{done.stderr}"
+
+
+def test_the_python_of_the_readme_runs(desk: Desk, tmp_path: Path) -> None:
+    (code,) = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    command = [sys.executable, "-c", on_the_sample_data(code, desk)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0].split()[0] in ("critical", "high", "medium", "low")
+
+
+def test_make_help_names_every_target() -> None:
+    done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    shown = set(re.findall(r"make ([a-z]+)", done.stdout))
+    assert shown >= {"demo", "test", "check", "clean", "help"}
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert shown == set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+
+
+@pytest.mark.skipif(Path(sys.prefix) != PROJECT_VENV, reason="make demo would set up .venv; these tests run elsewhere")
+def test_make_demo_runs(tmp_path: Path) -> None:
+    command = ["make", "demo", f"DEMO=--traces 500 --out {tmp_path / 'demo'}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "demo" / "report" / "report.html").is_file()
