@@ -22,7 +22,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from hansei.errors import HanseiError
@@ -105,7 +104,7 @@ class RunTrace:
             started = time.monotonic()
             project = self._client.wait_for_project(seconds)
             self._patience -= time.monotonic() - started
-        return f"{self._client.server.base_url}/project/{project}/traces/{self.trace_id}" if project else None
+        return f"{_address(self._client.server.base_url)}/project/{project}/traces/{self.trace_id}" if project else None
 
     def close(self) -> str | None:
         """Sends what is left, waiting for what remains of `PATIENCE`; nothing of the SDK waits after that.
@@ -280,5 +279,6 @@ def _turned_off() -> bool:
 
 def _address(url: str) -> str:
     """A URL without the user and password that it may hold."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"
+    scheme, separator, rest = url.rpartition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"

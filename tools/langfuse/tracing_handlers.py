@@ -112,6 +112,8 @@ class RunHandler(TracingHandler):
                 for key, value in kwargs["metadata"].items()
                 if value is not None and len(str(value)) <= _LONGEST_METADATA
             }
+        if event.endswith("_error") and args:
+            args = (_tellable(args[0]), *args[1:])
 
         def receive() -> None:
             _delivering.set(self)
@@ -121,6 +123,15 @@ class RunHandler(TracingHandler):
 
     def url_of(self, run_id: UUID | None) -> str | None:
         return self._url()
+
+
+def _tellable(error: BaseException) -> BaseException:
+    """The error, or one with the same words in ASCII when they quote text that cannot be encoded (half a surrogate)."""
+    try:
+        str(error).encode()
+    except UnicodeEncodeError:
+        return RuntimeError(str(error).encode("ascii", "backslashreplace").decode())
+    return error
 
 
 class ServerHandler(TracingHandler):
