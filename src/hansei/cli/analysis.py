@@ -17,11 +17,12 @@ def make_context(clickhouse_url: str | None) -> Context:
     """The settings of a run: what the option names, else what the environment says.
 
     Raises:
-        UsageError: no ClickHouse is named at all.
+        UsageError: no ClickHouse is named at all, or its URL cannot be understood.
     """
     from pydantic import SecretStr
 
     from hansei.context import Context
+    from hansei.tools.clickhouse import parse_url
 
     context = Context() if clickhouse_url is None else Context(clickhouse_url=SecretStr(clickhouse_url))
     if context.clickhouse_url is None:
@@ -29,6 +30,7 @@ def make_context(clickhouse_url: str | None) -> Context:
             "No ClickHouse is named.",
             "Give --clickhouse clickhouse://user:password@host:8123/database, or set HANSEI_CLICKHOUSE_URL.",
         )
+    parse_url(context.clickhouse_url)
     return context
 
 

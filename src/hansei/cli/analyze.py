@@ -70,6 +70,7 @@ def analyze(
     """
     from hansei.cli.analysis import make_context, make_request, run_analysis, tell_report
     from hansei.cli.console import open_console
+    from hansei.tools.report.files import render_json, write_report
 
     project_id = project or os.environ.get("HANSEI_PROJECT_ID")
     if not project_id:
@@ -84,9 +85,6 @@ def analyze(
         environments=environment or [],
         language=language,
     )
-
-    from hansei.tools.report.files import render_json, write_report
-
     console = open_console(json_wanted=json, quiet=quiet)
     report = run_analysis(request, context, console)
 

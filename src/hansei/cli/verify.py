@@ -31,9 +31,8 @@ def verify(
     from hansei.tools.report.files import read_report
     from hansei.tools.report.verify import verify_report
 
-    written = read_report(report)
-    outcome = verify_report(written, shared_reader(make_context(clickhouse)))
-
+    written, context = read_report(report), make_context(clickhouse)
+    outcome = verify_report(written, shared_reader(context))
     console = open_console(json_wanted=json)
     if outcome.differences:
         console.line(f"{len(outcome.differences)} of {outcome.numbers:,} numbers differ.", style="failed")
