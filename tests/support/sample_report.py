@@ -332,7 +332,7 @@ def empty_report(language: Literal["en", "ja"] = "en") -> Report:
     return report.model_copy(
         update={
             "coverage": coverage, "findings": [], "refuted": [], "plan": [], "follow_ups": [], "headline": "",
-            "question": None, "run": report.run.model_copy(update={"model": None, "langfuse_trace_url": None}),
+            "question": None, "run": report.run.model_copy(update={"model": None, "tokens": 0, "cost": 0.0, "langfuse_trace_url": None}),
         }
     )  # fmt: skip
 

@@ -26,7 +26,7 @@ _HEIGHT = 210.0
 _MARGINS = {"left": 58.0, "right": 66.0, "top": 24.0, "bottom": 24.0}
 _SMALL, _STRONG = 11, 12
 _LABEL_GAP = 14.0
-_MOST_DATES = 7
+_MOST_DATES = 6
 _SECONDS_STEPS = (30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800, 86_400)
 
 
@@ -41,7 +41,13 @@ def finding_chart(finding: Finding, window: Window, baseline: Window, language: 
     days = daily_series(finding, window)
     if days:
         return _SeriesChart(finding, days, window, baseline, language).draw(ident)
-    return _interval_chart(finding, language, ident)
+    return _interval_chart(finding, window, language, ident)
+
+
+def chart_title(finding: Finding, window: Window, language: str = "en") -> str:
+    """What the finding's chart shows: ``error rate, day by day``."""
+    key = "chart.daily" if daily_series(finding, window) else "chart.interval"
+    return catalogue(language).text(key, metric=label("metric", finding.metric, language))
 
 
 def _canvas(height: float, margins: dict[str, float]) -> tuple[Figure, Axes]:
@@ -85,12 +91,11 @@ class _SeriesChart:
         self._levels()
         self._lines()
         self._onset()
-        metric = label("metric", self.finding.metric, self.language)
         return to_svg(
             self.figure,
             self.texts,
             ident=ident,
-            title=self.words.text("chart.daily", metric=metric),
+            title=chart_title(self.finding, self.window, self.language),
             description=self._description(),
         )
 
@@ -111,7 +116,8 @@ class _SeriesChart:
         for role, span in spans.items():
             if self.against_rest and role == "baseline":
                 continue
-            left, right = max(0.0, self._x(span.start)), self._x(span.end)
+            left = 0.0 if role == "baseline" else max(0.0, self._x(span.start))
+            right = self._x(span.end)
             self.axes.axvspan(left, right, facecolor=COLOURS[role], alpha=0.08, linewidth=0)
             name = label("period", role, self.language)
             self._text(left, 1.04, name, role, transform=self.axes.get_xaxis_transform(), va="baseline")
@@ -228,7 +234,7 @@ class _SeriesChart:
         return " ".join(sentences)
 
 
-def _interval_chart(finding: Finding, language: str, ident: str) -> str:
+def _interval_chart(finding: Finding, window: Window, language: str, ident: str) -> str:
     """Before and after, each as a dot with its 95 % interval."""
     words, texts = catalogue(language), Texts()
     rows = [("window", label("period", "window", language), finding.current)]
@@ -262,7 +268,7 @@ def _interval_chart(finding: Finding, language: str, ident: str) -> str:
         figure,
         texts,
         ident=ident,
-        title=words.text("chart.interval", metric=label("metric", finding.metric, language)),
+        title=chart_title(finding, window, language),
         description=" ".join(_levels_in_words(finding, language)),
     )
 

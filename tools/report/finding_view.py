@@ -1,0 +1,188 @@
+"""A finding, ready to be shown: see `hansei.tools.report.view`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import zip_longest
+
+from hansei.contracts import Check, Echo, Finding, Impact
+from hansei.tools.report import formats
+from hansei.tools.report.catalogue import catalogue
+from hansei.tools.report.labels import label, reference_label, segment_parts, segment_text
+from hansei.tools.report.proof_view import ProofView, proof_view
+from hansei.tools.report.text import excerpt, one_line, safe_url, visible
+
+LONGEST_TITLE = 300
+LONGEST_TEXT = 4_000
+LONGEST_NAME = 200
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A label and what it is."""
+
+    label: str
+    value: str
+
+
+@dataclass(frozen=True)
+class CheckRow:
+    outcome: str
+    """passed, failed or open."""
+    outcome_label: str
+    name: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Example:
+    trace_id: str
+    url: str | None
+
+
+@dataclass(frozen=True)
+class FindingView:
+    number: int
+    kind: str
+    direction: str
+    direction_label: str
+    severity: str
+    severity_label: str
+    title: str
+    summary: str
+    metric: str
+    current: str
+    current_n: str
+    reference: str
+    """What the current value is compared with."""
+    reference_value: str
+    reference_n: str
+    change: str
+    where: list[tuple[str, str]]
+    since: str
+    sure: list[str]
+    verdict: str
+    verdict_label: str
+    checks: list[CheckRow]
+    cause: str | None
+    recommendation: str
+    impact: list[Fact]
+    echoes: list[str]
+    parameters: list[Fact]
+    examples: list[Example]
+    proof: list[ProofView]
+
+
+def finding_view(finding: Finding, number: int, language: str) -> FindingView:
+    """The finding in words of `language`, as the `number`-th of its list."""
+    words = catalogue(language)
+    reference = finding.baseline
+    where = segment_parts(finding.segment, language)
+    return FindingView(
+        number=number,
+        kind=label("kind", finding.kind, language),
+        direction=finding.direction,
+        direction_label=words.text(f"direction.{finding.direction}"),
+        severity=finding.severity,
+        severity_label=words.text(f"severity.{finding.severity}"),
+        title=excerpt(one_line(finding.title), LONGEST_TITLE),
+        summary=_text(finding.summary),
+        metric=excerpt(label("metric", finding.metric, language), LONGEST_NAME),
+        current=formats.format_estimate(finding.current, finding.unit, language),
+        current_n=formats.format_count(finding.current.n, language),
+        reference=excerpt(reference_label(finding, language), 2 * LONGEST_NAME),
+        reference_value=formats.format_estimate(reference, finding.unit, language),
+        reference_n=words.text("number.none") if reference is None else formats.format_count(reference.n, language),
+        change=_change(finding, language),
+        where=[(excerpt(name, 60), excerpt(value, LONGEST_NAME)) for name, value in where],
+        since=_since(finding, language),
+        sure=_sure(finding, language),
+        verdict=finding.verdict,
+        verdict_label=words.text(f"verdict.{finding.verdict}"),
+        checks=[_check(check, language) for check in finding.checks],
+        cause=_text(finding.cause) or None,
+        recommendation=_text(finding.recommendation),
+        impact=impact_facts(finding.impact, language),
+        echoes=[_echo(echo, language) for echo in finding.echoes],
+        parameters=[
+            Fact(excerpt(label("parameter", name, language), 60), f"{value:,.10g}")
+            for name, value in finding.parameters.items()
+        ],
+        examples=_examples(finding),
+        proof=[proof_view(one, language) for one in finding.evidence],
+    )
+
+
+def impact_facts(impact: Impact, language: str) -> list[Fact]:
+    """What is known of the impact, the most telling first; the unknown is left out, never shown as zero."""
+    hours = impact.hours_per_week
+    facts = [
+        ("cost_per_week", impact.cost_per_week, formats.format_value(impact.cost_per_week, "usd", language)),
+        ("hours_per_week", hours, formats.format_value(None if hours is None else hours * 3600, "s", language)),
+        ("excess_traces", impact.excess_traces, formats.format_count(impact.excess_traces, language)),
+        ("share_of_traces", impact.share_of_traces, formats.format_value(impact.share_of_traces, "ratio", language)),
+        ("affected_traces", impact.affected_traces, formats.format_count(impact.affected_traces, language)),
+        ("affected_users", impact.affected_users, formats.format_count(impact.affected_users, language)),
+    ]
+    words = catalogue(language)
+    return [Fact(words.text(f"impact.{name}"), shown) for name, value, shown in facts if value is not None]
+
+
+def _text(text: str | None) -> str:
+    return excerpt(visible(text or "").strip(), LONGEST_TEXT)
+
+
+def _change(finding: Finding, language: str) -> str:
+    """The effect, and how large that is against the reference (for a share only the points: they can't be mixed up)."""
+    if finding.baseline is None or finding.effect is None:
+        return catalogue(language).text("number.none")
+    change = formats.format_change(finding.effect, finding.unit, language)
+    if finding.unit in ("ratio", "score") or not finding.baseline.value:
+        return change
+    relative = formats.format_relative(finding.baseline.value, finding.current.value, language)
+    return catalogue(language).text("interval.estimate", value=change, interval=relative)
+
+
+def _since(finding: Finding, language: str) -> str:
+    if finding.onset is not None:
+        return formats.format_date(finding.onset, language)
+    return catalogue(language).text("since.hotspot" if finding.direction == "hotspot" else "since.unknown")
+
+
+def _sure(finding: Finding, language: str) -> list[str]:
+    words = catalogue(language)
+    sentences = []
+    if finding.p_value is not None:
+        sentences.append(words.text("sure.p", p=formats.format_p(finding.p_value, language)))
+    if finding.q_value is not None:
+        sentences.append(words.text("sure.q", q=formats.format_p(finding.q_value, language, "q")))
+    passed = sum(check.passed is True for check in finding.checks)
+    if finding.checks:
+        sentences.append(words.text("sure.checks", passed=passed, total=len(finding.checks)))
+    return sentences or [words.text("sure.nothing")]
+
+
+def _check(check: Check, language: str) -> CheckRow:
+    outcome = {True: "passed", False: "failed", None: "open"}[check.passed]
+    return CheckRow(
+        outcome=outcome,
+        outcome_label=catalogue(language).text(f"check.{outcome}"),
+        name=excerpt(label("checked", check.name, language), LONGEST_NAME),
+        detail=_text(check.detail),
+    )
+
+
+def _echo(echo: Echo, language: str) -> str:
+    now, before = formats.format_pair(echo.current, echo.baseline, echo.unit, language)
+    return catalogue(language).text(
+        "echo.changed" if echo.baseline is not None else "echo.now",
+        metric=excerpt(label("metric", echo.metric, language), LONGEST_NAME),
+        segment=excerpt(segment_text(echo.segment, language), 2 * LONGEST_NAME),
+        now=now,
+        before=before,
+    )
+
+
+def _examples(finding: Finding) -> list[Example]:
+    pairs = zip_longest(finding.example_trace_ids, finding.trace_urls[: len(finding.example_trace_ids)])
+    return [Example(excerpt(one_line(trace_id), 80), safe_url(url)) for trace_id, url in pairs]

@@ -1,0 +1,261 @@
+"""The report as Markdown: for GitHub, Slack, Notion and a terminal.
+
+Names, values and words from outside can't become Markdown: what has a meaning there is escaped, code spans get a fence
+that is longer than any inside, and nothing breaks a table or a list, since every such text stands on one line.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from hansei.contracts import Finding, Report
+from hansei.tools.report.catalogue import catalogue
+from hansei.tools.report.charts import chart_title
+from hansei.tools.report.finding_view import CheckRow, Fact, FindingView
+from hansei.tools.report.proof_view import ProofView
+from hansei.tools.report.series import daily_series
+from hansei.tools.report.text import one_line, visible
+from hansei.tools.report.view import ReportView, report_view
+
+MOST_ROWS = 5
+"""Rows of evidence shown; the HTML page shows more, report.json has all."""
+
+_SPECIAL = re.compile(r"[\\`*\[\]#|~]|(?<!\w)_|_(?!\w)|\$(?!\d)")
+"""Underscores inside a word mean nothing; a dollar sign before a digit can't end GitHub's inline mathematics."""
+_TAG = re.compile(r"<(?!\s|$)")
+_ENTITY = re.compile(r"&(?=[#\w])")
+_AUTOLINK = re.compile(r"(?i)[a-z]:(?=//)|\bwww\.|\b(?:mailto|xmpp):|@(?=\w)")
+_BLOCK_START = re.compile(r"^(\d*)([-+=>.)])")
+_BARS = "▁▂▃▄▅▆▇█"
+_MARKS = {"passed": "✅", "failed": "❌", "open": "❔"}
+_SEVERITY_MARKS = {"critical": "🔴", "high": "🟠", "medium": "🟡", "low": "⚪"}
+
+
+def render_markdown(report: Report) -> str:
+    """The report as Markdown in its language; ends with one line end."""
+    page = _Page(report)
+    blocks = [*page.verdict(), *page.actions(), *page.health(), *page.findings(), *page.refuted(), *page.coverage()]
+    blocks += [*page.plan(), *page.follow_ups(), *page.run()]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def escape(text: str) -> str:
+    """Text on one line that can stand inside a paragraph or a table cell and means nothing there but itself.
+
+    Only what could mean something is escaped, so that the file also reads well as it is. Addresses and mentions, which
+    some renderers link even after their characters were escaped, are cut by an empty comment.
+    """
+    escaped = _SPECIAL.sub(r"\\\g<0>", one_line(text))
+    escaped = _TAG.sub("&lt;", _ENTITY.sub("&amp;", escaped))
+    return _AUTOLINK.sub(r"\g<0><!-- -->", escaped)
+
+
+def paragraph(text: str) -> str:
+    """`escape`, for text that begins a paragraph or a list item: it must not begin a list or a quote instead."""
+    return _BLOCK_START.sub(r"\1\\\2", escape(text))
+
+
+def code(text: str) -> str:
+    """Text as a code span, whatever backticks it holds; not for tables, whose cells a pipe would end."""
+    line = one_line(text)
+    longest = max((len(run) for run in re.findall(r"`+", line)), default=0)
+    fence = "`" * (longest + 1)
+    pad = " " if line.startswith("`") or line.endswith("`") or not line else ""
+    return f"{fence}{pad}{line}{pad}{fence}"
+
+
+def fenced(text: str, language: str = "") -> str:
+    """Text as a code block with a fence longer than any inside."""
+    longest = max((len(run) for run in re.findall(r"`{3,}", text)), default=2)
+    fence = "`" * (longest + 1)
+    return f"{fence}{language}\n{visible(text)}\n{fence}"
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """Values as bars of eight heights, from zero (or the least, when that is negative) to the largest."""
+    low, high = min(0.0, *values), max(values)
+    if high <= low:
+        return _BARS[0] * len(values)
+    return "".join(_BARS[min(7, int((value - low) / (high - low) * 8))] for value in values)
+
+
+class _Page:
+    """The blocks of the page, in groups; a block is a paragraph, a table, a list or a heading."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self.view: ReportView = report_view(report)
+        self.words = catalogue(report.language)
+
+    def t(self, key: str, **values: Any) -> str:
+        return self.words.text(key, **values)
+
+    def verdict(self) -> Iterable[str]:
+        view = self.view
+        yield f"# {paragraph(view.headline)}"
+        periods = " · ".join(f"{fact.label}: {fact.value}" for fact in view.periods)
+        yield f"**{escape(view.project)}** · {periods}"
+        if view.question:
+            yield f"> {self.t('page.question')} {escape(view.question)}"
+        yield view.looked_at
+        if view.not_looked_at:
+            lines = [self.t("looked.gaps", count=len(view.not_looked_at)) + ":", *map(escape, view.not_looked_at)]
+            yield "\n- ".join(lines)
+
+    def actions(self) -> Iterable[str]:
+        yield f"## {self.t('section.actions')}"
+        if not self.view.actions:
+            yield self.view.no_action
+        lines = []
+        for place, action in enumerate(self.view.actions, start=1):
+            lines.append(f"{place}. **{escape(action.text)}**  ")
+            lines.append(f"   {_SEVERITY_MARKS[action.severity]} {escape(action.title)}{'  ' if action.gain else ''}")
+            if action.gain:
+                lines.append(f"   {escape(action.gain)}")
+        yield "\n".join(lines)
+
+    def health(self) -> Iterable[str]:
+        yield f"## {self.t('section.health')}"
+        head = ["", self.t("period.window"), self.t("period.baseline"), self.t("health.change")]
+        rows = [[row.label, f"**{row.window}**", row.baseline, row.change] for row in self.view.health]
+        yield _table(head, rows, numeric=[False, True, True, True])
+        yield self.view.health_note or ""
+
+    def findings(self) -> Iterable[str]:
+        yield f"## {self.t('section.findings')}"
+        yield from self.view.nothing_found
+        for finding, shown in zip(self.report.findings, self.view.findings, strict=True):
+            yield from self._finding(finding, shown)
+
+    def _finding(self, finding: Finding, shown: FindingView) -> Iterable[str]:
+        yield f"### {shown.number}. {escape(shown.title)}"
+        yield f"{_SEVERITY_MARKS[shown.severity]} **{shown.severity_label}** · {shown.kind} · {shown.direction_label}"
+        yield paragraph(shown.summary)
+        yield _table(
+            [escape(shown.metric), self.t("finding.value"), "n"],
+            [
+                [self.t("period.window"), f"**{shown.current}**", shown.current_n],
+                [escape(shown.reference), shown.reference_value, shown.reference_n],
+                [self.t("finding.change"), shown.change, ""],
+            ],
+            numeric=[False, True, True],
+        )
+        yield self._series(finding)
+        where = ", ".join(f"{escape(name)} {code(value)}" for name, value in shown.where) or self.t("segment.all")
+        facts = [
+            (self.t("finding.where"), where),
+            (self.t("finding.since"), shown.since),
+            (self.t("finding.sure"), escape("; ".join(shown.sure))),
+            (self.t("finding.impact"), " · ".join(f"{fact.label}: {fact.value}" for fact in shown.impact)),
+            (self.t("finding.echoes"), "; ".join(escape(echo) for echo in shown.echoes)),
+            *((escape(fact.label), fact.value) for fact in shown.parameters),
+            (self.t("finding.cause"), escape(shown.cause or self.t("finding.no_cause"))),
+            (self.t("finding.recommendation"), escape(shown.recommendation)),
+        ]
+        yield "\n".join(f"- **{name}:** {text}" for name, text in facts if text)
+        if shown.checks:
+            yield f"**{self.t('finding.checks')}**"
+            yield _checks(shown.checks)
+        if shown.examples:
+            links = [
+                f"[{code(one.trace_id)}]({_target(one.url)})" if one.url else code(one.trace_id)
+                for one in shown.examples
+            ]
+            yield f"**{self.t('finding.examples')}:** " + " · ".join(links)
+        for proof in shown.proof:
+            yield from self._proof(proof)
+
+    def _series(self, finding: Finding) -> str:
+        days = daily_series(finding, self.report.window)
+        if not days:
+            return ""
+        title = escape(chart_title(finding, self.report.window, self.report.language))
+        bars = sparkline([day.value for day in days])
+        groups = []
+        for period in ("baseline", "window", "rest"):
+            shown = "".join(bar for bar, day in zip(bars, days, strict=True) if day.period == period)
+            if shown:
+                name = self.t("reference.rest_of_window") if period == "rest" else self.t(f"period.{period}")
+                groups.append(f"{name} `{shown}`")
+        return f"{title}: " + " · ".join(groups)
+
+    def _proof(self, proof: ProofView) -> Iterable[str]:
+        summary = self.t(
+            "proof.summary", id=proof.id, count=proof.row_count, read=proof.rows_read, seconds=proof.seconds
+        )
+        title = html.escape(f"{self.t('finding.proof')}: {proof.purpose} ({summary})")
+        yield f"<details><summary>{title}</summary>"
+        yield fenced(proof.sql, "sql")
+        yield "\n".join(f"- {code(name)} = {code(value)}" for name, value in proof.parameters)
+        if proof.rows:
+            head = [escape(name) or " " for name in proof.columns]
+            yield _table(head, [[escape(value) for value in row] for row in proof.rows[:MOST_ROWS]], proof.numeric)
+        hidden = proof.hidden_rows + max(0, len(proof.rows) - MOST_ROWS)
+        yield self.t("proof.hidden", count=hidden) if hidden > 0 else ""
+        yield f"{self.t('proof.hash')} {code(proof.result_hash)}"
+        yield "</details>"
+
+    def refuted(self) -> Iterable[str]:
+        yield f"## {self.t('section.refuted')}"
+        yield self.t("refuted.explain") if self.view.refuted else self.t("refuted.none")
+        for one in self.view.refuted:
+            yield f"- **{escape(one.title)}** ({one.verdict_label})\n" + _checks(one.checks, indent="  ")
+
+    def coverage(self) -> Iterable[str]:
+        view = self.view
+        yield f"## {self.t('section.coverage')}"
+        head = [self.t(f"coverage.{name}") for name in ("detector", "status", "slices", "reason")]
+        rows = [[escape(row.name), row.status_label, row.slices, escape(row.reason)] for row in view.detectors]
+        yield _table(head, rows, numeric=[False, False, True, False])
+        for key, lines in (("coverage.missing", view.missing), ("coverage.notes", view.notes)):
+            if lines:
+                yield f"**{self.t(key)}**"
+                yield "\n".join(f"- {paragraph(line)}" for line in lines)
+        for proof in view.coverage_proof:
+            yield from self._proof(proof)
+
+    def plan(self) -> Iterable[str]:
+        if self.view.plan:
+            yield f"## {self.t('section.plan')}"
+            yield "\n".join(
+                f"1. **{escape(item.question)}** ({escape(': '.join(filter(None, (item.detector, item.reason))))})"
+                for item in self.view.plan
+            )
+
+    def follow_ups(self) -> Iterable[str]:
+        if self.view.follow_ups:
+            yield f"## {self.t('section.follow_ups')}"
+            yield "\n".join(f"- {paragraph(line)}" for line in self.view.follow_ups)
+
+    def run(self) -> Iterable[str]:
+        yield f"## {self.t('section.run')}"
+        yield " · ".join(_fact(fact) for fact in self.view.run)
+        if self.view.run_url:
+            yield f"[{self.t('run.link')}]({_target(self.view.run_url)})"
+        yield f"{escape(self.t('page.footer', version=self.view.version))} `hansei verify report.json`"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[bool]) -> str:
+    rule = ["---:" if right else "---" for right in numeric]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *rows))
+
+
+def _checks(checks: Sequence[CheckRow], indent: str = "") -> str:
+    return "\n".join(
+        f"{indent}- {_MARKS[check.outcome]} {escape(check.name)} ({check.outcome_label})"
+        + (f": {escape(check.detail)}" if check.detail else "")
+        for check in checks
+    )
+
+
+def _fact(fact: Fact) -> str:
+    return f"{fact.label}: {escape(fact.value)}"
+
+
+def _target(url: str | None) -> str:
+    """A link's target: brackets and the like would end it."""
+    return quote(url or "", safe="/:?&=#%+,;@~._-")

@@ -1,0 +1,282 @@
+"""A report made ready to be shown: every number formatted, every label translated, every text cleaned and capped.
+
+The renderers for Markdown and HTML (and a terminal) all read this view, so that they say the same; what is left to them
+is escaping and layout. Strings here are plain text: they may still hold ``<``, ``|`` or anything else that means
+something in a renderer's own syntax. Nothing is computed but shares and changes of two figures of the report.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hansei.contracts import SEVERITIES, Report, Window
+from hansei.tools.report import formats
+from hansei.tools.report.catalogue import Catalogue, catalogue
+from hansei.tools.report.finding_view import Fact, FindingView, finding_view, impact_facts
+from hansei.tools.report.labels import label
+from hansei.tools.report.proof_view import ProofView, proof_view
+from hansei.tools.report.text import excerpt, one_line, safe_url, visible
+
+MOST_ACTIONS = 3
+MOST_GAINS = 3
+LONGEST_TEXT = 4_000
+
+
+@dataclass(frozen=True)
+class Action:
+    """One of the first things to do."""
+
+    number: int
+    """Of the finding, counted from 1."""
+    text: str
+    title: str
+    gain: str
+    severity: str
+    severity_label: str
+
+
+@dataclass(frozen=True)
+class HealthRow:
+    label: str
+    window: str
+    baseline: str
+    change: str
+
+
+@dataclass(frozen=True)
+class DetectorRow:
+    name: str
+    status: str
+    status_label: str
+    slices: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    id: str
+    detector: str
+    question: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ReportView:
+    language: str
+    project: str
+    headline: str
+    question: str | None
+    counts: list[tuple[str, str]]
+    """(severity, text) for each severity that has findings."""
+    periods: list[Fact]
+    looked_at: str
+    not_looked_at: list[str]
+    actions: list[Action]
+    no_action: str
+    """What to say when there is no action."""
+    health: list[HealthRow]
+    health_note: str | None
+    nothing_found: list[str]
+    """What to say instead of findings; empty when there are findings."""
+    findings: list[FindingView]
+    refuted: list[FindingView]
+    detectors: list[DetectorRow]
+    missing: list[str]
+    notes: list[str]
+    coverage_proof: list[ProofView]
+    plan: list[PlanRow]
+    run: list[Fact]
+    run_url: str | None
+    follow_ups: list[str]
+    version: str
+
+
+def report_view(report: Report) -> ReportView:
+    """The report, ready to be shown in its language."""
+    language, words = report.language, catalogue(report.language)
+    findings = [finding_view(one, number, language) for number, one in enumerate(report.findings, start=1)]
+    return ReportView(
+        language=language,
+        project=excerpt(one_line(report.project_id), 200),
+        headline=_headline(report, words),
+        question=_text(report.question) or None,
+        counts=_counts(report, words),
+        periods=_periods(report, words),
+        looked_at=_looked_at(report, words),
+        not_looked_at=_not_looked_at(report, words),
+        actions=_actions(report, findings),
+        no_action=words.text("actions.none" if report.screening.slices else "actions.nothing_judged"),
+        health=_health(report, words),
+        health_note=_health_note(report, words),
+        nothing_found=[] if findings else _nothing_found(report, words),
+        findings=findings,
+        refuted=[finding_view(one, number, language) for number, one in enumerate(report.refuted, start=1)],
+        detectors=[
+            DetectorRow(
+                name=label("kind", one.name, language),
+                status=one.status,
+                status_label=words.text(f"status.{one.status}"),
+                slices=formats.format_count(one.slices, language),
+                reason=_text(one.reason),
+            )
+            for one in report.coverage.detectors
+        ],
+        missing=[_text(one) for one in report.coverage.missing],
+        notes=[_text(one) for one in report.coverage.notes],
+        coverage_proof=[proof_view(one, language) for one in report.coverage.evidence],
+        plan=[
+            PlanRow(one_line(one.id), label("kind", one.detector, language), _text(one.question), _text(one.reason))
+            for one in report.plan
+        ],
+        run=_run(report, words),
+        run_url=safe_url(report.run.langfuse_trace_url),
+        follow_ups=[_text(one) for one in report.follow_ups],
+        version=excerpt(one_line(report.hansei_version), 40),
+    )
+
+
+def _text(text: str | None) -> str:
+    return excerpt(visible(text or "").strip(), LONGEST_TEXT)
+
+
+def _headline(report: Report, words: Catalogue) -> str:
+    if report.headline.strip():
+        return excerpt(one_line(report.headline), 500)
+    if not report.coverage.traces.window:
+        return words.text("headline.empty")
+    if not report.findings:
+        return words.text("headline.none")
+    return words.text("headline.findings", count=len(report.findings), title=one_line(report.findings[0].title))
+
+
+def _counts(report: Report, words: Catalogue) -> list[tuple[str, str]]:
+    counts = {severity: sum(one.severity == severity for one in report.findings) for severity in SEVERITIES}
+    return [
+        (severity, words.text("count.severity", count=count, severity=words.text(f"severity.{severity}").lower()))
+        for severity, count in counts.items()
+        if count
+    ]
+
+
+def _periods(report: Report, words: Catalogue) -> list[Fact]:
+    def span(window: Window) -> str:
+        length = formats.format_duration(window.length, report.language)
+        return words.text("period.span", span=formats.format_span(window, report.language), length=length)
+
+    return [
+        Fact(words.text("period.window"), span(report.window)),
+        Fact(words.text("period.baseline"), span(report.baseline)),
+    ]
+
+
+def _looked_at(report: Report, words: Catalogue) -> str:
+    language = report.language
+    return words.text(
+        "looked_at",
+        traces=formats.format_count(report.coverage.traces.window, language),
+        observations=formats.format_count(report.coverage.observations.window, language),
+        slices=formats.format_count(report.screening.slices, language),
+        rate=formats.format_value(report.screening.false_discovery_rate, "ratio", language),
+    )
+
+
+def _not_looked_at(report: Report, words: Catalogue) -> list[str]:
+    lines = [
+        words.text(
+            "not_looked_at",
+            detector=label("kind", one.name, report.language),
+            status=words.text(f"status.{one.status}"),
+            reason=_text(one.reason) or words.text("no_reason"),
+        )
+        for one in report.coverage.detectors
+        if one.status != "ran"
+    ]
+    return lines + [_text(one) for one in report.coverage.missing]
+
+
+def _actions(report: Report, findings: list[FindingView]) -> list[Action]:
+    """The recommendations of the first findings that are no improvements; equal ones once."""
+    actions: list[Action] = []
+    for one, shown in zip(report.findings, findings, strict=True):
+        if one.direction == "improvement" or shown.recommendation in [action.text for action in actions]:
+            continue
+        facts = impact_facts(one.impact, report.language)[:MOST_GAINS]
+        gain = " · ".join(f"{fact.label}: {fact.value}" for fact in facts)
+        actions.append(
+            Action(shown.number, shown.recommendation, shown.title, gain, shown.severity, shown.severity_label)
+        )
+    return actions[:MOST_ACTIONS]
+
+
+def _health(report: Report, words: Catalogue) -> list[HealthRow]:
+    language, coverage = report.language, report.coverage
+    days = report.window.days, report.baseline.days
+
+    def row(key: str, window: float, baseline: float, *, money: bool = False) -> HealthRow:
+        shown = [
+            formats.format_value(value, "usd" if money else "count", language) if has else words.text("number.none")
+            for value, has in ((window, True), (baseline, coverage.traces.baseline > 0))
+        ]
+        change = formats.format_relative(baseline / days[1], window / days[0], language) if baseline else ""
+        return HealthRow(words.text(key), shown[0], shown[1], change or words.text("number.none"))
+
+    def share(key: str, parts: tuple[float, float], wholes: tuple[float, float], *, money: bool = False) -> HealthRow:
+        values = [part / whole if whole else None for part, whole in zip(parts, wholes, strict=True)]
+        shown = formats.format_pair(values[0], values[1], "usd" if money else "ratio", language)
+        change = formats.format_relative(values[1], values[0], language) if values[0] is not None and values[1] else ""
+        none = words.text("number.none")
+        texts = [text if value is not None else none for text, value in zip(shown, values, strict=True)]
+        return HealthRow(words.text(key), texts[0], texts[1], change or none)
+
+    traces, observations = coverage.traces, coverage.observations
+    cost, errors = coverage.total_cost, coverage.errors
+    return [
+        row("health.traces", traces.window, traces.baseline),
+        row("health.observations", observations.window, observations.baseline),
+        row("health.errors", errors.window, errors.baseline),
+        share("health.error_share", (errors.window, errors.baseline), (observations.window, observations.baseline)),
+        row("health.cost", cost.window, cost.baseline, money=True),
+        share(
+            "health.cost_per_trace", (cost.window, cost.baseline), (traces.window, traces.baseline), money=True
+        ),
+        row("health.scores", coverage.scores.window, coverage.scores.baseline),
+    ]  # fmt: skip
+
+
+def _health_note(report: Report, words: Catalogue) -> str | None:
+    if not report.coverage.traces.baseline:
+        return words.text("health.no_baseline")
+    if report.window.length != report.baseline.length:
+        return words.text("health.per_day")
+    return None
+
+
+def _nothing_found(report: Report, words: Catalogue) -> list[str]:
+    if not report.coverage.traces.window:
+        return [words.text("nothing.empty")]
+    if not report.screening.slices:
+        return [words.text("nothing.not_compared")]
+    lines = [words.text("nothing.found", slices=formats.format_count(report.screening.slices, report.language))]
+    if not report.coverage.traces.baseline:
+        lines.append(words.text("nothing.no_baseline"))
+    if report.refuted:
+        lines.append(words.text("nothing.refuted", count=len(report.refuted)))
+    return lines
+
+
+def _run(report: Report, words: Catalogue) -> list[Fact]:
+    run, language = report.run, report.language
+    facts = [
+        Fact(words.text("run.started"), formats.format_moment(run.started_at, language)),
+        Fact(words.text("run.seconds"), formats.format_value(run.seconds, "s", language)),
+        Fact(words.text("run.model"), excerpt(one_line(run.model), 100) if run.model else words.text("run.rules")),
+        Fact(words.text("run.cost"), formats.format_value(run.cost, "usd", language)),
+        Fact(words.text("run.tokens"), formats.format_count(run.tokens, language)),
+        Fact(words.text("run.queries"), formats.format_count(run.queries, language)),
+        Fact(words.text("run.rows"), formats.format_count(run.rows_read, language)),
+        Fact(words.text("run.schema"), report.coverage.langfuse_schema),
+        Fact(words.text("run.id"), excerpt(one_line(run.id), 100)),
+    ]
+    if run.langfuse_trace_url and safe_url(run.langfuse_trace_url) is None:
+        facts.append(Fact(words.text("run.trace"), words.text("link.unsafe")))
+    return facts
