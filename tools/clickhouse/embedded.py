@@ -1,23 +1,21 @@
-"""The embedded engine: ClickHouse (chDB) inside this process, on a directory or in memory.
-
-Only `import_chdb` imports chdb, and only when a connection is opened.
-"""
+"""The embedded engine: ClickHouse (chDB) inside this process, on a directory or in memory."""
 
 from __future__ import annotations
 
-import fcntl
+import atexit
 import os
 import sys
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from hansei.errors import ConnectionFailed, HanseiError
-from hansei.tools.clickhouse.failures import explain
+from hansei.errors import ConnectionFailed
+from hansei.tools.clickhouse.calls import call
 from hansei.tools.clickhouse.session import keep_driver_quiet
 from hansei.tools.clickhouse.urls import Target
 
@@ -26,56 +24,66 @@ if TYPE_CHECKING:
 
 _CONFIG = Path(__file__).with_name("embedded.xml")
 _import_lock = threading.Lock()
+_clients: weakref.WeakSet[Client] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_clients() -> None:
+    """An engine that is still open when the interpreter ends can keep the process from ending."""
+    for client in list(_clients):
+        client.close()
 
 
 def open_embedded(target: Target, settings: Mapping[str, int | str]) -> Client:
     """A client of the embedded engine, with `settings` applied in their order.
 
     Raises:
-        ConnectionFailed: the directory is in use, or is not one the engine can open; or this process has another open.
+        ConnectionFailed: the directory is in use or cannot be opened, the database is unknown, or this process has
+            another directory open.
     """
-    failure: HanseiError
-    if target.path is not None:
-        _refuse_if_locked(target, Path(target.path))
+    _refuse_if_locked(target)
     import_chdb()
     import clickhouse_connect
-    from clickhouse_connect.driver.exceptions import ClickHouseError
 
     keep_driver_quiet()
-    try:
-        client = clickhouse_connect.get_client(
+    client = call(
+        lambda: clickhouse_connect.get_client(
             interface="chdb",
             path=target.path,
             database=target.database,
             settings=dict(settings),
             chdb_options={"config-file": str(_CONFIG)},
             tz_mode="aware",
+        ),
+        target,
+    )
+    _clients.add(client)
+    # The driver takes the number of result rows for the number of rows read.
+    cast(Any, client)._backend._summary = _summary
+    if str(client.server_tz) != "UTC":
+        client.close()
+        raise ConnectionFailed(
+            f"The embedded ClickHouse of this process runs in the time zone {client.server_tz}, not in UTC.",
+            "Set TZ=UTC before the process starts, or open Hansei's first connection before chdb is imported.",
         )
-    except (ClickHouseError, RuntimeError, ValueError, OSError) as error:
-        failure = _not_opened(error, target)
-    else:
-        # The driver takes the number of result rows for the number of rows read.
-        cast(Any, client)._backend._summary = _summary
-        return client
-    raise failure
+    return client
 
 
 def import_chdb() -> None:
     """Imports chDB in UTC, and away from the working directory.
 
     On import chDB takes the process's time zone for good, and starts an engine with the ``config.xml`` of the working
-    directory, if there is one. Langfuse's tables are sorted by ``toDate(timestamp)`` in the server's time zone, so of data
-    that was written under one zone and is read under another, the index silently skips rows.
+    directory if there is one. Langfuse's tables are sorted and partitioned by dates in the engine's time zone: of rows
+    that were written in one zone, an engine in another zone silently skips some.
     """
     with _import_lock:
-        if "chdb" in sys.modules:
-            return
-        with _environment_of_import():
-            import chdb  # noqa: F401
+        if "chdb" not in sys.modules:
+            with _neutral_surroundings():
+                import chdb  # noqa: F401
 
 
 @contextmanager
-def _environment_of_import() -> Iterator[None]:
+def _neutral_surroundings() -> Iterator[None]:
     zone, directory = os.environ.get("TZ"), os.getcwd()
     os.environ["TZ"] = "UTC"
     os.chdir(_CONFIG.parent)
@@ -98,46 +106,35 @@ def _summary(result: Any) -> dict[str, str]:
     }
 
 
-def _refuse_if_locked(target: Target, path: Path) -> None:
-    # The engine would say so on stderr only, and then fail without a reason.
-    try:
-        with (path / "status").open("r+b") as status:
-            owner = status.read(200).partition(b"\n")[0].removeprefix(b"PID: ").strip()
-            if owner == str(os.getpid()).encode():
-                return
-            fcntl.flock(status, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            fcntl.flock(status, fcntl.LOCK_UN)
-            return
-    except BlockingIOError:
-        process = f"process {owner.decode()}" if owner.isdigit() else "another process"
-    except OSError:
+def _refuse_if_locked(target: Target) -> None:
+    """Looks whether another process holds the engine's lock. The engine itself would only tell stderr."""
+    import fcntl
+
+    status = Path(target.path or "", "status")
+    if target.path is None or not status.is_file() or not os.access(status, os.R_OK | os.W_OK):
         return
+    with status.open("r+b") as file:
+        owner = file.read(200).partition(b"\n")[0].removeprefix(b"PID: ").strip()
+        if owner == str(os.getpid()).encode():
+            return
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            process = f"process {owner.decode()}" if owner.isdigit() else "another process"
+        else:
+            return
     raise ConnectionFailed(
         f"The directory of {target.display} is in use by {process}.",
         "An embedded ClickHouse serves one process at a time: end the other one, or work on a copy of the directory.",
     )
 
 
-def _not_opened(error: BaseException, target: Target) -> HanseiError:
-    if "already initialized" in str(error) or "different path" in str(error):
-        return ConnectionFailed(
-            f"{target.display} cannot be opened: this process already has another embedded ClickHouse open.",
-            "Close that one first (close_readers()), or use a second process.",
-        )
-    if "EmbeddedServer" in str(error) or "Failed to create connection" in str(error):
-        return ConnectionFailed(
-            f"The embedded ClickHouse at {target.display} cannot be opened.",
-            "Check that no other process uses the directory, that it is intact, and that the disk is not full.",
-        )
-    return explain(error, target)
-
-
 def check_directory(target: Target) -> None:
-    """Refuses a directory from which an embedded engine could not read.
+    """Refuses a directory that an embedded engine could not read.
 
     Raises:
-        ConnectionFailed: it is missing, not a directory, not a ClickHouse directory, or not writable (the engine locks
-            it, and keeps temporary files in it).
+        ConnectionFailed: it is missing, no directory, not writable (the engine locks it, and keeps temporary files in
+            it), or holds no ClickHouse data.
     """
     if target.path is None:
         return
@@ -151,13 +148,13 @@ def check_directory(target: Target) -> None:
         raise ConnectionFailed(f"{target.display} is not a directory.", "Name the directory of an embedded ClickHouse.")
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         raise ConnectionFailed(
-            f"The directory of {target.display} cannot be written by this user.",
+            f"The directory of {target.display} may not be read and written by this user.",
             "Give this user read and write access to it, or work on a copy.",
         )
     if not (path / "metadata").is_dir():
         raise ConnectionFailed(
             f"The directory of {target.display} holds no ClickHouse data.",
-            "Name the directory that hansei demo or another embedded ClickHouse has written.",
+            "Name a directory that hansei demo or another embedded ClickHouse has written.",
         )
 
 
@@ -167,18 +164,17 @@ def make_directory(target: Target) -> None:
     Raises:
         ConnectionFailed: it cannot be made or written.
     """
-    if target.path is None:
-        return
-    path = Path(target.path)
-    failed = False
+    if target.path is not None and not _is_writable(Path(target.path)):
+        raise ConnectionFailed(
+            f"The directory of {target.display} cannot be made or written.",
+            "Choose a directory that this user may write to.",
+        )
+
+
+def _is_writable(path: Path) -> bool:
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
-            pass
+            return True
     except OSError:
-        failed = True
-    if failed:
-        raise ConnectionFailed(
-            f"The directory of {target.display} cannot be made or written.",
-            "Choose a directory this user may write to.",
-        )
+        return False

@@ -1,7 +1,7 @@
-"""What went wrong, in one line with one remedy: the engine's and the network's errors as `HanseiError`s.
+"""What went wrong, in one line with one remedy: the errors of engine and network as `HanseiError`s.
 
-An engine's error text may quote the SQL, values of rows, even parts of the URL. So nothing of it is passed on except
-its code, its name, and identifiers that were read out of it with a strict pattern (the missing grant, for example).
+An engine's error text may quote the SQL, values of rows, even parts of the URL. So nothing of it is passed on but its
+code, its name, and identifiers that a strict pattern finds in it (the missing grant).
 """
 
 from __future__ import annotations
@@ -14,21 +14,27 @@ from hansei.errors import ConnectionFailed, HanseiError, PermissionMissing, Quer
 from hansei.tools.clickhouse.urls import Target
 
 _CODE = re.compile(r"\bCode: (\d+)\b")
-_IDENTIFIER = r"(?:[A-Za-z_][\w$]*|`[^`\n]{1,100}`|\*)"
-_GRANT = re.compile(
-    rf"grant(?:\(s\))? ((?:[A-Z][A-Z ]{{2,40}})(?:\((?:{_IDENTIFIER}(?:, )?){{1,200}}\))?) ON ({_IDENTIFIER}(?:\.{_IDENTIFIER})?)"
-)
+_NAME = re.compile(r"[A-Z][A-Z0-9_]{2,60}")
+_WORD = r"(?:[A-Za-z_]\w{0,99}|`[\w .-]{1,100}`)"
+_GRANT = re.compile(rf"to have (?:the )?grant ([A-Z][A-Z ]{{2,40}})(?:\([^()]*\))? ON ({_WORD}\.(?:{_WORD}|\*))")
+_STATUS = re.compile(r"\bHTTP status (\d{3})\b")
+
 _CREDENTIALS = {192, 193, 194, 516}  # UNKNOWN_USER, WRONG_PASSWORD, REQUIRED_PASSWORD, AUTHENTICATION_FAILED
-_BUSY = {202, 203, 209, 210, 236, 279, 425}  # too many queries, no free connection, socket, network, aborted
+_UNKNOWN_DATABASE, _ACCESS_DENIED = 81, 497
+_TOO_MANY = {158, 307, 396}  # TOO_MANY_ROWS, TOO_MANY_BYTES, TOO_MANY_ROWS_OR_BYTES
+_BUSY = {202, 203, 209, 210, 236, 279, 425}  # too many queries, no free connection, its own network, shutting down
+_UNAVAILABLE = {"429", "502", "503", "504"}
 _REASONS = {
-    6: "a value cannot be parsed",
-    27: "a value cannot be parsed",
+    6: "a text cannot be parsed",
+    27: "an input cannot be parsed",
     36: "an argument is not allowed",
+    38: "a date cannot be parsed",
     41: "a time cannot be parsed",
     42: "a function has the wrong number of arguments",
     43: "a function has an argument of the wrong type",
     46: "a function does not exist",
     47: "a column does not exist",
+    48: "this is not supported",
     53: "types do not match",
     60: "a table does not exist",
     62: "it is not valid SQL",
@@ -47,46 +53,32 @@ _REASONS = {
 }
 
 
-def chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and what caused it, without running in circles."""
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        yield current
-        reason = getattr(current, "reason", None)
-        current = current.__cause__ or (reason if isinstance(reason, BaseException) else None) or current.__context__
-
-
 def explain(error: BaseException, target: Target, limits: Limits | None = None) -> HanseiError:
-    """The failure of a connection or a query as an error for people. Raise it outside the ``except`` block, so that
-    the engine's own error (which may quote values) does not travel along as its context.
+    """An error of clickhouse-connect, urllib3 or chDB as an error for people.
+
+    Raise it outside of the ``except`` block, else the original travels along as its context.
 
     Args:
-        error: what clickhouse-connect, urllib3 or chDB raised.
+        error: what was raised.
         target: where the query went.
         limits: the bounds of the session, to name the one that was hit.
     """
+    if target.engine == "chdb" and "EmbeddedServer" in str(error):
+        return _embedded(str(error), target)
     code = engine_code(error)
     if code is None:
         return _no_answer(error, target)
-    name = str(getattr(error, "name", None) or "")
-    name = name if re.fullmatch(r"[A-Z][A-Z0-9_]{2,60}", name) else ""
     if code in _CREDENTIALS:
         return ConnectionFailed(
             f"ClickHouse at {target.display} refuses the user or the password.",
             "Check both in the URL; special characters must be percent-encoded (@ as %40, / as %2F).",
         )
-    if code == 81:
-        return ConnectionFailed(
-            f"ClickHouse at {target.display} has no database of that name that this user may see.",
-            "Name the database that Langfuse writes to: "
-            + ("?database=name" if target.engine == "chdb" else "…host:port/name")
-            + " at the end of the URL.",
-        )
-    if code == 497:
+    if code == _UNKNOWN_DATABASE:
+        return _no_database(target)
+    if code == _ACCESS_DENIED:
         return _denied(str(error), target)
-    return _refused(code, name, limits or Limits())
+    name = str(getattr(error, "name", None) or "")
+    return _refused(code, name if _NAME.fullmatch(name) else "", limits or Limits())
 
 
 def engine_code(error: BaseException) -> int | None:
@@ -103,28 +95,55 @@ def is_transient(error: BaseException) -> bool:
     code = engine_code(error)
     if code is not None:
         return code in _BUSY
-    if re.search(r"\bHTTP status (429|502|503|504)\b", str(error)):
-        return True
-    names = {type(link).__name__ for link in chain(error)}
-    if names & {"ReadTimeoutError", "ConnectTimeoutError", "NameResolutionError", "SSLError", "TimeoutError"}:
-        return False
-    return bool(names & {"ProtocolError", "RemoteDisconnected", "ConnectionResetError", "IncompleteRead"})
+    if status := _STATUS.search(str(error)):
+        return status[1] in _UNAVAILABLE
+    names = _names(error)
+    return bool(names & _LOST) and not names & _SILENT
 
 
-def _denied(text: str, target: Target) -> PermissionMissing:
-    match = _GRANT.search(text)
+_SILENT = {"ReadTimeoutError", "ConnectTimeoutError", "TimeoutError"}
+_LOST = {"ProtocolError", "RemoteDisconnected", "ConnectionResetError", "BrokenPipeError", "IncompleteRead"}
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and what caused it."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def _names(error: BaseException) -> set[str]:
+    return {kind.__name__ for link in _chain(error) for kind in type(link).__mro__}
+
+
+def _no_database(target: Target) -> ConnectionFailed:
+    place = "chdb:///directory?database=name" if target.engine == "chdb" else "clickhouse://…/name"
+    return ConnectionFailed(
+        f"ClickHouse at {target.display} has no such database, or hides it from this user.",
+        f"Name the database that Langfuse writes to at the end of the URL: {place}.",
+    )
+
+
+def _denied(text: str, target: Target) -> HanseiError:
     user = target.username or "default"
-    grantee = user if re.fullmatch(r"[A-Za-z_]\w*", user) else "`" + user.replace("`", "") + "`"
+    match = _GRANT.search(text)
     if match is None:
         return PermissionMissing(
             f"The ClickHouse user {user} lacks a privilege for this query.",
-            f"Ask an administrator to run: GRANT SELECT ON {target.database}.* TO {grantee};",
+            "Hansei needs SELECT on Langfuse's tables and nothing else: hansei doctor names what is missing.",
         )
-    privilege, table = match[1], match[2]
-    verb = privilege.partition("(")[0].strip()
+    privilege, table = match[1].strip(), match[2]
+    if privilege == "SHOW DATABASES":
+        return _no_database(target)
+    message = f"The ClickHouse user {user} lacks the privilege {privilege} on {table}."
+    if privilege == "SELECT":
+        grantee = user if re.fullmatch(r"[A-Za-z_]\w*", user) else "`" + re.sub(r"[`\\]", "", user) + "`"
+        return PermissionMissing(message, f"Have an administrator run: GRANT SELECT ON {table} TO {grantee};")
     return PermissionMissing(
-        f"The ClickHouse user {user} lacks the privilege {verb} on {table}.",
-        f"Ask an administrator to run: GRANT {privilege} ON {table} TO {grantee};",
+        message, "The analysis needs SELECT only. To load sample data, use a user who may create and write tables."
     )
 
 
@@ -132,83 +151,106 @@ def _refused(code: int, name: str, limits: Limits) -> QueryFailed:
     label = f"{name}, code {code}" if name else f"code {code}"
     match code:
         case 159:
-            message = f"ClickHouse stopped a query after its {limits.seconds} seconds ({label})."
-            remedy = "Choose a shorter window, or raise limits.seconds."
+            message = f"ClickHouse stopped a query after its {limits.seconds} s ({label})."
+            remedy = "Choose a shorter window, or raise the limit on seconds."
         case 241:
-            message = f"ClickHouse stopped a query at its memory limit of {_megabytes(limits.memory_bytes)} ({label})."
-            remedy = "Choose a shorter window, or raise limits.memory_bytes."
-        case 158 | 307 | 396:
-            message = f"ClickHouse stopped a query that returned or read too many rows ({label})."
-            remedy = f"Aggregate further or add a LIMIT; at most {limits.result_rows:,} rows may be returned."
+            message = f"ClickHouse stopped a query at its {limits.memory_bytes / 1e6:,.0f} MB of memory ({label})."
+            remedy = "Choose a shorter window, or raise the limit on memory."
+        case _ if code in _TOO_MANY:
+            message = f"ClickHouse stopped a query of too many rows ({label})."
+            remedy = f"Aggregate further or add a LIMIT: a result may have {limits.result_rows:,} rows."
         case _ if code in _BUSY:
-            message = f"ClickHouse is too busy to take a query, or lost a connection of its own ({label})."
+            message = f"ClickHouse is too busy to take a query ({label})."
             remedy = "Try again in a minute."
+        case 164:
+            message = f"ClickHouse refused a query: {_REASONS[code]} ({label})."
+            remedy = "Only reading is possible here, with the settings as they are."
         case _:
-            reason = _REASONS.get(code)
-            message = (
-                f"ClickHouse refused a query: {reason} ({label})."
-                if reason
-                else f"ClickHouse refused a query ({label})."
-            )
-            remedy = "Run hansei doctor; if it finds nothing, report this with the code."
+            reason = f": {_REASONS[code]}" if code in _REASONS else ""
+            message = f"ClickHouse refused a query{reason} ({label})."
+            remedy = "Run hansei doctor, which checks the tables; if it finds nothing, report this code."
     return QueryFailed(message, remedy, code=code, name=name, retryable=code in _BUSY)
 
 
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.0f} MB"
+def too_many_rows(limits: Limits) -> QueryFailed:
+    """What `explain` says of a result above ``limits.result_rows``, for a server whose user may not set that limit."""
+    return _refused(396, "TOO_MANY_ROWS_OR_BYTES", limits)
 
 
-def _no_answer(error: BaseException, target: Target) -> ConnectionFailed:
+_PORTS = "(8123, or 8443 with TLS)"
+
+
+def _no_answer(error: BaseException, target: Target) -> HanseiError:
     where = f"ClickHouse at {target.display}"
-    names = {type(link).__name__ for link in chain(error)}
-    text = " ".join(str(link) for link in chain(error)).lower()
     if target.engine == "chdb":
-        return ConnectionFailed(
-            f"The embedded ClickHouse at {target.display} cannot be opened.",
-            "Check that the directory is an intact ClickHouse directory and that the disk is not full.",
-        )
-    if "NameResolutionError" in names or "gaierror" in names:
+        return _embedded(str(error), target)
+    names = _names(error)
+    text = " ".join(str(link) for link in _chain(error)).lower()
+    if names & {"NameResolutionError", "gaierror"}:
         return ConnectionFailed(f"The host of {target.display} is unknown.", "Check the host name in the URL.")
-    if "SSLError" in names or "certificate" in text:
+    if names & {"SSLError", "SSLCertVerificationError"}:
         return _tls(text, target)
     if "ConnectTimeoutError" in names:
         return ConnectionFailed(
-            f"{where} does not answer (no connection in time).",
-            "Check host and port, and that a firewall or an IP access list lets this machine through.",
+            f"{where} gives no sign of life.",
+            "Check host and port, and that firewalls and IP access lists let this machine through.",
         )
-    if names & {"ReadTimeoutError", "TimeoutError"}:
+    if names & _SILENT:
         return ConnectionFailed(
-            f"{where} took the request but did not answer in time.",
-            "Check the server's load, or choose a shorter window.",
+            f"{where} took a query but did not answer in time.",
+            "Check that the server is well, and choose a shorter window.",
         )
-    if names & {"NewConnectionError", "ConnectionRefusedError"}:
+    if status := _STATUS.search(str(error)):
+        return _foreign(status[1], target)
+    if "ConnectionRefusedError" in names or "connection refused" in text:
         return ConnectionFailed(
             f"{where} refuses the connection.",
-            "Check that the server runs and that the port is its HTTP port (8123, or 8443 with TLS).",
+            f"Check that the server runs, and that the port is its HTTP port {_PORTS}.",
         )
-    if status := re.search(r"http status (\d{3})\b", text):
-        return ConnectionFailed(
-            f"{where} answered with HTTP status {status[1]}, not as ClickHouse does.",
-            "Check that the port is ClickHouse's HTTP port (8123, or 8443 with TLS) and no other service.",
-        )
-    if names & {"ProtocolError", "RemoteDisconnected", "ConnectionResetError", "IncompleteRead", "BrokenPipeError"}:
+    if "NewConnectionError" in names:
+        return ConnectionFailed(f"{where} cannot be reached.", "Check the network, the host and the port.")
+    if names & _LOST:
         return ConnectionFailed(
             f"{where} closed the connection.",
-            "Try again; if it stays, check the port (8123 for HTTP, 8443 with TLS) and the server's log.",
+            f"Try again; if it stays so, check the port {_PORTS} and the server's log.",
         )
+    return _foreign("", target)
+
+
+def _foreign(status: str, target: Target) -> ConnectionFailed:
+    if status in _UNAVAILABLE:
+        return ConnectionFailed(
+            f"ClickHouse at {target.display} is not available (HTTP status {status}).",
+            "Try again in a minute; if it stays so, check the server and the proxy before it.",
+        )
+    said = f" (HTTP status {status})" if status else ""
     return ConnectionFailed(
-        f"{where} did not answer as ClickHouse does.",
-        "Check that the port is ClickHouse's HTTP port (8123, or 8443 with TLS) and no other service.",
+        f"What answers at {target.display} is not ClickHouse's HTTP interface{said}.",
+        f"Check host and port {_PORTS}; a proxy in between must pass the requests on unchanged.",
     )
 
 
 def _tls(text: str, target: Target) -> ConnectionFailed:
-    if "wrong_version_number" in text or "wrong version number" in text or "record layer" in text:
+    if "certificate" in text:
         return ConnectionFailed(
-            f"ClickHouse at {target.display} does not speak TLS at this port.",
-            "Write clickhouse:// (port 8123) for a server without TLS, or use its TLS port (8443).",
+            f"The TLS certificate of {target.display} is not trusted.",
+            "Name the authority's certificate in the environment variable SSL_CERT_FILE, and use the host it names.",
         )
     return ConnectionFailed(
-        f"The TLS certificate of {target.display} is not trusted.",
-        "Name the authority that issued it with the environment variable SSL_CERT_FILE, and use the host name it is for.",
+        f"ClickHouse at {target.display} does not speak TLS at this port.",
+        "Write clickhouse:// and port 8123 for a server without TLS, or its TLS port (8443).",
+    )
+
+
+def _embedded(text: str, target: Target) -> HanseiError:
+    if "already initialized with path" in text:
+        return ConnectionFailed(
+            f"{target.display} cannot be opened: this process has another embedded ClickHouse open.",
+            "Close that one first (close_readers()), or use a second process.",
+        )
+    if "client has been closed" in text:
+        return QueryFailed("The ClickHouse session is closed.", "Open a new one.")
+    return ConnectionFailed(
+        f"The embedded ClickHouse at {target.display} cannot be opened.",
+        "Check that the directory is intact and in use by no other process, and that the disk is not full.",
     )

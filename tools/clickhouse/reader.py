@@ -14,7 +14,8 @@ from pydantic import SecretStr
 from hansei.context import Context, Limits
 from hansei.errors import HanseiError, QueryFailed, UsageError
 from hansei.tools.clickhouse import embedded, server
-from hansei.tools.clickhouse.failures import explain, is_transient
+from hansei.tools.clickhouse.calls import call
+from hansei.tools.clickhouse.failures import too_many_rows
 from hansei.tools.clickhouse.session import session_settings
 from hansei.tools.clickhouse.urls import Engine, Target, parse_url
 from hansei.tools.clickhouse.values import bindable, plain_rows
@@ -23,16 +24,13 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
     from clickhouse_connect.driver.query import QueryResult
 
-_PAUSES = (0.1, 0.4, 1.2)
-"""Seconds between repetitions of a read that was lost on its way, 1.7 in all."""
-
 
 @dataclass(frozen=True)
 class Result:
     """The answer to a query.
 
-    `rows` hold plain JSON values in the order of `columns`. Sum decimals as decimals (``toFloat64(sum(total_cost))``, not
-    ``sum(toFloat64(total_cost))``): ClickHouse adds floats in no fixed order, so their last digits vary.
+    `rows` hold plain JSON values in the order of `columns`. Sum decimals as decimals, ``toFloat64(sum(total_cost))``
+    and not ``sum(toFloat64(total_cost))``: ClickHouse adds floats in no fixed order, so their last digits vary.
     `rows_read` counts what ClickHouse read from tables; `seconds` is the time until the answer was here.
     """
 
@@ -103,46 +101,41 @@ class Reader:
         if self._closed:
             raise QueryFailed("The ClickHouse session is closed.", "Open a new one.")
         bound = bindable(sql, parameters)
-        result = self._send(sql, bound)
-        names = list(result.column_names)
-        columns: Sequence[Sequence[Any]] = result.result_columns
-        if not names and self.engine == "chdb":
+        answer = self._send(sql, bound)
+        names = list(answer.column_names)
+        columns: Sequence[Sequence[Any]] = answer.result_columns
+        if not names:
             # An embedded engine sends nothing at all for a result without rows, not even its columns.
-            described = self._send(f"DESCRIBE TABLE ({sql}\n)", bound)
-            names, columns = list(described.result_columns[0]), []
-        if not columns:
-            columns = [[] for _ in names]
-        return names, columns, int((result.summary or {}).get("read_rows", 0))
+            names = list(self._send(f"DESCRIBE TABLE ({sql}\n)", bound).result_columns[0])
+            columns = []
+        if columns and len(columns[0]) > self.limits.result_rows:
+            raise too_many_rows(self.limits)
+        return names, columns or [[] for _ in names], int((answer.summary or {}).get("read_rows", 0))
 
     def _send(self, sql: str, bound: dict[str, Any]) -> QueryResult:
-        from clickhouse_connect.driver.exceptions import ClickHouseError
-        from urllib3.exceptions import HTTPError
-
-        failure: HanseiError
-        for pause in (*_PAUSES, None):
-            try:
-                return self._client.query(sql, parameters=bound or None, column_oriented=True, query_tz="UTC")
-            except (ClickHouseError, HTTPError, OSError, ValueError) as error:
-                failure = explain(error, self.target, self.limits)
-                if pause is None or not is_transient(error):
-                    break
-            time.sleep(pause)
-        raise failure
+        return call(
+            lambda: self._client.query(sql, parameters=bound or None, column_oriented=True, query_tz="UTC"),
+            self.target,
+            self.limits,
+            repeat=True,
+        )
 
 
 def open_reader(url: SecretStr | str, limits: Limits | None = None) -> Reader:
     """Opens a read-only session.
 
     Raises:
-        UsageError: no URL.
+        UsageError: it is no URL.
         ConnectionFailed: it cannot be opened, with the reason and the remedy.
     """
-    limits = limits or Limits()
-    target = parse_url(url)
+    return _open(parse_url(url), limits or Limits())
+
+
+def _open(target: Target, limits: Limits) -> Reader:
     if target.engine == "chdb":
         embedded.check_directory(target)
         return Reader(embedded.open_embedded(target, session_settings(limits)), target, limits)
-    client = server.open_server(target, read_seconds=limits.seconds + 15)
+    client = server.open_server(target, read_seconds=limits.seconds + server.GRACE_SECONDS)
     try:
         server.apply_settings(client, target, session_settings(limits))
     except HanseiError:
@@ -151,7 +144,7 @@ def open_reader(url: SecretStr | str, limits: Limits | None = None) -> Reader:
     return Reader(client, target, limits)
 
 
-_shared: dict[tuple[str, Limits], Reader] = {}
+_shared: dict[tuple[Target, Limits], Reader] = {}
 _shared_lock = threading.Lock()
 
 
@@ -159,27 +152,25 @@ def shared_reader(context: Context) -> Reader:
     """The process's session for this URL and these limits, opened when first asked for and closed at exit.
 
     Raises:
-        UsageError: the context names no ClickHouse.
+        UsageError: the context names no ClickHouse, or not by a URL.
         ConnectionFailed: it cannot be opened.
     """
     if context.clickhouse_url is None:
         raise UsageError(
-            "No ClickHouse was named.", "Set HANSEI_CLICKHOUSE_URL or pass --clickhouse, such as chdb:///directory."
+            "No ClickHouse is named.", "Set HANSEI_CLICKHOUSE_URL or give --clickhouse, such as chdb:///directory."
         )
-    key = (context.clickhouse_url.get_secret_value(), context.limits)
+    key = (parse_url(context.clickhouse_url), context.limits)
     with _shared_lock:
-        reader = _shared.get(key)
-        if reader is None:
-            reader = _shared[key] = open_reader(context.clickhouse_url, context.limits)
-        return reader
+        if key not in _shared:
+            _shared[key] = _open(*key)
+        return _shared[key]
 
 
 def close_readers(url: SecretStr | str | None = None) -> None:
     """Closes the shared sessions, or only those of one URL. The next `shared_reader` opens a new one."""
-    wanted = url.get_secret_value() if isinstance(url, SecretStr) else url
+    target = None if url is None else parse_url(url)
     with _shared_lock:
-        keys = [key for key in _shared if wanted is None or key[0] == wanted]
-        for key in keys:
+        for key in [key for key in _shared if target in (None, key[0])]:
             _shared.pop(key).close()
 
 

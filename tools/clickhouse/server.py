@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from hansei.errors import HanseiError
-from hansei.tools.clickhouse.failures import engine_code, explain
+from hansei.tools.clickhouse.calls import call
+from hansei.tools.clickhouse.failures import engine_code
 from hansei.tools.clickhouse.session import keep_driver_quiet
 from hansei.tools.clickhouse.urls import Target
 
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 5
 HANDSHAKE_SECONDS = 10
-"""How long the first answer of a server may take; after that the limit of a query counts."""
+"""How long the first answers of a server may take."""
+GRACE_SECONDS = 15
+"""How much longer than a query's own limit its answer may take to arrive."""
 
 
 def open_server(target: Target, read_seconds: float) -> Client:
@@ -28,15 +30,12 @@ def open_server(target: Target, read_seconds: float) -> Client:
     Raises:
         ConnectionFailed: unreachable, wrong password, unknown database, or no ClickHouse.
     """
-    failure: HanseiError
     import clickhouse_connect
-    from clickhouse_connect.driver.exceptions import ClickHouseError
     from urllib3 import Timeout
-    from urllib3.exceptions import HTTPError
 
     keep_driver_quiet()
-    try:
-        client = clickhouse_connect.get_client(
+    client = call(
+        lambda: clickhouse_connect.get_client(
             interface="https" if target.secure else "http",
             host=target.host,
             port=target.port,
@@ -47,18 +46,17 @@ def open_server(target: Target, read_seconds: float) -> Client:
             send_receive_timeout=HANDSHAKE_SECONDS,
             query_retries=0,
             client_name="hansei",
-            autogenerate_session_id=False,  # ClickHouse runs one query at a time in a session
+            autogenerate_session_id=False,  # ClickHouse runs the queries of one session one after the other
             dedicated_pool=True,
             tz_mode="aware",
-        )
-    except (ClickHouseError, HTTPError, OSError, ValueError) as error:
-        failure = explain(error, target)
-    else:
-        http = cast(Any, client)
-        http.timeout = Timeout(connect=CONNECT_SECONDS, read=read_seconds)
-        http.http_retries = 0  # the reader repeats what is safe to repeat
-        return client
-    raise failure
+        ),
+        target,
+        repeat=True,
+    )
+    http = cast(Any, client)
+    http.timeout = Timeout(connect=CONNECT_SECONDS, read=read_seconds)
+    http.http_retries = 0
+    return client
 
 
 def apply_settings(client: Client, target: Target, settings: Mapping[str, int | str]) -> None:
@@ -70,35 +68,41 @@ def apply_settings(client: Client, target: Target, settings: Mapping[str, int | 
     Raises:
         ConnectionFailed: the server went away meanwhile.
     """
-    from clickhouse_connect.driver.exceptions import ClickHouseError
-    from urllib3.exceptions import HTTPError
-
-    http = cast(Any, client)
-    failure: HanseiError
-    try:
-        known = client.query(
+    known = call(
+        lambda: client.query(
             "SELECT name, value, min, max, readonly FROM system.settings WHERE name IN {names:Array(String)}",
             parameters={"names": list(settings)},
-        )
-        for name, current, low, high, is_fixed in known.result_rows:
-            if not is_fixed:
-                client.set_client_setting(name, _fitting(settings[name], current, low, high))
-        try:
-            client.query("SELECT 1")
-        except ClickHouseError as error:
-            if engine_code(error) not in (164, 452):  # READONLY, SETTING_CONSTRAINT_VIOLATION
-                raise
-            for name in settings:
-                http.params.pop(name, None)
-        return
-    except (ClickHouseError, HTTPError, OSError) as error:
-        failure = explain(error, target)
-    raise failure
+        ),
+        target,
+        repeat=True,
+    )
+    wanted = {
+        name: _fitting(settings[name], current, low, high)
+        for name, current, low, high, is_fixed in known.result_rows
+        if not is_fixed
+    }
+    for name, value in wanted.items():
+        client.set_client_setting(name, value)
+    if not call(lambda: _are_accepted(client), target, repeat=True):
+        for name in wanted:
+            cast(Any, client).params.pop(name, None)
+
+
+def _are_accepted(client: Client) -> bool:
+    from clickhouse_connect.driver.exceptions import ClickHouseError
+
+    try:
+        client.query("SELECT 1")
+    except ClickHouseError as error:
+        if engine_code(error) in (164, 452):  # READONLY, SETTING_CONSTRAINT_VIOLATION
+            return False
+        raise
+    return True
 
 
 def _fitting(wanted: int | str, current: str, low: str | None, high: str | None) -> int | str:
-    """The value to send: ours, or the profile's when that is stricter (0 means no limit)."""
+    """The value to send: ours, or the profile's where that is stricter (0 stands for no limit)."""
     if isinstance(wanted, str) or wanted == 1:
         return wanted
-    limits = [wanted, *(int(float(text)) for text in (current, high) if text and float(text) > 0)]
-    return max(min(limits), int(float(low)) if low else 0)
+    bounds = [wanted, *(int(float(text)) for text in (current, high) if text and float(text) > 0)]
+    return max(min(bounds), int(float(low)) if low else 0)

@@ -1,4 +1,4 @@
-"""What a read-only session is, on both engines: its settings, in the order in which they must be set."""
+"""What a read-only session is, on both engines."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from hansei.context import Limits
 def session_settings(limits: Limits) -> dict[str, int | str]:
     """Settings of a read-only session, in the order in which they must be set: readonly last, since it locks the rest.
 
-    Overflows throw, so that a result is whole or an error, never silently cut. Row versions are merged inside each
-    partition, which is what makes FINAL fast; Langfuse's keys never put versions of one row into different months.
+    Overflows throw, so a result is whole or an error, never silently cut. FINAL merges row versions partition by
+    partition, which is right because Langfuse's keys never put the versions of one row into different months.
     """
     return {
         "max_execution_time": limits.seconds,
@@ -27,7 +27,7 @@ def session_settings(limits: Limits) -> dict[str, int | str]:
 
 
 def keep_driver_quiet() -> None:
-    # Without any handler, Python prints the driver's warnings to stderr; an application's own handlers still get them.
+    """Without any handler Python would print the driver's warnings to stderr. An application's own handlers stay."""
     logger = logging.getLogger("clickhouse_connect")
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())

@@ -1,8 +1,8 @@
-"""Connection URLs: what `HANSEI_CLICKHOUSE_URL` and `--clickhouse` may hold, taken apart without ever showing a password."""
+"""Connection URLs: what `HANSEI_CLICKHOUSE_URL` and `--clickhouse` may hold. No password is ever shown."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
@@ -29,7 +29,7 @@ class Target:
     host: str = ""
     port: int = 0
     username: str = ""
-    password: SecretStr = SecretStr("")
+    password: SecretStr = field(default_factory=lambda: SecretStr(""))
     database: str = "default"
     secure: bool = False
 
@@ -55,10 +55,9 @@ def parse_url(url: str | SecretStr) -> Target:
             URL may be the password.
     """
     text = (url.get_secret_value() if isinstance(url, SecretStr) else url).strip()
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        raise _unreadable("is not a URL") from None
+    parts = _split(text)
+    if parts is None:
+        raise _unreadable("is not a URL")
     match parts.scheme:
         case "chdb":
             return _embedded(parts)
@@ -90,15 +89,14 @@ def _embedded(parts: SplitResult) -> Target:
 
 def _server(parts: SplitResult) -> Target:
     secure = parts.scheme == "clickhouses"
-    try:
-        port = parts.port
-    except ValueError:
+    port = _port(parts)
+    if port is None:
         raise UsageError(
             "The ClickHouse URL has no valid port.",
             "Write a number after the host, and percent-encode special characters of the password "
             "(/ as %2F, # as %23, ? as %3F).",
-        ) from None
-    if not parts.hostname or port == 0:
+        )
+    if not parts.hostname:
         raise _unreadable("names no host and port")
     if parts.query or parts.fragment:
         raise UsageError(
@@ -119,6 +117,23 @@ def _server(parts: SplitResult) -> Target:
         database=database or "default",
         secure=secure,
     )
+
+
+# The errors of urllib.parse quote the URL. They are dropped here, so that none becomes the context of ours.
+def _split(text: str) -> SplitResult | None:
+    try:
+        return urlsplit(text)
+    except ValueError:
+        return None
+
+
+def _port(parts: SplitResult) -> int | None:
+    """The port, 0 when none is written, or None when it is not one."""
+    try:
+        port = parts.port
+    except ValueError:
+        return None
+    return None if port == 0 else port or 0
 
 
 def _unreadable(what: str) -> UsageError:

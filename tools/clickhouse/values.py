@@ -66,26 +66,47 @@ def plain_rows(columns: Sequence[Sequence[Any]]) -> list[list[Any]]:
 def bindable(sql: str, parameters: Mapping[str, Any] | None) -> dict[str, Any]:
     """Parameters in the form that binds the same way on every engine.
 
-    Times are made aware of UTC (the driver then speaks the server's time zone), ISO 8601 texts are accepted where the
-    placeholder is a DateTime or DateTime64 (so that parameters read back from a report bind again), tuples and sets
-    count as arrays, and booleans as 0 and 1.
+    The type in the placeholder decides, so that parameters read back from a report's JSON bind as they did at first:
+    ISO 8601 texts become times, lists become tuples inside a ``Tuple``. Naive times count as UTC, and booleans are sent as
+    0 and 1. What has no placeholder is left out.
+
+    Raises:
+        UsageError: a text given for a time is none.
     """
     types: dict[str, str] = dict(_PLACEHOLDER.findall(sql))
-    return {name: _bindable(value, "DateTime" in types.get(name, "")) for name, value in (parameters or {}).items()}
+    return {name: _bindable(value, types[name]) for name, value in (parameters or {}).items() if name in types}
 
 
-def _bindable(value: Any, is_time: bool) -> Any:
+def _bindable(value: Any, kind: str) -> Any:
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, str):
-        return parse_instant(value) if is_time else value
+        return parse_instant(value) if "DateTime" in kind else value
     if isinstance(value, datetime):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value
     if isinstance(value, Enum):
-        return _bindable(value.value, is_time)
-    if isinstance(value, (list, tuple)):
-        return [_bindable(item, is_time) for item in value]
+        return _bindable(value.value, kind)
     if isinstance(value, (set, frozenset)):
-        return [_bindable(item, is_time) for item in sorted(value)]
+        return _bindable(sorted(value), kind)
+    if isinstance(value, (list, tuple)):
+        container, parts = _parts(kind)
+        if container == "Tuple":
+            return tuple(_bindable(item, part) for item, part in zip(value, parts, strict=True))
+        return [_bindable(item, parts[0] if parts else "") for item in value]
     tolist: Callable[[], Any] | None = getattr(value, "tolist", None)
-    return _bindable(tolist(), is_time) if tolist else value
+    return _bindable(tolist(), kind) if tolist else value
+
+
+def _parts(kind: str) -> tuple[str, list[str]]:
+    """``Tuple(String, id UInt8)`` → ``("Tuple", ["String", "UInt8"])``; ``Array(String)`` → ``("Array", ["String"])``."""
+    name, _, rest = kind.strip().partition("(")
+    parts, depth = [""], 0
+    for character in rest.rpartition(")")[0]:
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    if name in ("Nullable", "LowCardinality"):
+        return _parts(parts[0])
+    return name, [re.sub(r"^\w+\s+(?=\w)", "", part.strip()) for part in parts if part.strip()]

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from hansei.errors import HanseiError
 from hansei.tools.clickhouse import embedded, server
-from hansei.tools.clickhouse.failures import explain
+from hansei.tools.clickhouse.calls import call
 from hansei.tools.clickhouse.urls import parse_url
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ def open_writer(url: SecretStr | str) -> Client:
         PermissionMissing, QueryFailed: the database cannot be made.
     """
     from clickhouse_connect.driver.binding import quote_identifier
-    from clickhouse_connect.driver.exceptions import ClickHouseError
 
     target = parse_url(url)
     start = replace(target, database="default")
@@ -36,15 +35,11 @@ def open_writer(url: SecretStr | str) -> Client:
         client = embedded.open_embedded(start, {})
     else:
         client = server.open_server(start, read_seconds=300)
-    if target.database == "default":
-        return client
-    failure: HanseiError
-    try:
-        client.command(f"CREATE DATABASE IF NOT EXISTS {quote_identifier(target.database)}")
+    if target.database != "default":
+        try:
+            call(lambda: client.command(f"CREATE DATABASE IF NOT EXISTS {quote_identifier(target.database)}"), target)
+        except HanseiError:
+            client.close()
+            raise
         client.database = target.database
-    except ClickHouseError as error:
-        failure = explain(error, target)
-    else:
-        return client
-    client.close()
-    raise failure
+    return client
