@@ -18,7 +18,9 @@ from tests.support.otlp_server import Mode, OtlpServer, refusing_url
 ROOT = Path(__file__).resolve().parents[2]
 
 PROGRAM = """
+import atexit
 import sys
+import threading
 from hansei.tools.langfuse.tracing import start_trace
 from tests.support.traced_graph import small_graph
 
@@ -30,6 +32,11 @@ if sys.argv[1] == "exit":
     sys.exit(7)
 if sys.argv[1] == "crash":
     raise KeyboardInterrupt
+
+def refuse(thread):
+    raise RuntimeError("can't create new thread at interpreter shutdown")
+
+atexit.register(setattr, threading.Thread, "start", refuse)  # the rule of Python 3.12 and later
 """
 
 HANGS = "did not answer within"

@@ -304,6 +304,7 @@ def test_runs_leave_no_thread_and_no_client_behind(server: OtlpServer) -> None:
     left = [thread.name for thread in set(threading.enumerate()) - before if "process_request" not in thread.name]
     assert left == []
     assert LangfuseResourceManager._instances == {}
+    assert isinstance(otel.get_tracer_provider(), otel.ProxyTracerProvider)
 
 
 def test_nothing_of_the_sdk_is_written_to_the_terminal(server: OtlpServer, capfd: pytest.CaptureFixture[str]) -> None:

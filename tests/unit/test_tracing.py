@@ -14,6 +14,7 @@ from tests.support.otlp_server import OtlpServer
 from tests.support.traced_graph import broken_critic, leaking_critic, small_graph
 
 from hansei.errors import QueryFailed
+from hansei.tools.langfuse.connection import Server
 from hansei.tools.langfuse.tracing import query_span, start_trace, trace_url, traced
 from hansei.tools.langfuse.tracing_redaction import LONGEST_TEXT, redact, secrets_in
 
@@ -172,6 +173,37 @@ def test_binding_to_a_graph_makes_a_copy_that_works_without_keys() -> None:
     assert graph.config is None or not graph.config.get("callbacks")
     assert type(bound) is type(graph)
     assert bound.invoke({"question": "q"})["link"] is None
+
+
+@pytest.mark.parametrize("as_manager", [False, True])
+def test_a_callers_handler_of_langfuse_takes_the_place_of_the_bound_one(
+    monkeypatch: pytest.MonkeyPatch, keys: None, as_manager: bool
+) -> None:
+    with OtlpServer() as server:
+        monkeypatch.setenv("LANGFUSE_BASE_URL", server.url)
+        bound, trace, listener = traced(small_graph(), version="1"), start(), Listener()
+        callbacks = [listener, trace.handler]
+        given = CallbackManager(callbacks, inheritable_handlers=list(callbacks)) if as_manager else callbacks
+        assert bound.invoke({"question": "q"}, {"callbacks": given})["link"] == trace.url
+        assert trace.close() is None
+        assert len(server.spans) == 13
+        assert {span.trace_id for span in server.spans} == {trace.trace_id}
+        assert len(listener.events) == 8
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://user:s3cret@langfuse.example/base", "https://langfuse.example/base"),
+        ("http://localhost:3000", "http://localhost:3000"),
+        ("user:s3cret@langfuse", "langfuse"),
+        ("langfuse", "langfuse"),
+    ],
+)
+def test_an_address_is_shown_without_its_password(url: str, shown: str) -> None:
+    server = Server(url, "pk-lf-1", "sk-lf-1")
+    assert server.address == shown
+    assert "sk-lf-1" not in repr(server)
 
 
 def test_secrets_are_found_in_the_settings_and_in_urls() -> None:

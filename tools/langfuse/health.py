@@ -109,7 +109,7 @@ def _tracing() -> Health:
 
     import httpx
 
-    from hansei.tools.langfuse.tracing_client import Server
+    from hansei.tools.langfuse.connection import Server
 
     base_url = os.environ.get("LANGFUSE_BASE_URL") or os.environ.get("LANGFUSE_HOST") or "https://cloud.langfuse.com"
     server = Server(base_url.rstrip("/"), keys["LANGFUSE_PUBLIC_KEY"] or "", keys["LANGFUSE_SECRET_KEY"] or "")

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from hansei.errors import HanseiError
+from hansei.tools.langfuse.connection import Server
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import CallbackManager
@@ -104,7 +105,7 @@ class RunTrace:
             started = time.monotonic()
             project = self._client.wait_for_project(seconds)
             self._patience -= time.monotonic() - started
-        return f"{_address(self._client.server.base_url)}/project/{project}/traces/{self.trace_id}" if project else None
+        return f"{self._client.server.address}/project/{project}/traces/{self.trace_id}" if project else None
 
     def close(self) -> str | None:
         """Sends what is left, waiting for what remains of `PATIENCE`; nothing of the SDK waits after that.
@@ -121,7 +122,7 @@ class RunTrace:
         atexit.unregister(self._close_at_exit)
         lost = self._client.close(self._patience)
         if lost:
-            return f"Tracing was lost: Langfuse at {_address(self._client.server.base_url)} {lost}."
+            return f"Tracing was lost: Langfuse at {self._client.server.address} {lost}."
         if self.handler is not None and self.handler.failed:
             return f"Tracing was lost in part: {self.handler.failed} events of the run could not be recorded."
         return None
@@ -155,17 +156,16 @@ def start_trace(
     Returns:
         The trace: off when a key is missing, or when LANGFUSE_TRACING_ENABLED or OTEL_SDK_DISABLED turn tracing off.
     """
-    public_key, secret_key = os.environ.get("LANGFUSE_PUBLIC_KEY"), os.environ.get("LANGFUSE_SECRET_KEY")
-    if not public_key or not secret_key or _turned_off():
+    server = Server.from_environment()
+    if server is None or _turned_off():
         return RunTrace()
-    base_url = os.environ.get("LANGFUSE_BASE_URL") or os.environ.get("LANGFUSE_HOST") or "https://cloud.langfuse.com"
     try:
-        from hansei.tools.langfuse.tracing_client import Server, TraceClient
+        from hansei.tools.langfuse.tracing_client import TraceClient
         from hansei.tools.langfuse.tracing_redaction import secrets_in
 
         return RunTrace(
             TraceClient(
-                Server(base_url.rstrip("/"), public_key, secret_key),
+                server,
                 run_id=run_id,
                 name=name,
                 session_id=session_id,
@@ -184,16 +184,15 @@ def traced(graph: Graph, *, version: str, tags: Sequence[str] = ()) -> Graph:
 
     Inside ``langgraph dev`` nobody can hand in a handler, so this binds one that wakes up when a run starts: then it
     reads the keys, makes the run's trace (session: the thread), and closes it in the background after the run. Binding
-    does no I/O and imports nothing of Langfuse. Not for a graph that a host embeds: with a handler of the host's own,
-    every span would be written twice.
+    does no I/O and imports nothing of Langfuse. A caller who does bring a handler of Langfuse takes its place.
     """
-    from hansei.tools.langfuse.tracing_handlers import ServerHandler
+    from hansei.tools.langfuse.tracing_handlers import ServerHandler, YieldingCallbacks
 
     def start(run_id: UUID, metadata: dict[str, Any]) -> RunTrace:
         thread = metadata.get("thread_id")
         return start_trace(str(run_id), session_id=str(thread) if thread else None, tags=tags, version=version)
 
-    return graph.with_config(callbacks=[ServerHandler(start)], run_name="hansei")
+    return graph.with_config(callbacks=YieldingCallbacks.holding(ServerHandler(start)), run_name="hansei")
 
 
 class QuerySpan:
@@ -261,13 +260,11 @@ def _has_handler(config: RunnableConfig) -> bool:
     """Whether a config brings a handler of Langfuse, or its invocation inherits one from the node that makes it."""
     from langchain_core.runnables.config import ensure_config
 
-    from hansei.tools.langfuse.tracing_handlers import TracingHandler
+    from hansei.tools.langfuse.tracing_handlers import writes_to_langfuse
 
     callbacks = ensure_config(config).get("callbacks")
     handlers = callbacks if isinstance(callbacks, list) else getattr(callbacks, "handlers", [])
-    sdk = sys.modules.get("langfuse.langchain")
-    kinds = (TracingHandler, sdk.CallbackHandler) if sdk else (TracingHandler,)
-    return any(isinstance(handler, kinds) for handler in handlers)
+    return any(writes_to_langfuse(handler) for handler in handlers)
 
 
 def _turned_off() -> bool:
@@ -275,10 +272,3 @@ def _turned_off() -> bool:
         os.environ.get("LANGFUSE_TRACING_ENABLED", "true").lower() == "false"
         or os.environ.get("OTEL_SDK_DISABLED", "false").lower() == "true"
     )
-
-
-def _address(url: str) -> str:
-    """A URL without the user and password that it may hold."""
-    scheme, separator, rest = url.rpartition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"

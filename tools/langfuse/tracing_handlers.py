@@ -7,13 +7,14 @@ traced.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections.abc import Callable
 from contextvars import Context, ContextVar
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 from uuid import UUID
 
-from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 
 _EVENTS = (
     "on_chain_start", "on_chain_end", "on_chain_error", "on_llm_start", "on_chat_model_start", "on_llm_new_token",
@@ -175,6 +176,38 @@ class ServerHandler(TracingHandler):
         root = self._roots.get(run_id) if run_id else None
         trace = self._traces.get(root) if root else None
         return trace.url if trace is not None else None
+
+
+class YieldingCallbacks(BaseCallbackManager):
+    """Holds the handler that is bound to a graph, until the caller of the graph adds one that writes to Langfuse too.
+
+    Two of them would write every observation twice.
+    """
+
+    @classmethod
+    def holding(cls, handler: ServerHandler) -> Self:
+        return cls(handlers=[handler], inheritable_handlers=[handler])
+
+    def add_handler(self, handler: BaseCallbackHandler, inherit: bool = True) -> None:
+        super().add_handler(handler, inherit)
+        self._yield()
+
+    def merge(self, other: BaseCallbackManager) -> Self:
+        merged = super().merge(other)
+        merged._yield()
+        return merged
+
+    def _yield(self) -> None:
+        bound = [handler for handler in self.handlers if isinstance(handler, ServerHandler)]
+        if any(writes_to_langfuse(handler) and handler not in bound for handler in self.handlers):
+            for handler in bound:
+                self.remove_handler(handler)
+
+
+def writes_to_langfuse(handler: BaseCallbackHandler) -> bool:
+    """Whether it is a handler of Langfuse: the SDK's, or one of these."""
+    sdk = sys.modules.get("langfuse.langchain")
+    return isinstance(handler, TracingHandler) or (sdk is not None and isinstance(handler, sdk.CallbackHandler))
 
 
 def _finish(trace: Trace) -> None:
