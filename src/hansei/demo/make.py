@@ -6,10 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pydantic import SecretStr
+
 from hansei.demo.simulate import SEED, TRACES, Simulation
 from hansei.demo.tables import Schema, create_tables
 from hansei.demo.truth import Truth
 from hansei.demo.writer import Writer
+from hansei.tools.clickhouse import open_writer, parse_url
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """How far the making is: `traces` of `of` written (without the ones that do not count), and observations so far."""
+    """How far the making is: traces out of all, and observations so far. What does not count is not counted."""
 
     traces: int
     of: int
@@ -25,35 +28,47 @@ class Made:
 
 
 def make_demo(
-    client: Client,
+    target: Client | SecretStr | str,
     *,
     schema: Schema = "v3",
-    database: str = "default",
     traces: int = TRACES,
     seed: int = SEED,
     progress: Callable[[Made], None] | None = None,
 ) -> Truth:
-    """Fills `database` with the sample data; it should hold no other rows.
+    """Fills a database with the sample data; it should hold no other rows. Takes some 10 seconds for 24,000 traces.
 
     Args:
-        client: may write and create tables.
-        schema: the tables to fill.
-        database: must exist.
-        traces: how many, at least 500. Every planted problem is visible from 8,000 on.
+        target: a connection URL (the database is made when it is missing), or a client that may write, whose database
+            is filled.
+        schema: the tables to make and fill.
+        traces: how many, at least 500. Every planted problem is visible from 16,000 on.
         seed: the same seed gives the same rows, in either schema.
         progress: called after each batch.
 
     Returns:
         What is in the data.
+
+    Raises:
+        UsageError: too few traces, or no URL.
+        ConnectionFailed, PermissionMissing, QueryFailed: the URL cannot be opened.
     """
-    create_tables(client, schema, database)
     simulation = Simulation(seed, traces)
-    done = observations = 0
+    if not isinstance(target, (str, SecretStr)):
+        return _fill(target, target.database or "default", schema, simulation, progress)
+    client = open_writer(target)
+    try:
+        return _fill(client, parse_url(target).database, schema, simulation, progress)
+    finally:
+        client.close()
+
+
+def _fill(
+    client: Client, database: str, schema: Schema, simulation: Simulation, progress: Callable[[Made], None] | None
+) -> Truth:
+    create_tables(client, schema, database)
     with Writer(client, schema, database) as writer:
         for rows in simulation.batches():
             writer.write(rows)
-            done += len(rows.traces)
-            observations += len(rows.observations)
             if progress is not None:
-                progress(Made(min(done, traces), traces, observations))
+                progress(Made(simulation.made, simulation.traces, simulation.observations))
     return simulation.truth()

@@ -128,7 +128,7 @@ class PlantedTally:
                 Place(kind="error", segment={"trace_name": "support-agent"}),
                 Place(kind="latency", segment={"trace_name": "support-agent"}),
             ],
-            visible_from_traces=2_000,
+            visible_from_traces=4_000,
         )
 
     def _answer(self) -> Planted:
@@ -158,7 +158,7 @@ class PlantedTally:
                 Place(kind="quality", segment={"trace_name": "support-agent"}),
                 Place(kind="quality", segment={"language": "ja"}),
             ],
-            visible_from_traces=8_000,
+            visible_from_traces=16_000,
         )
 
     def _summarise_prefix(self) -> Planted:
@@ -202,7 +202,7 @@ class PlantedTally:
                 for kind in ("latency", "first_token_latency")
                 for segment in ({"model": _SLOW_MODEL}, {"trace_name": "sql-copilot"}, {"prompt_name": "write-sql"})
             ],
-            visible_from_traces=2_000,
+            visible_from_traces=4_000,
         )
 
     def _web_search(self) -> Planted:
@@ -216,7 +216,7 @@ class PlantedTally:
             cause="The agent sends the same search again and again, a dozen times and more.",
             changes=[self._loops.change()],
             echoes=[*_anywhere({"observation_name": "web_search"}), *_anywhere({"trace_name": "research-agent"})],
-            visible_from_traces=8_000,
+            visible_from_traces=16_000,
         )
 
     def _silent(self) -> Planted:
@@ -230,7 +230,7 @@ class PlantedTally:
             cause="The query names a table that was renamed; the tool returns the error as a normal result.",
             changes=[self._run_query.change()],
             echoes=[Place(kind="silent_failure", segment={"trace_name": "sql-copilot"})],
-            visible_from_traces=2_000,
+            visible_from_traces=8_000,
         )
 
     def _runaway(self) -> Planted:
@@ -255,7 +255,7 @@ class PlantedTally:
                 *_anywhere({"prompt_name": "plan"}),
                 *(Place(kind=kind, segment={"model": "gpt-5"}) for kind in _SPENDING),
             ],
-            visible_from_traces=8_000,
+            visible_from_traces=2_000,
         )
 
     def _hanging(self) -> Planted:
@@ -272,7 +272,7 @@ class PlantedTally:
             cause="The fetcher has no timeout: pages that never answer leave a call without an end.",
             changes=[self._fetch_page.change()],
             echoes=[Place(kind="unfinished", segment={"trace_name": "research-agent"})],
-            visible_from_traces=2_000,
+            visible_from_traces=4_000,
         )
 
     def _fewer(self) -> Planted:
@@ -297,7 +297,7 @@ class PlantedTally:
                 )
             ],
             echoes=[Place(kind="traffic", segment={"release": "0.14.2"}), Place(kind="traffic", segment={})],
-            visible_from_traces=8_000,
+            visible_from_traces=16_000,
         )
 
     def _faster_docs(self) -> Planted:
@@ -333,7 +333,7 @@ class PlantedTally:
             compared_with={"observation_name": "answer", "environment": "production"},
             reference=[self._production.change()],
             echoes=[Place(kind="error", segment={"prompt_name": "answer"})],
-            visible_from_traces=8_000,
+            visible_from_traces=4_000,
         )
 
 

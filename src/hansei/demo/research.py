@@ -33,7 +33,7 @@ class Quota:
 class ResearchAgent:
     """One run answers one question of a colleague. `runaway_share` is the share of runs that run away once they do."""
 
-    runaway_share: float = 0.006
+    runaway_share: float = 0.008
 
     def __post_init__(self) -> None:
         self._loops = Quota()

@@ -21,6 +21,7 @@ from hansei.demo.support import support_agent
 from hansei.demo.tally import Totals
 from hansei.demo.truth import Place, Trap, Truth
 from hansei.demo.visits import Visit, plan_visits
+from hansei.errors import UsageError
 
 PROJECT_ID = "tanuki-outdoor"
 TRACES = 24_000
@@ -40,18 +41,21 @@ class Simulation:
     Args:
         seed: any integer.
         traces: how many traces the project has; at least 500.
+
+    Raises:
+        UsageError: for fewer.
     """
 
     def __init__(self, seed: int = SEED, traces: int = TRACES) -> None:
         if traces < 500:
-            raise ValueError("the simulated company needs at least 500 traces")
+            raise UsageError(f"{traces} traces are too few for the sample data.", "Ask for 500 or more.")
         self.seed = seed
         self.traces = traces
         self._rng = Random(seed)
         self._totals = Totals()
         self._planted = PlantedTally()
         self._trapped: Counter[str] = Counter()
-        research = ResearchAgent(runaway_share=max(0.006, _RUNAWAYS_AT_LEAST / (traces * _RESEARCH_RUNS)))
+        research = ResearchAgent(runaway_share=max(0.008, _RUNAWAYS_AT_LEAST / (traces * _RESEARCH_RUNS)))
         self._apps: dict[str, Callable[[Run], None]] = {
             "support-agent": support_agent,
             "research-agent": research,
@@ -61,6 +65,16 @@ class Simulation:
         }
         # A research agent of its own, so that the traps take nothing of what is planted.
         self._decoys: dict[str, Callable[[Run], None]] = {**self._apps, "research-agent": ResearchAgent()}
+
+    @property
+    def made(self) -> int:
+        """The project's traces so far."""
+        return self._totals.traces
+
+    @property
+    def observations(self) -> int:
+        """The project's observations so far."""
+        return self._totals.observations
 
     def batches(self) -> Iterator[Rows]:
         """The rows, about 1,500 traces at a time. Of several versions of a row the oldest comes first."""

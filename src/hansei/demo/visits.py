@@ -12,6 +12,7 @@ from hansei.demo.calendar import COPILOT_LEFT, DAY, DAYS, END, HOUR, MINUTE, SEC
 USERS = 640
 _STAGING_SHARE = 0.08
 _COPILOT_REMAINS = 0.55
+_GOLDEN = 0.6180339887498949
 
 # Activity by local hour, midnight first.
 _HOURS = (2, 1, 1, 1, 1, 2, 5, 12, 25, 38, 42, 40, 34, 38, 42, 40, 36, 30, 24, 22, 20, 15, 9, 4)
@@ -41,7 +42,7 @@ class App:
 APPS = (
     App("support-agent", share=0.45, weekend=0.75, turns=2.6),
     App("research-agent", share=0.16, weekend=0.55, turns=1.4),
-    App("sql-copilot", share=0.24, weekend=0.45, turns=3.2),
+    App("sql-copilot", share=0.24, weekend=0.45, turns=2.2),
     App("quick-answer", share=0.12, weekend=0.8, turns=1.5, share_in_window=0.112),
     App("deep-research-brief", share=0.03, weekend=0.6, turns=1.1, share_in_window=0.045),
 )
@@ -82,8 +83,11 @@ def plan_visits(rng: Random, count: int) -> list[Visit]:
     slots, weights = _slots(rng)
     cumulative = list(accumulate(weights))
     visits: list[Visit] = []
+    place = rng.random()
     while len(visits) < count:
-        app, environment, hour_start = slots[bisect(cumulative, rng.random() * cumulative[-1], hi=len(slots) - 1)]
+        # Steps of the golden ratio fill the weeks evenly, so days differ by the noise of `_slots`, not by the draw.
+        place = (place + _GOLDEN) % 1
+        app, environment, hour_start = slots[bisect(cumulative, place * cumulative[-1], hi=len(slots) - 1)]
         odds = by_hour[hour_start // HOUR % 24]
         user = users[bisect(odds, rng.random() * odds[-1], hi=len(users) - 1)]
         session_id = f"session-{rng.getrandbits(48):012x}"
@@ -116,7 +120,7 @@ def _slots(rng: Random) -> tuple[list[tuple[App, str, int]], list[float]]:
         is_weekend = day % 7 >= 5  # the data starts on a Monday
         for app in APPS:
             share = app.share_in_window if app.share_in_window and day_start >= WINDOW_START else app.share
-            level = share / app.turns * (app.weekend if is_weekend else 1) * rng.lognormvariate(0, 0.05)
+            level = share / app.turns * (app.weekend if is_weekend else 1) * rng.lognormvariate(0, 0.06)
             for environment, part in (("production", 1 - _STAGING_SHARE), ("staging", _STAGING_SHARE)):
                 if app.name == "sql-copilot" and environment == "production" and day_start >= COPILOT_LEFT:
                     part *= _COPILOT_REMAINS

@@ -20,6 +20,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _MICROSECOND = timedelta(microseconds=1)
 _BLOCK = 20_000  # rows per insert: bounds the memory that one insert takes
+_KEPT_BACK = 50_000  # later versions that are held in memory
 
 
 class Writer:
@@ -54,12 +55,15 @@ class Writer:
         else:
             self._insert(first, {})
         self._later.extend(later)
+        if len(self._later.traces) + len(self._later.observations) > _KEPT_BACK:
+            self.finish()
 
     def finish(self) -> None:
         """Writes the versions that were kept back, oldest round first."""
         while self._later.traces or self._later.observations or self._later.scores:
             first, self._later = _first_versions(self._later)
             self._insert(first, self._latest)
+        self._latest.clear()
 
     def _insert(self, rows: Rows, latest: Mapping[str, TraceRow]) -> None:
         if self._schema == "v3":
