@@ -17,6 +17,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 PRIOR_DAYS = 10.0
 """How many days' worth of belief the dispersion factor has in 1, the value when days differ by chance only."""
 
@@ -165,7 +167,7 @@ def difference_p(current: Sums, reference: Sums, spread: Dispersion, *, proporti
             [current.affected, current.clusters - current.affected],
             [reference.affected, reference.clusters - reference.affected],
         ]
-        p = max(p, float(fisher_exact(table).pvalue))
+        p = max(p, float(fisher_exact(np.asarray(table)).pvalue))
     return min(1.0, p)
 
 
@@ -271,7 +273,7 @@ def count_test(history: Sequence[float], window: Sequence[float]) -> CountTest |
         expected += mean
         uncertainty += mean * (1 + 1 / len(same))
         compared += count
-    if expected <= 0 and compared <= 0 or not any(day % 7 in seven for day in range(len(window))):
+    if (expected <= 0 and compared <= 0) or not any(day % 7 in seven for day in range(len(window))):
         return None
     repeated = [counts for counts in seven.values() if len(counts) > 1]
     groups: list[list[float]] = repeated or [list(history)]

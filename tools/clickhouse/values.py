@@ -67,7 +67,7 @@ def bindable(sql: str, parameters: Mapping[str, Any] | None) -> dict[str, Any]:
     """Parameters in the form that binds the same way on every engine.
 
     The type in the placeholder decides, so that parameters read back from a report's JSON bind as they did at first:
-    ISO 8601 texts become times, lists become tuples inside a ``Tuple``. Naive times count as UTC, and booleans are sent as
+    ISO 8601 texts become times, lists become tuples inside a ``Tuple``. Naive times count as UTC, booleans are sent as
     0 and 1. What has no placeholder is left out.
 
     Raises:
@@ -98,7 +98,7 @@ def _bindable(value: Any, kind: str) -> Any:
 
 
 def _parts(kind: str) -> tuple[str, list[str]]:
-    """``Tuple(String, id UInt8)`` → ``("Tuple", ["String", "UInt8"])``; ``Array(String)`` → ``("Array", ["String"])``."""
+    """A type's container and what it contains: ``Tuple(String, id UInt8)`` → ``("Tuple", ["String", "UInt8"])``."""
     name, _, rest = kind.strip().partition("(")
     parts, depth = [""], 0
     for character in rest.rpartition(")")[0]:

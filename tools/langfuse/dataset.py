@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,6 +11,7 @@ from typing import Any
 from hansei.contracts import Evidence, Periods, hash_result
 from hansei.tools.clickhouse import Reader
 from hansei.tools.langfuse.relations import Adapter, Needs
+from hansei.tools.langfuse.tracing import query_span
 
 NARROW = Needs()
 
@@ -55,9 +57,8 @@ class Dataset:
         return _with(definitions, sql)
 
     def bind_raw(self, sql: str, relations: Sequence[str]) -> str:
-        """The same, over relations that are made without FINAL (`raw_observations`, `raw_traces`)."""
-        made = {"raw_observations": self.adapter.raw_observations, "raw_traces": self.adapter.raw_traces}
-        return _with({name: made[name]() for name in relations}, sql)
+        """The same, over relations that are made without FINAL: `raw_traces`, `raw_observations`, `raw_scores`."""
+        return _with({f"raw_{name}": self.adapter.raw(name) for name in relations}, sql)
 
     def ask(
         self,
@@ -81,13 +82,21 @@ class Dataset:
     ) -> dict[str, Sequence[Any]]:
         """Runs a bound query whose answer is bulk data for the playbook, column by column."""
         values = {**self.parameters(since), **(parameters or {})}
-        return self.reader.columns(sql, {name: value for name, value in values.items() if f"{{{name}:" in sql})
+        started = time.perf_counter()
+        with query_span("clickhouse", purpose="cells", sql=sql) as span:
+            found = self.reader.columns(sql, {name: value for name, value in values.items() if f"{{{name}:" in sql})
+            count = len(next(iter(found.values()), ()))
+            # The driver does not tell what a bulk answer read.
+            span.answered(rows_read=0, row_count=count, seconds=time.perf_counter() - started)
+        return found
 
 
 def run_evidence(reader: Reader, id: str, purpose: str, sql: str, parameters: Mapping[str, Any]) -> Evidence:
     """Runs a complete query; `parameters` are stored as plain JSON values that bind to the same query again."""
     plain = {name: _plain(value) for name, value in parameters.items()}
-    result = reader.query(sql, plain)
+    with query_span("clickhouse", purpose=purpose, sql=sql) as span:
+        result = reader.query(sql, plain)
+        span.answered(rows_read=result.rows_read, row_count=len(result.rows), seconds=result.seconds)
     return Evidence(
         id=id,
         purpose=purpose,

@@ -53,7 +53,8 @@ class Needs:
 class Adapter(Protocol):
     """Writes the definitions of the logical relations over one physical schema."""
 
-    version: SchemaVersion
+    @property
+    def version(self) -> SchemaVersion: ...
 
     def definitions(self, relations: frozenset[str], needs: Needs) -> dict[str, str]:
         """Name → SELECT, for the relations asked for, in the order in which they must be defined.
@@ -62,15 +63,17 @@ class Adapter(Protocol):
         """
         ...
 
-    def raw_observations(self) -> str:
-        """`observations` (narrow, without texts) made without FINAL: each row's newest version by aggregation.
+    def raw(self, relation: str) -> str:
+        """A relation made without FINAL: each row's newest version by aggregation, with the number of its versions.
 
-        For the critic, whose figures must not come from the same construction as the analyst's.
+        For the critic, whose figures must not come from the same construction as the analyst's. Columns as in the narrow
+        relations, and: versions. Rows of other projects, deleted rows and foreign environments are out; the time range
+        is widened by a day on both sides, so the query must give its own. Of the traces, only those whose hash is a
+        multiple of the parameter ``sample`` are read (1: all).
+
+        Args:
+            relation: traces, observations or scores.
         """
-        ...
-
-    def raw_traces(self) -> str:
-        """The like for `traces`."""
         ...
 
 

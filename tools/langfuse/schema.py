@@ -6,6 +6,7 @@ rows, in ``dual`` both are filled. So the newest rows decide, and only one schem
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -142,3 +143,15 @@ def _other_projects(reader: Reader, database: str, v3: bool) -> str:
         return "No project has any yet: check that the URL names Langfuse's database, or load sample data: hansei demo."
     more = " and others" if len(names) > 10 else ""
     return f"Projects with data: {', '.join(names[:10])}{more}. Name one with --project."
+
+
+def adapter_data(adapter: Adapter) -> dict[str, str | bool]:
+    """An adapter as plain data for the state; `adapter_from` makes it again."""
+    return {"version": adapter.version, **{key: value for key, value in vars(adapter).items() if key != "version"}}
+
+
+def adapter_from(data: Mapping[str, str | bool]) -> Adapter:
+    """The adapter that `adapter_data` described."""
+    arguments = {key: value for key, value in data.items() if key != "version"}
+    kind: Callable[..., Adapter] = V4 if data["version"] == "v4" else V3
+    return kind(**arguments)

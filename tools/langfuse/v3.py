@@ -98,27 +98,77 @@ class V3:
       GROUP BY trace_id
     ) AS o ON t.id = o.trace_id"""
 
-    def raw_observations(self) -> str:
-        return f"""SELECT id, type, argMax(ifNull(o.trace_id, ''), event_ts) AS trace_id,
-      argMax(ifNull(o.name, ''), event_ts) AS name, argMax(o.start_time, event_ts) AS start_time,
-      tupleElement(argMax(tuple(o.end_time), event_ts), 1) AS end_time, argMax(o.level, event_ts) AS level,
-      argMax(ifNull(o.provided_model_name, ''), event_ts) AS model,
-      argMax(ifNull(o.prompt_name, ''), event_ts) AS prompt_name,
-      argMax(ifNull(toString(o.prompt_version), ''), event_ts) AS prompt_version,
-      argMax(ifNull(o.version, ''), event_ts) AS version, argMax(o.environment, event_ts) AS environment,
-      tupleElement(argMax(tuple(if(o.provided_model_name != '' OR type IN ('GENERATION', 'EMBEDDING'), o.total_cost,
-        NULL)), event_ts), 1) AS total_cost,
-      argMax(o.usage_details, event_ts) AS usage_details, argMax(o.is_deleted, event_ts) AS deleted,
-      count() AS versions
-    FROM {self._table("observations")} AS o
-    WHERE project_id = {{project_id:String}} AND {in_range("o.start_time", slack=True)}
-    GROUP BY type, toDate(o.start_time), id"""
+    def raw(self, relation: str) -> str:
+        columns, key, time = _RAW[relation]
+        newest = ",\n        ".join(
+            f"argMax(tuple({source}), r.event_ts).1 AS {name}" for name, source in columns.items()
+        )
+        skip = " AND ifNull(r.dataset_run_id, '') = ''" if relation == "scores" else ""
+        cluster = {
+            "traces": "r.id",
+            "observations": "r.trace_id",
+            "scores": "if(ifNull(r.trace_id, '') = '', r.id, r.trace_id)",
+        }[relation]
+        trace = {"traces": "id", "observations": "trace_id", "scores": "trace_id"}[relation]
+        return f"""SELECT * EXCEPT deleted FROM (
+      SELECT r.id AS id, {newest},
+        argMax(r.is_deleted, r.event_ts) AS deleted, count() AS versions
+      FROM {self._table(relation)} AS r
+      WHERE r.project_id = {{project_id:String}} AND {in_range(f"r.{time}", slack=True)}{skip}
+        AND cityHash64({cluster}) % {{sample:UInt64}} = 0
+      GROUP BY {key}
+    )
+    WHERE deleted = 0 AND {environments()}{self._no_experiment(trace)}"""
 
-    def raw_traces(self) -> str:
-        return f"""SELECT id, argMax(t.timestamp, event_ts) AS timestamp, argMax(ifNull(t.name, ''), event_ts) AS name,
-      argMax(ifNull(t.user_id, ''), event_ts) AS user_id, argMax(ifNull(t.release, ''), event_ts) AS release,
-      argMax(ifNull(t.version, ''), event_ts) AS version, argMax(t.environment, event_ts) AS environment,
-      argMax(t.is_deleted, event_ts) AS deleted, count() AS versions
-    FROM {self._table("traces")} AS t
-    WHERE project_id = {{project_id:String}} AND {in_range("t.timestamp", slack=True)}
-    GROUP BY toDate(t.timestamp), id"""
+
+_COST = "if(r.provided_model_name != '' OR r.type IN ('GENERATION', 'EMBEDDING'), r.total_cost, NULL)"
+_RAW: dict[str, tuple[dict[str, str], str, str]] = {
+    "traces": (
+        {
+            "timestamp": "r.timestamp",
+            "name": "ifNull(r.name, '')",
+            "user_id": "ifNull(r.user_id, '')",
+            "session_id": "ifNull(r.session_id, '')",
+            "environment": "r.environment",
+            "release": "ifNull(r.release, '')",
+            "version": "ifNull(r.version, '')",
+        },
+        "toDate(r.timestamp), r.id",
+        "timestamp",
+    ),
+    "observations": (
+        {
+            "type": "r.type",
+            "trace_id": "ifNull(r.trace_id, '')",
+            "name": "ifNull(r.name, '')",
+            "start_time": "r.start_time",
+            "end_time": "r.end_time",
+            "level": "r.level",
+            "status_message": "ifNull(r.status_message, '')",
+            "model": "ifNull(r.provided_model_name, '')",
+            "prompt_name": "ifNull(r.prompt_name, '')",
+            "prompt_version": "ifNull(toString(r.prompt_version), '')",
+            "version": "ifNull(r.version, '')",
+            "environment": "r.environment",
+            "total_cost": _COST,
+            "usage_details": "r.usage_details",
+            "input": "ifNull(r.input, '')",
+            "output": "ifNull(r.output, '')",
+        },
+        "r.type, toDate(r.start_time), r.id",
+        "start_time",
+    ),
+    "scores": (
+        {
+            "timestamp": "r.timestamp",
+            "trace_id": "ifNull(r.trace_id, '')",
+            "session_id": "ifNull(r.session_id, '')",
+            "name": "r.name",
+            "value": "r.value",
+            "data_type": "r.data_type",
+            "environment": "r.environment",
+        },
+        "toDate(r.timestamp), r.name, r.id",
+        "timestamp",
+    ),
+}

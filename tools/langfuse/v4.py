@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hansei.tools.langfuse.relations import Needs, SchemaVersion, environments, in_range, tokens
+from hansei.tools.langfuse.v3 import V3
 
 _SYNTHETIC = "span_id = concat('t-', trace_id)"
 _CALLS_MODEL = "(provided_model_name != '' OR type IN ('GENERATION', 'EMBEDDING'))"
@@ -130,35 +131,50 @@ class V4:
     FROM ({rows}) AS r
     LEFT ANY JOIN ({self._traces(slack=True)}) AS t ON r.trace_id = t.id"""
 
-    def raw_observations(self) -> str:
-        cost = f"if({_CALLS_MODEL.replace('provided', 'o.provided').replace('type IN', 'o.type IN')} AND mapContains(o.cost_details, 'total'), o.cost_details['total'], NULL)"
-        return f"""SELECT o.span_id AS id, argMax(o.type, o.event_ts) AS type, o.trace_id AS trace_id,
-      argMax(o.name, o.event_ts) AS name, o.start_time AS start_time,
-      tupleElement(argMax(tuple(o.end_time), o.event_ts), 1) AS end_time, argMax(o.level, o.event_ts) AS level,
-      argMax(o.provided_model_name, o.event_ts) AS model, argMax(o.prompt_name, o.event_ts) AS prompt_name,
-      argMax(ifNull(toString(o.prompt_version), ''), o.event_ts) AS prompt_version,
-      argMax(o.version, o.event_ts) AS version, argMax(o.environment, o.event_ts) AS environment,
-      tupleElement(argMax(tuple({cost}), o.event_ts), 1) AS total_cost,
-      argMax(o.usage_details, o.event_ts) AS usage_details, argMax(o.is_deleted, o.event_ts) AS deleted,
-      count() AS versions
-    FROM {self._events} AS o
-    WHERE o.project_id = {{project_id:String}} AND {in_range("o.start_time", slack=True)}
-      AND o.experiment_id = '' AND NOT (o.span_id = concat('t-', o.trace_id))
-    GROUP BY o.trace_id, o.span_id, o.start_time"""
-
-    def raw_traces(self) -> str:
-        return f"""SELECT s.trace_id AS id, min(s.start_time) AS timestamp, max(s.trace_name) AS name, max(s.user_id) AS user_id,
-      max(s.release) AS release, max(s.version) AS version, max(s.environment) AS environment, 0 AS deleted,
-      max(s.versions) AS versions
-    FROM (
-      SELECT o.trace_id AS trace_id, o.span_id AS span_id, o.start_time AS start_time,
-        argMax(if(o.trace_name = '' AND o.parent_span_id = '', o.name, o.trace_name), o.event_ts) AS trace_name,
-        argMax(o.user_id, o.event_ts) AS user_id, argMax(o.release, o.event_ts) AS release,
-        argMax(o.version, o.event_ts) AS version, argMax(o.environment, o.event_ts) AS environment,
-        argMax(o.is_deleted, o.event_ts) AS deleted, count() AS versions
-      FROM {self._events} AS o
-      WHERE o.project_id = {{project_id:String}} AND {in_range("o.start_time", slack=True)} AND o.experiment_id = ''
-      GROUP BY o.trace_id, o.span_id, o.start_time
-    ) AS s
-    WHERE s.deleted = 0
+    def raw(self, relation: str) -> str:
+        if relation == "scores":
+            return V3(self.database).raw("scores")
+        newest = ",\n        ".join(f"argMax(tuple({source}), r.event_ts).1 AS {name}" for name, source in _RAW.items())
+        spans = f"""SELECT * EXCEPT deleted FROM (
+      SELECT r.trace_id AS trace_id, r.span_id AS id, r.start_time AS start_time, {newest},
+        argMax(r.is_deleted, r.event_ts) AS deleted, count() AS versions
+      FROM {self._events} AS r
+      WHERE r.project_id = {{project_id:String}} AND {in_range("r.start_time", slack=True)} AND r.experiment_id = ''
+        AND cityHash64(r.trace_id) % {{sample:UInt64}} = 0
+      GROUP BY r.trace_id, r.span_id, r.start_time
+    )
+    WHERE deleted = 0 AND {environments()}"""
+        if relation == "observations":
+            return f"SELECT * FROM ({spans}) WHERE id != concat('t-', trace_id)"
+        root = "s.id = concat('t-', s.trace_id) OR s.parent_id = ''"
+        return f"""SELECT s.trace_id AS id,
+      if(countIf({root}) > 0, minIf(s.start_time, {root}), min(s.start_time)) AS timestamp,
+      max(if(s.trace_name = '' AND s.parent_id = '', s.name, s.trace_name)) AS name, max(s.user_id) AS user_id,
+      max(s.session_id) AS session_id, max(s.environment) AS environment, max(s.release) AS release,
+      max(s.version) AS version, max(s.versions) AS versions
+    FROM ({spans}) AS s
     GROUP BY s.trace_id"""
+
+
+_RAW = {
+    "parent_id": "r.parent_span_id",
+    "type": "r.type",
+    "name": "r.name",
+    "trace_name": "r.trace_name",
+    "user_id": "r.user_id",
+    "session_id": "r.session_id",
+    "release": "r.release",
+    "end_time": "r.end_time",
+    "level": "r.level",
+    "status_message": "r.status_message",
+    "model": "r.provided_model_name",
+    "prompt_name": "r.prompt_name",
+    "prompt_version": "ifNull(toString(r.prompt_version), '')",
+    "version": "r.version",
+    "environment": "r.environment",
+    "total_cost": "if((r.provided_model_name != '' OR r.type IN ('GENERATION', 'EMBEDDING'))"
+    " AND mapContains(r.cost_details, 'total'), r.cost_details['total'], NULL)",
+    "usage_details": "r.usage_details",
+    "input": "r.input",
+    "output": "r.output",
+}

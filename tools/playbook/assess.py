@@ -236,9 +236,9 @@ def _extra_hours(evidence: Sequence[Evidence], n: float, candidate: Candidate) -
     other = "baseline" if candidate.comparison.against == "baseline" else "rest"
     if "window" not in rows or other not in rows:
         return 0.0
-    levels = rows["window"]["levels"]
-    gap = [a - b for a, b in zip(rows["window"]["seconds"], rows[other]["seconds"], strict=True)]
-    area = sum((levels[i] - levels[i - 1]) * (gap[i] + gap[i - 1]) / 2 for i in range(1, len(levels)))
+    levels: list[float] = rows["window"]["levels"]
+    gap: list[float] = [a - b for a, b in zip(rows["window"]["seconds"], rows[other]["seconds"], strict=True)]
+    area: float = sum((levels[i] - levels[i - 1]) * (gap[i] + gap[i - 1]) / 2 for i in range(1, len(levels)))
     return n * area / 3600
 
 

@@ -19,7 +19,7 @@ from hansei.contracts import Segment
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-JOINED = {"step": ("type", "name"), "prompt": ("prompt_name", "prompt_version")}
+JOINED: dict[str, tuple[str, ...]] = {"step": ("type", "name"), "prompt": ("prompt_name", "prompt_version")}
 """Units of slicing that are made of two columns: neither makes sense without the other."""
 
 CHANGING = frozenset({"prompt", "model", "release", "version"})
@@ -48,7 +48,9 @@ class Cells:
     @classmethod
     def read(cls, columns: Mapping[str, Sequence[Any]], dimensions: Sequence[str]) -> Cells:
         """Makes cells from a query's columns: the named dimensions, `day`, and any number of sums."""
-        units = {unit: parts for unit, parts in JOINED.items() if set(parts) <= set(dimensions)}
+        units: dict[str, tuple[str, ...]] = {
+            unit: parts for unit, parts in JOINED.items() if set(parts) <= set(dimensions)
+        }
         joined = {part for parts in units.values() for part in parts}
         units |= {dimension: (dimension,) for dimension in dimensions if dimension not in joined}
         codes: dict[str, Ints] = {}

@@ -7,13 +7,13 @@ run, however ClickHouse spreads the work.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from hansei.contracts import Evidence
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.relations import Needs
 from hansei.tools.playbook.model import Candidate, Metric
-from hansei.tools.playbook.segments import CLUSTER, TIME, Condition, condition
+from hansei.tools.playbook.segments import CLUSTER, TIME, condition
 
 LEVELS = (
     0.01,
@@ -39,18 +39,36 @@ class Rows:
     parameters: dict[str, object]
     relations: tuple[str, ...]
     needs: Needs
+    candidate: Candidate
+
+    def since(self, dataset: Dataset) -> datetime | None:
+        """Where reading begins when the candidate asks for more history than the baseline."""
+        history = self.candidate.parameters.get("history_days")
+        return dataset.periods.window.start - timedelta(days=history) if history else None
 
 
-def rows_of(metric: Metric, candidate: Candidate, *, also: str = "1", extra: str = "") -> Rows:
+def rows_of(
+    metric: Metric,
+    candidate: Candidate,
+    *,
+    also: str = "1",
+    extra: str = "",
+    with_trace: bool = False,
+    name: str = "rows",
+    prefix: str = "",
+) -> Rows:
     """Builds ``rows``.
 
     Args:
         also: one more condition on the rows.
         extra: further columns, each preceded by a comma.
+        with_trace: whether `extra` uses the columns of the trace.
+        name, prefix: what the expression is called, and what the names of its parameters begin with, so that two can
+            stand in one query.
     """
     time = TIME[metric.relation]
-    mine = condition(candidate.segment, metric.relation, "seg")
-    theirs = condition(candidate.comparison.segment, metric.relation, "ref")
+    mine = condition(candidate.segment, metric.relation, f"{prefix}seg")
+    theirs = condition(candidate.comparison.segment, metric.relation, f"{prefix}ref")
     now = f"{time} >= {{window_start:DateTime64(6, 'UTC')}}"
     if candidate.comparison.against == "baseline":
         period = f"if({now}, 'window', 'baseline')"
@@ -58,25 +76,25 @@ def rows_of(metric: Metric, candidate: Candidate, *, also: str = "1", extra: str
     else:
         period = f"if({mine.sql}, 'window', 'rest')"
         chosen = f"{now} AND ({theirs.sql})"
-    parameters: dict[str, object] = {**mine.parameters, **theirs.parameters, **candidate.parameters}
-    cte = f"""rows AS (
+    own = {f"{prefix}{key}": value for key, value in candidate.parameters.items()}
+    x, y, where = metric.x, metric.y, metric.where
+    for key in candidate.parameters:
+        y = y.replace(f"{{{key}:", f"{{{prefix}{key}:")
+    cte = f"""{name} AS (
     SELECT {CLUSTER[metric.relation]} AS cluster, {period} AS period,
       toInt32(floor(dateDiff('millisecond', {{window_start:DateTime64(6, 'UTC')}}, {time}) / 86400000)) AS day,
-      toInt64({metric.x}) AS x, toInt256({metric.y}) AS y{_amount(metric)}{extra}
-    FROM {metric.relation}
-    WHERE ({metric.where}) AND ({chosen}) AND ({also})
+      toInt64({x}) AS x, toInt256({y}) AS y{_amount(metric)}{extra}
+    FROM {f"({metric.source})" if metric.source else metric.relation}
+    WHERE ({where}) AND ({chosen}) AND ({also})
   )"""
     through = mine.through_observations or theirs.through_observations
     relations = tuple(dict.fromkeys((metric.relation, *(("observations",) if through else ()))))
-    return Rows(cte, parameters, relations, _needs(metric, mine, theirs))
+    trace = with_trace or bool(metric.source) or mine.needs.trace or theirs.needs.trace
+    return Rows(cte, {**mine.parameters, **theirs.parameters, **own}, relations, Needs(trace, metric.totals), candidate)
 
 
 def _amount(metric: Metric) -> str:
     return f", {metric.amount} AS amount" if metric.shape == "quantile" else ""
-
-
-def _needs(metric: Metric, *conditions: Condition) -> Needs:
-    return Needs(trace=any(c.needs.trace for c in conditions), totals=metric.totals)
 
 
 _DAY = "formatDateTime(toDateTime({window_start:DateTime64(6, 'UTC')}, 'UTC') + toIntervalDay(day), '%FT%TZ')"
@@ -89,15 +107,22 @@ def measure(dataset: Dataset, metric: Metric, candidate: Candidate, id: str) -> 
     seconds. See `hansei.tools.statistics.Sums`.
     """
     rows = rows_of(metric, candidate)
+    sql = f"WITH {rows.cte}\n{measure_columns(metric)}"
+    bound = dataset.bind(sql, rows.relations, rows.needs)
+    return dataset.ask(id, "measure", bound, rows.parameters, since=rows.since(dataset))
+
+
+def measure_columns(metric: Metric) -> str:
+    """The SELECT over ``rows`` that a measure consists of."""
     scale = f"{metric.scale:.0f}"
-    inner, outer = "", ""
+    inner, outer, shown = "", "", ""
     if metric.shape == "quantile":
         inner = ", groupArray(amount) AS amounts"
         outer = """,
-    round(arrayElement(quantilesExactArray(0.5, 0.95)(amounts) AS q, 1) / 1000, 3) AS p50, round(arrayElement(q, 2) / 1000, 3) AS p95"""
-    sql = f"""
-WITH {rows.cte}
-SELECT period, {_DAY} AS day, traces, x, y, xx, xy, yy, affected{", p50, p95" if outer else ""}
+    round(arrayElement(quantilesExactArray(0.5, 0.95)(amounts) AS q, 1) / 1000, 3) AS p50,
+    round(arrayElement(q, 2) / 1000, 3) AS p95"""
+        shown = ", p50, p95"
+    return f"""SELECT period, {_DAY} AS day, traces, x, y, xx, xy, yy, affected{shown}
 FROM (
   SELECT period, day, count() AS traces, toUInt64(sum(xs)) AS x, toFloat64(sum(ys)) / {scale} AS y,
     toFloat64(sum(xs * xs)) AS xx, toFloat64(sum(xs * ys)) / {scale} AS xy,
@@ -108,10 +133,6 @@ FROM (
   GROUP BY period, day
 )
 ORDER BY period DESC, day"""
-    since = None
-    if history := candidate.parameters.get("history_days"):
-        since = dataset.periods.window.start - timedelta(days=history)
-    return dataset.ask(id, "measure", dataset.bind(sql, rows.relations, rows.needs), rows.parameters, since=since)
 
 
 def quantiles(dataset: Dataset, metric: Metric, candidate: Candidate, id: str) -> Evidence:

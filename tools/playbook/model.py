@@ -36,6 +36,9 @@ class Metric:
     scale: float = 1.0
     amount: str = ""
     level: float = 0.95
+    source: str = ""
+    """SELECT over `relation` (with the columns of its trace) whose rows take the relation's place, keeping its columns'
+    names; for what must first be added up within a trace."""
     totals: bool = False
     """Whether the expressions use the sums over a trace's observations."""
     worse: Literal[1, -1] = 1
@@ -46,10 +49,14 @@ class Metric:
     """Smallest difference, in the unit, that matters to a person."""
     min_relative: float = 0.0
     """Smallest difference relative to the reference that matters to a person."""
-    said: str = ""
-    """What is counted, for a sentence: “failing calls”."""
     per: str = ""
     """What it is a rate of: “calls”."""
+    again: str = ""
+    """The value once more, as the critic writes it: one SQL aggregate over the rows of the raw relation."""
+    again_from: str = ""
+    """SELECT over raw_observations that takes the raw relation's place, for what must be added up within a trace; its
+    rows keep the columns that segments and times need."""
+    again_where: str = "1"
 
 
 class Candidate(Strict):
@@ -74,6 +81,13 @@ class Screening:
     """How many slices were compared; each counts for the bound on false alarms."""
     status: Literal["ran", "partial", "skipped"] = "ran"
     reason: str = ""
+
+    @classmethod
+    def of(cls, candidates: list[Candidate], slices: int, has_baseline: bool) -> Screening:
+        """A complete look, or a partial one when there was no baseline to compare with."""
+        if has_baseline:
+            return cls(candidates, slices)
+        return cls(candidates, slices, "partial", "there is no baseline, so it compared only inside the window")
 
 
 Detail = Callable[[Dataset, Candidate, str], Evidence]

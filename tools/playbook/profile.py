@@ -56,7 +56,9 @@ def read_profile(dataset: Dataset) -> Profile:
     steps, left_out = _read(dataset, _steps, STEP_DIMENSIONS)
     runs, also_left_out = _read(dataset, _runs, RUN_DIMENSIONS)
     dropped = sorted(set(left_out) | set(also_left_out))
-    notes = [f"{name} has too many values to be compared one by one; it was left out of the profile." for name in dropped]
+    notes = [
+        f"{name} has too many values to be compared one by one; it was left out of the profile." for name in dropped
+    ]
     return Profile(steps, runs, tuple(notes))
 
 

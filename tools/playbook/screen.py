@@ -98,9 +98,17 @@ def explain(cells: Cells, question: Question) -> tuple[list[Hit], int]:
     return _causes(window, question, _expect(window, baseline, question))
 
 
-def stand_out(cells: Cells, question: Question) -> tuple[list[Hit], int]:
-    """Finds slices of the window that differ from the rest of the window: what is bad all the time."""
+def stand_out(cells: Cells, question: Question, *, explained: Sequence[Hit] = ()) -> tuple[list[Hit], int]:
+    """Finds slices of the window that differ from the rest of the window: what is bad all the time.
+
+    Args:
+        explained: hits of `explain` on the same cells; theirs are left out, since they are told already.
+    """
     window = cells.where(cells.in_window)
+    keep = np.ones(len(window), dtype=bool)
+    for hit in explained:
+        keep &= ~hit.cells
+    window = window.where(keep)
     if not len(window):
         return [], 0
     return _causes(window, question, _expect(window, window, question, scatter=False))
@@ -112,8 +120,10 @@ def _expect(window: Cells, reference: Cells, question: Question, *, scatter: boo
     share = question.yy is None
     ryy = ry if question.yy is None else reference.sums[question.yy]
     total_x = max(float(rx.sum()), 1.0)
-    rate = np.full(len(window), float(ry.sum()) / total_x)
-    square = np.full(len(window), float(ryy.sum()) / total_x)
+    # Half a case more than was seen: where nothing ever happened, the first case must not be infinitely surprising.
+    prior = 0.5 if share else 0.0
+    rate = np.full(len(window), (float(ry.sum()) + prior) / total_x)
+    square = np.full(len(window), (float(ryy.sum()) + prior) / total_x)
     weight = np.full(len(window), total_x)
     context = np.zeros(len(window), dtype=np.int64)
     known = np.zeros(len(window), dtype=bool)
@@ -140,7 +150,7 @@ def _expect(window: Cells, reference: Cells, question: Question, *, scatter: boo
 
 def _lookup(
     window: Cells, reference: Cells, units: Sequence[str], sums: tuple[Floats, ...]
-) -> tuple[Ints, tuple[Floats, ...]]:
+) -> tuple[Ints, list[Floats]]:
     """Group index per window cell, and the reference's sums per group."""
     both = Cells(
         {unit: np.concatenate([window.codes[unit], reference.codes[unit]]) for unit in units},
@@ -150,7 +160,12 @@ def _lookup(
     )
     index, names = both.group(units)
     mine, theirs = index[: len(window)], index[len(window) :]
-    return mine, tuple(np.bincount(theirs, weights=column, minlength=len(names)) for column in sums)
+    return mine, [_summed(theirs, column, len(names)) for column in sums]
+
+
+def _summed(index: Ints, column: Floats, groups: int) -> Floats:
+    """Sum of `column` per group."""
+    return np.bincount(index, weights=column, minlength=groups).astype(np.float64)
 
 
 def _day_scatter(reference: Cells, question: Question, rx: Floats, ry: Floats, ryy: Floats) -> float:
@@ -160,9 +175,9 @@ def _day_scatter(reference: Cells, question: Question, rx: Floats, ry: Floats, r
     """
     finest = list(question.contexts[0])
     group, names = reference.group(finest)
-    gx = np.bincount(group, weights=rx, minlength=len(names))
-    gy = np.bincount(group, weights=ry, minlength=len(names))
-    gyy = np.bincount(group, weights=ryy, minlength=len(names))
+    gx = _summed(group, rx, len(names))
+    gy = _summed(group, ry, len(names))
+    gyy = _summed(group, ryy, len(names))
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = np.where(gx > 0, gy / gx, 0.0)
         spread = rate * (1 - rate) if question.yy is None else np.maximum(np.where(gx > 0, gyy / gx, 0) - rate**2, 0)
@@ -220,12 +235,10 @@ def _slices(
 ) -> list[_Slice]:
     group, names = window.group(units)
     n = len(names)
-    x = np.bincount(group, weights=window.sums[question.x] * expected.known, minlength=n)
-    observed = np.bincount(group, weights=y, minlength=n)
-    wanted = np.bincount(group, weights=expected.y, minlength=n)
-    variance = np.bincount(group, weights=expected.variance, minlength=n) + _reference_variance(
-        window, question, expected, group, n
-    )
+    x = _summed(group, window.sums[question.x] * expected.known, n)
+    observed = _summed(group, y, n)
+    wanted = _summed(group, expected.y, n)
+    variance = _summed(group, expected.variance, n) + _reference_variance(window, question, expected, group, n)
     large = x >= question.min_x
     with np.errstate(divide="ignore", invalid="ignore"):
         z = question.sign * (observed - wanted) / np.sqrt(np.maximum(variance, 1e-12))
@@ -248,7 +261,7 @@ def _reference_variance(window: Cells, question: Question, expected: _Expectatio
     x = np.bincount(index, weights=window.sums[question.x])
     rate_variance = np.zeros(len(pairs))
     rate_variance[index] = expected.rate_variance
-    return np.bincount(pairs[:, 0].astype(np.int64), weights=x**2 * rate_variance, minlength=n)
+    return _summed(pairs[:, 0].astype(np.int64), x**2 * rate_variance, n)
 
 
 def _poisson_z(observed: Floats, expected: Floats, variance: Floats, sign: int) -> Floats:

@@ -65,6 +65,33 @@ class Condition:
     """Whether the SQL looks the relation `observations` up."""
 
 
+def raw_condition(segment: Segment, relation: Relation, prefix: str) -> tuple[str, dict[str, str], frozenset[str]]:
+    """The same rows over the relations without FINAL, which never have a trace's columns.
+
+    Returns:
+        (SQL, parameters, the raw relations that it looks up).
+    """
+    tests: dict[str, list[str]] = {}
+    parameters: dict[str, str] = {}
+    for i, (dimension, value) in enumerate(sorted(segment.items())):
+        name = f"{prefix}{i}"
+        parameters[name] = value
+        home: Relation = relation
+        if dimension in _OF_TRACE[relation]:
+            home = "traces"
+        elif _test(dimension, relation, name) is None:
+            home = "observations"
+        test = _test(dimension, home, name)
+        if test is None:
+            raise KeyError(f"no such dimension: {dimension}")
+        tests.setdefault(home, []).append(test)
+    parts = tests.pop(relation, [])
+    for other, conditions in tests.items():
+        key = "id" if other == "traces" else "trace_id"
+        parts.append(f"{_TRACE_KEY[relation]} IN (SELECT {key} FROM raw_{other} WHERE {' AND '.join(conditions)})")
+    return " AND ".join(parts) or "1", parameters, frozenset(tests)
+
+
 def condition(segment: Segment, relation: Relation, prefix: str) -> Condition:
     """The rows of `relation` in `segment`.
 

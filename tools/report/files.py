@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,12 +19,13 @@ from hansei.tools.report.markdown import render_markdown
 from hansei.tools.report.text import excerpt, one_line
 
 NAME = "report.json"
+_VERSION = re.compile(r"[0-9]{1,4}\.[0-9]{1,4}")
 
 
 def render_json(report: Report) -> str:
     """The report as JSON: UTF-8, indented, keys in the order of the contract, one line end at the end.
 
-    NaN and infinity, which JSON lacks, become the strings ``NaN``, ``Infinity`` and ``-Infinity``.
+    NaN and infinity, which JSON lacks, become the strings ``NaN``, ``Infinity`` and ``-Infinity``, in rows null.
     """
     plain = _finite(report.model_dump(mode="json", by_alias=True))
     return json.dumps(plain, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
@@ -86,11 +88,11 @@ def read_report(path: str | os.PathLike[str]) -> Report:
     except (ValueError, RecursionError):
         raise UsageError(f"{_name(file)} is not JSON.", remedy) from None
     version = plain.get("schema_version") if isinstance(plain, dict) else None
-    if not isinstance(version, str) or not version.replace(".", "").isdigit():
+    if not isinstance(version, str) or _VERSION.fullmatch(version) is None:
         raise UsageError(f"{_name(file)} is not a report: it has no schema_version.", remedy)
     if _order(version) > _order(SCHEMA_VERSION):
         raise UsageError(
-            f"{_name(file)} has schema {excerpt(version, 20)}, newer than this Hansei's {SCHEMA_VERSION}.",
+            f"{_name(file)} has schema {version}, newer than this Hansei's {SCHEMA_VERSION}.",
             "Update Hansei, or read the report with the version that wrote it.",
         )
     try:
@@ -130,7 +132,7 @@ def _finite(value: Any) -> Any:
 
 
 def _order(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part)
+    return tuple(int(part) for part in version.split("."))
 
 
 def _name(path: Path) -> str:

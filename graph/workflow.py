@@ -1,0 +1,80 @@
+"""The state machine. Read it from top to bottom: this is the diagram.
+
+connect → profile → planner ─┬→ analyst ─┬→ critic ─→ writer
+                             ├→ analyst ─┤    │
+                             └→ analyst ─┘    └─ tasks sent back (at most twice) → analyst …
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.store.base import BaseStore
+from langgraph.types import Checkpointer, RetryPolicy, Send
+
+from hansei import __version__
+from hansei.context import Context
+from hansei.contracts import Request
+from hansei.graph.state import Output, State
+from hansei.nodes.analyst import AnalystInput, analyst, analyst_failed, is_transient
+from hansei.nodes.connect import ConnectInput, connect
+from hansei.nodes.critic import CriticInput, critic
+from hansei.nodes.planner import PlannerInput, planner
+from hansei.nodes.profile import ProfileInput, profile
+from hansei.nodes.writer import WriterInput, writer
+from hansei.tools.langfuse.tracing import traced
+
+Graph = CompiledStateGraph[Any, Any, Any, Any]
+
+RETRY = RetryPolicy(max_attempts=3, initial_interval=0.2, retry_on=is_transient)
+"""Only what may succeed when it is sent again; never bad SQL or a missing grant."""
+
+
+def build_graph(checkpointer: Checkpointer = None, *, store: BaseStore | None = None) -> Graph:
+    """Wires the nodes and compiles the graph.
+
+    Input: the fields of `hansei.Request`. Context: `hansei.Context`. Output: ``report``, valid for `hansei.Report`, and
+    ``messages``.
+
+    Args:
+        checkpointer: keeps the state, so that an interrupted run goes on where it stopped; None: none, or the parent's.
+        store: passed on to LangGraph.
+    """
+    graph = StateGraph(State, context_schema=Context, input_schema=Request, output_schema=Output)
+
+    graph.add_node("connect", connect, input_schema=ConnectInput, retry_policy=RETRY)
+    graph.add_node("profile", profile, input_schema=ProfileInput, retry_policy=RETRY)
+    graph.add_node("planner", planner, input_schema=PlannerInput)
+    graph.add_node("analyst", analyst, input_schema=AnalystInput, retry_policy=RETRY, error_handler=analyst_failed)
+    graph.add_node("critic", critic, input_schema=CriticInput, retry_policy=RETRY)
+    graph.add_node("writer", writer, input_schema=WriterInput)
+
+    graph.add_edge(START, "connect")
+    graph.add_edge("connect", "profile")
+    graph.add_edge("profile", "planner")
+    graph.add_conditional_edges("planner", to_analysts, ["analyst", "critic"])
+    graph.add_edge("analyst", "critic")
+    graph.add_conditional_edges("critic", back_or_on, ["analyst", "writer"])
+    graph.add_edge("writer", END)
+
+    return graph.compile(checkpointer=checkpointer, store=store, name="hansei")
+
+
+def to_analysts(state: State) -> list[Send] | str:
+    """One analyst per task; straight to the critic when there is nothing to measure."""
+    return _sent(state) or "critic"
+
+
+def back_or_on(state: State) -> list[Send] | str:
+    """The critic's new tasks, or the report when it has none."""
+    return _sent(state) or "writer"
+
+
+def _sent(state: State) -> list[Send]:
+    return [Send("analyst", {"scope": state["scope"], "task": task}) for task in state["tasks"]]
+
+
+graph = traced(build_graph(), version=__version__)
+"""For `langgraph.json`: compiled without a checkpointer, which the server brings; traced when Langfuse's keys are set."""

@@ -1,0 +1,127 @@
+"""analyst: measures the candidates of one task, each with its own queries.
+
+Several run in parallel, one per task. Rule policy: the detector's measures. What comes back are drafts: a candidate and
+its evidence; the numbers are computed from them later, so an analyst cannot get one wrong.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langgraph.errors import NodeError
+from langgraph.runtime import Runtime
+from langgraph.types import Command
+from typing_extensions import TypedDict
+
+from hansei.context import Context
+from hansei.contracts import Evidence
+from hansei.errors import HanseiError, QueryFailed
+from hansei.nodes.scope import CANDIDATES, Scope, Screened, Steps, Task, dataset_of
+from hansei.tools.langfuse.dataset import Dataset
+from hansei.tools.playbook.catalogue import detector as detector_named
+from hansei.tools.playbook.conclude import Draft
+from hansei.tools.playbook.measure import LEVELS, examples, measure, quantiles
+from hansei.tools.playbook.model import Candidate, Metric, Screening
+
+MOST_CANDIDATES = 8
+"""Candidates that one task measures, strongest first; what is left out is said in the coverage statement."""
+
+
+class AnalystInput(TypedDict):
+    """One task, and the scope to look at."""
+
+    scope: Scope
+    task: Task
+
+
+class AnalystOutput(TypedDict):
+    """What was measured, by fingerprint, and how the detector fared."""
+
+    drafts: dict[str, dict[str, Any]]
+    screened: dict[str, Screened]
+
+
+def analyst(state: AnalystInput, runtime: Runtime[Context]) -> dict[str, Any]:
+    """Screens the data if the profile could not, then measures what passed."""
+    task = state["task"]
+    detector = detector_named(task["detector"])
+    steps = Steps(runtime, "analyst", detector.question, task=detector.name)
+    dataset = dataset_of(state["scope"], runtime)
+    out: dict[str, Any] = {"drafts": {}}
+    if task["candidates"] is None:
+        if detector.screen_data is None:
+            raise ValueError(f"the task for {detector.name} names no candidates, and it cannot screen by itself")
+        screening = detector.screen_data(dataset)
+        candidates = screening.candidates
+        out["screened"] = {detector.name: _screened(screening)}
+    else:
+        candidates = CANDIDATES.validate_python(task["candidates"])
+    strongest = sorted(candidates, key=lambda c: (c.suspicion == "", -c.strength))
+    read = 0
+    for candidate in strongest[:MOST_CANDIDATES]:
+        draft = measure_candidate(dataset, candidate)
+        read += sum(item.rows_read for item in draft.evidence)
+        out["drafts"][draft.id] = draft.model_dump(mode="json")
+    if len(candidates) > MOST_CANDIDATES and "screened" in out:
+        out["screened"][detector.name] |= {
+            "status": "partial",
+            "reason": f"{len(candidates) - MOST_CANDIDATES} weaker candidates were not measured",
+        }
+    steps.finished(f"{len(out['drafts'])} candidates measured", rows_read=read)
+    return out
+
+
+def measure_candidate(dataset: Dataset, candidate: Candidate) -> Draft:
+    """All that the analyst asks about one candidate."""
+    detector = detector_named(candidate.detector)
+    metric = detector.metric(candidate.metric)
+    draft = Draft(candidate=candidate)
+    evidence: list[Evidence] = []
+    if metric.shape == "quantile":
+        # What counts as slow is the reference's own quantile; without a reference nothing does.
+        probe = candidate.model_copy(update={"parameters": {"slow_ms": 0.0}})
+        grid = quantiles(dataset, metric, probe, f"{draft.id}.quantiles")
+        evidence.append(grid)
+        candidate = candidate.model_copy(update={"parameters": {"slow_ms": _slow_ms(metric, candidate, grid)}})
+        draft = Draft(candidate=candidate)
+    evidence.append(measure(dataset, metric, candidate, f"{draft.id}.measure"))
+    if metric.shape != "count":
+        evidence.append(examples(dataset, metric, candidate, f"{draft.id}.examples"))
+    if detector.detail is not None:
+        evidence.append(detector.detail(dataset, candidate, f"{draft.id}.detail"))
+    return Draft(candidate=candidate, evidence=evidence)
+
+
+def _slow_ms(metric: Metric, candidate: Candidate, grid: Evidence) -> float:
+    other = "baseline" if candidate.comparison.against == "baseline" else "rest"
+    rows = {str(row["period"]): row for row in grid.records()}
+    if other not in rows:
+        return 0.0
+    return round(float(rows[other]["seconds"][LEVELS.index(metric.level)]) * 1000, 3)
+
+
+def _screened(screening: Screening) -> Screened:
+    return {
+        "status": screening.status,
+        "reason": screening.reason,
+        "slices": screening.slices,
+        "candidates": [],
+    }
+
+
+def is_transient(error: Exception) -> bool:
+    """Whether the same query may succeed when it is sent again; never true of bad SQL or a missing grant."""
+    return isinstance(error, QueryFailed) and error.retryable
+
+
+def analyst_failed(state: AnalystInput, error: NodeError) -> Command[str]:
+    """One analyst gave up: the others' work stands, and the coverage statement says what is missing.
+
+    Raises:
+        BaseException: what was raised, when it is no `HanseiError`: a bug must be seen.
+    """
+    if not isinstance(error.error, HanseiError):
+        raise error.error
+    name = state["task"]["detector"]
+    failed: Screened = {"status": "partial", "reason": error.error.message, "slices": 0, "candidates": []}
+    return Command(update={"screened": {name: failed}}, goto="critic")

@@ -1,0 +1,116 @@
+"""connect: which schema holds the project's data, which spans are compared, and what is there."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from langgraph.runtime import Runtime
+from langgraph.types import Overwrite
+from typing_extensions import TypedDict
+
+from hansei.context import Context
+from hansei.contracts import Periods, Request, parse_instant
+from hansei.errors import NoData
+from hansei.nodes.scope import Scope, Steps, context_of
+from hansei.tools.clickhouse import shared_reader
+from hansei.tools.langfuse.coverage import coverage_of, read_coverage
+from hansei.tools.langfuse.dataset import Dataset
+from hansei.tools.langfuse.schema import Source, adapter_data, detect
+from hansei.tools.report.formats import format_moment, format_span
+
+
+class ConnectInput(TypedDict, total=False):
+    """The request."""
+
+    project_id: str
+    window: str
+    baseline: str | None
+    until: str | None
+    question: str | None
+    environments: list[str]
+    language: str
+
+
+class ConnectOutput(TypedDict):
+    """The scope of the run, and when it began."""
+
+    scope: Scope
+    run: dict[str, Any]
+
+
+def connect(state: ConnectInput, runtime: Runtime[Context]) -> dict[str, Any]:
+    """Opens the session, finds the schema, fixes the spans and counts what they hold.
+
+    Raises:
+        HanseiError: it cannot be reached, read or understood, or it holds nothing.
+    """
+    started = datetime.now(UTC)
+    request = Request.model_validate(dict(state))
+    steps = Steps(runtime, "connect", "Connecting to ClickHouse")
+    reader = shared_reader(context_of(runtime))
+    source = detect(reader, reader.target.database, request.project_id)
+    periods, notes = _periods(request, source)
+    dataset = Dataset(reader, source.adapter, request.project_id, periods, tuple(request.environments))
+    evidence = read_coverage(dataset)
+    coverage = coverage_of(evidence, source.adapter.version, [], [])
+    if not coverage.traces.window and not coverage.traces.baseline:
+        raise NoData(_nothing(request, periods, source), _until_hint(source))
+    if not coverage.traces.window:
+        notes.append("The window holds no traces: everything but traffic is unmeasured.")
+    if not coverage.traces.baseline:
+        notes.append("The baseline holds no traces: changes cannot be told, only what stands out inside the window.")
+    steps.finished(
+        f"Langfuse schema {source.adapter.version}: {coverage.traces.window:,} traces and"
+        f" {coverage.observations.window:,} observations in the window, {coverage.traces.baseline:,} and"
+        f" {coverage.observations.baseline:,} in the baseline",
+        rows_read=sum(item.rows_read for item in evidence),
+    )
+    scope: Scope = {
+        "project_id": request.project_id,
+        "environments": request.environments,
+        "periods": periods.model_dump(mode="json"),
+        "adapter": adapter_data(source.adapter),
+        "notes": [*source.notes, *notes],
+        "coverage": [item.model_dump(mode="json") for item in evidence],
+    }
+    return {
+        "scope": scope,
+        "run": {"id": str(uuid4()), "started_at": started.isoformat()},
+        # A thread may be asked again: what an earlier request left must not mix with this one.
+        "screened": Overwrite({}),
+        "drafts": Overwrite({}),
+        "tasks": [],
+        "plan": [],
+        "rounds": 0,
+    }
+
+
+def _periods(request: Request, source: Source) -> tuple[Periods, list[str]]:
+    window, baseline = request.lengths()
+    if request.until is not None:
+        end = parse_instant(request.until)
+        return Periods.ending(end, window, baseline), []
+    # Rounded up to the hour, so that the newest trace is inside.
+    newest = source.newest
+    end = newest.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+    return Periods.ending(end, window, baseline), [
+        f"No end was given: the window ends at {format_moment(end)}, the full hour after the newest trace "
+        f"({format_moment(newest)})."
+    ]
+
+
+def _nothing(request: Request, periods: Periods, source: Source) -> str:
+    where = f" in the environments {', '.join(request.environments)}" if request.environments else ""
+    return (
+        f"The project “{request.project_id}” has no traces{where} in the window or the baseline"
+        f" ({format_span(periods.baseline)}, {format_span(periods.window)})."
+    )
+
+
+def _until_hint(source: Source) -> str:
+    return (
+        f"Its data runs from {format_moment(source.oldest)} to {format_moment(source.newest)}: choose --until and"
+        " --window inside it, and check --environment."
+    )

@@ -1,0 +1,166 @@
+"""critic: doubts every draft, by queries of its own.
+
+Rule policy: each candidate that holds by the analyst's numbers is derived again by another road, looked at for a shift of
+the mix and for a single user behind it; then the ones that stand are held against each other, so that an effect of
+another finding is told there. A finding that falls because one user makes it is sent back to the analyst once more, about
+that user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from langgraph.runtime import Runtime
+from typing_extensions import TypedDict
+
+from hansei.context import Context
+from hansei.contracts import Comparison, Evidence, Finding
+from hansei.nodes.scope import (
+    Scope,
+    Screened,
+    Steps,
+    Task,
+    dataset_of,
+    drafts_of,
+    facts_of,
+    place_of,
+)
+from hansei.tools.langfuse.coverage import coverage_of
+from hansei.tools.langfuse.dataset import Dataset
+from hansei.tools.playbook.assess import evidence_for
+from hansei.tools.playbook.catalogue import detector_of
+from hansei.tools.playbook.conclude import Conclusion, Draft, conclude, without_echoes
+from hansei.tools.playbook.doubt import rederive, strata, users, without
+
+MOST_ROUNDS = 2
+"""How often the critic may send tasks back."""
+
+MOST_PAIRS = 24
+"""Pairs of findings that are held against each other."""
+
+_BY_NUMBERS = frozenset({"has_reference", "enough_data", "large_enough", "not_by_chance", "same_weekday"})
+
+
+class CriticInput(TypedDict):
+    """The drafts, and what was looked at."""
+
+    scope: Scope
+    drafts: dict[str, dict[str, Any]]
+    screened: dict[str, Screened]
+    rounds: int
+
+
+class CriticOutput(TypedDict):
+    """The drafts with the critic's evidence, and what it sends back."""
+
+    drafts: dict[str, dict[str, Any]]
+    tasks: list[Task]
+    rounds: int
+
+
+def critic(state: CriticInput, runtime: Runtime[Context]) -> dict[str, Any]:
+    """Adds the critic's evidence to the drafts and names what has to be looked at once more."""
+    steps = Steps(runtime, "critic", f"Doubting {len(state['drafts'])} candidates")
+    dataset = dataset_of(state["scope"], runtime)
+    drafts = drafts_of(state["drafts"])
+    facts, place = facts_of(state["scope"]), place_of(state["scope"], runtime)
+    slices = sum(entry["slices"] for entry in state["screened"].values())
+    observations = _observations(state["scope"])
+
+    def judge() -> Conclusion:
+        return conclude(drafts, facts, slices, place)
+
+    changed: set[str] = set()
+    for finding in _standing_by_numbers(judge()):
+        draft = drafts[finding.id]
+        added = _doubt(dataset, draft, finding, observations)
+        if added:
+            drafts[finding.id] = Draft(candidate=draft.candidate, evidence=[*draft.evidence, *added])
+            changed.add(finding.id)
+    for finding, cause in without_echoes(judge().findings)[:MOST_PAIRS]:
+        draft, other = drafts[finding.id], drafts[cause.id]
+        if draft.has(f"without:{cause.id}"):
+            continue
+        evidence = without(
+            dataset,
+            detector_of(finding.metric)[1],
+            draft.candidate,
+            (detector_of(cause.metric)[1], other.candidate),
+            cause.id,
+            f"{finding.id}.without.{cause.id}",
+        )
+        drafts[finding.id] = Draft(candidate=draft.candidate, evidence=[*draft.evidence, evidence])
+        changed.add(finding.id)
+    conclusion = judge()
+    back = _send_back(conclusion.refuted, drafts) if state["rounds"] < MOST_ROUNDS else []
+    steps.finished(
+        f"{len(conclusion.findings)} confirmed, {len(conclusion.refuted)} not"
+        + (f", {len(back)} looked at once more" if back else ""),
+        rows_read=sum(item.rows_read for key in changed for item in drafts[key].evidence),
+    )
+    return {
+        "drafts": {key: drafts[key].model_dump(mode="json") for key in sorted(changed)},
+        "tasks": back,
+        "rounds": state["rounds"] + 1,
+    }
+
+
+def _observations(scope: Scope) -> int:
+    evidence = [Evidence.model_validate(item) for item in scope["coverage"]]
+    counted = coverage_of(evidence, str(scope["adapter"]["version"]), [], []).observations
+    return counted.window + counted.baseline
+
+
+def _standing_by_numbers(conclusion: Conclusion) -> list[Finding]:
+    """What the analyst's numbers alone support: only that is worth further queries, and the averages under suspicion."""
+    return [
+        finding
+        for finding in (*conclusion.findings, *conclusion.refuted)
+        if all(check.passed is not False for check in finding.checks if check.name in _BY_NUMBERS)
+    ]
+
+
+def _doubt(dataset: Dataset, draft: Draft, finding: Finding, observations: int) -> list[Evidence]:
+    """The queries that this finding has not been put to yet."""
+    _, metric = detector_of(finding.metric)
+    candidate = draft.candidate
+    added = []
+    if not draft.has("rederive"):
+        added.append(rederive(dataset, metric, candidate, f"{finding.id}.rederive", observations))
+    if metric.shape != "count" and finding.comparison.against == "baseline" and not draft.has("strata"):
+        added.append(strata(dataset, metric, candidate, f"{finding.id}.strata"))
+    if metric.shape != "count" and not draft.has("users"):
+        added.append(users(dataset, metric, candidate, f"{finding.id}.users"))
+    return added
+
+
+def _send_back(refuted: Sequence[Finding], drafts: dict[str, Draft]) -> list[Task]:
+    """New tasks: a finding that a single user makes is measured again about that user."""
+    tasks: list[Task] = []
+    for finding in refuted:
+        failed = {check.name for check in finding.checks if check.passed is False}
+        top = evidence_for(finding.evidence, "users")
+        if failed != {"one_user"} or top is None or not top.rows:
+            continue
+        user = str(top.records()[0]["user_id"])
+        candidate = drafts[finding.id].candidate.model_copy(
+            update={
+                "segment": {**finding.segment, "user_id": user},
+                "comparison": Comparison(
+                    against=finding.comparison.against, segment={**finding.comparison.segment, "user_id": user}
+                ),
+            }
+        )
+        if Draft(candidate=candidate).id in drafts:
+            continue
+        tasks.append(
+            {
+                "id": f"r{len(tasks) + 1}",
+                "detector": candidate.detector,
+                "question": "Is it this one user?",
+                "reason": "without this user the change is gone",
+                "candidates": [candidate.model_dump()],
+            }
+        )
+    return tasks

@@ -1,0 +1,91 @@
+"""planner: what is looked into, in which order.
+
+Rule policy: every candidate of the first screen is measured, and every detector with a query of its own looks. A
+question narrows this to the kinds that it names; one that names none gets the full tour, and the plan says so.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from langgraph.runtime import Runtime
+from typing_extensions import TypedDict
+
+from hansei.context import Context
+from hansei.contracts import PlanItem
+from hansei.nodes.scope import Screened, Steps, Task
+from hansei.tools.playbook.catalogue import DETECTORS
+
+NAMES: dict[str, tuple[str, ...]] = {
+    "error": ("error", "fail", "broken", "exception", "crash"),
+    "silent_failure": ("silent", "fail", "empty", "wrong result"),
+    "loop": ("loop", "repeat", "again and again", "stuck"),
+    "runaway": ("runaway", "steps", "endless", "never stop", "long trace"),
+    "quality": ("quality", "score", "feedback", "rating", "worse answer", "satisf", "thumb"),
+    "cost": ("cost", "money", "expens", "spend", "bill", "dollar", "price", "cheap"),
+    "latency": ("slow", "latency", "fast", "wait", "time", "duration", "p95", "speed"),
+    "token_usage": ("token", "context", "prompt length", "cost", "expens"),
+    "unfinished": ("unfinished", "hang", "never end", "never finish", "stuck"),
+    "traffic": ("traffic", "volume", "usage", "users", "requests", "fewer", "drop"),
+}
+"""Words in a question → the detectors that they call for."""
+
+
+class PlannerInput(TypedDict):
+    """The question and the first screen."""
+
+    question: str | None
+    screened: dict[str, Screened]
+
+
+class PlannerOutput(TypedDict):
+    """The plan as it is reported, and as tasks for the analysts."""
+
+    plan: list[dict[str, Any]]
+    tasks: list[Task]
+
+
+def planner(state: PlannerInput, runtime: Runtime[Context]) -> dict[str, Any]:
+    """Turns the first screen into tasks for the analysts."""
+    steps = Steps(runtime, "planner", "Planning")
+    question = state.get("question")
+    wanted = called_for(question)
+    plan: list[PlanItem] = []
+    tasks: list[Task] = []
+    left_out: dict[str, Screened] = {}
+    for detector in DETECTORS:
+        if detector.name not in wanted:
+            left_out[detector.name] = {
+                "status": "skipped", "reason": "the question is about something else", "slices": 0, "candidates": [],
+            }  # fmt: skip
+            continue
+        screened = state["screened"].get(detector.name)
+        if screened is not None and not screened["candidates"]:
+            continue
+        found = screened["candidates"] if screened is not None else None
+        reason = (
+            f"{len(found)} slice{'s' if len(found) != 1 else ''} passed the first screen"
+            if found is not None
+            else "it looks at the data itself"
+        )
+        number = f"t{len(tasks) + 1}"
+        tasks.append(
+            {
+                "id": number, "detector": detector.name, "question": detector.question, "reason": reason,
+                "candidates": found,
+            }
+        )  # fmt: skip
+        plan.append(PlanItem(id=number, detector=detector.name, question=detector.question, reason=reason))
+    steps.finished(f"{len(tasks)} tasks: {', '.join(task['detector'] for task in tasks)}")
+    return {"plan": [item.model_dump() for item in plan], "tasks": tasks, "screened": left_out}
+
+
+def called_for(question: str | None) -> frozenset[str]:
+    """The detectors that a question names; all of them when it names none."""
+    every = frozenset(NAMES)
+    if not question:
+        return every
+    text = re.sub(r"\s+", " ", question.lower())
+    named = frozenset(name for name, words in NAMES.items() if any(word in text for word in words))
+    return named or every

@@ -1,0 +1,141 @@
+"""What the nodes share: the data of a run as plain JSON in the state, and the objects that it stands for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from langgraph.runtime import Runtime
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
+
+from hansei.context import Context
+from hansei.contracts import DetectorStatus, Evidence, Periods, Progress
+from hansei.tools.clickhouse import shared_reader
+from hansei.tools.langfuse.coverage import coverage_of
+from hansei.tools.langfuse.dataset import Dataset
+from hansei.tools.langfuse.schema import adapter_from
+from hansei.tools.playbook.assess import Facts
+from hansei.tools.playbook.conclude import Draft, Place
+from hansei.tools.playbook.model import Candidate
+
+
+class Scope(TypedDict):
+    """What a run looks at. `adapter` says how its tables are read; times are ISO 8601."""
+
+    project_id: str
+    environments: list[str]
+    periods: dict[str, Any]
+    adapter: dict[str, Any]
+    notes: list[str]
+    coverage: list[dict[str, Any]]
+    """The evidence of the coverage's figures."""
+
+
+class Screened(TypedDict):
+    """What one detector's look over all slices gave; `candidates` only until they are measured."""
+
+    status: str
+    reason: str
+    slices: int
+    candidates: list[dict[str, Any]]
+
+
+class Task(TypedDict):
+    """What the planner or the critic gives to an analyst."""
+
+    id: str
+    detector: str
+    question: str
+    reason: str
+    candidates: list[dict[str, Any]] | None
+    """Measure these; None: screen the data first."""
+
+
+def merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Reducer: what a later step says about the same key replaces what was there."""
+    return {**old, **new}
+
+
+def context_of(runtime: Runtime[Context]) -> Context:
+    """The run's context; everything from the environment when none was given."""
+    return runtime.context or Context()
+
+
+def dataset_of(scope: Scope, runtime: Runtime[Context]) -> Dataset:
+    """The data that the scope names, on the shared read-only session."""
+    return Dataset(
+        shared_reader(context_of(runtime)),
+        adapter_from(scope["adapter"]),
+        scope["project_id"],
+        Periods.model_validate(scope["periods"]),
+        tuple(scope["environments"]),
+    )
+
+
+def facts_of(scope: Scope) -> Facts:
+    """The totals that findings are put in relation to."""
+    evidence = [Evidence.model_validate(item) for item in scope["coverage"]]
+    coverage = coverage_of(evidence, str(scope["adapter"]["version"]), [], [])
+    return Facts(
+        Periods.model_validate(scope["periods"]),
+        coverage.traces.window,
+        coverage.total_cost.window,
+        coverage.traces.baseline,
+    )
+
+
+def place_of(scope: Scope, runtime: Runtime[Context]) -> Place:
+    """Where the links to traces point."""
+    return Place(context_of(runtime).langfuse_base_url, scope["project_id"])
+
+
+def drafts_of(drafts: Mapping[str, Any]) -> dict[str, Draft]:
+    """The drafts in the state, validated."""
+    return {key: Draft.model_validate(value) for key, value in drafts.items()}
+
+
+CANDIDATES = TypeAdapter(list[Candidate])
+
+
+def statuses(screened: Mapping[str, Screened]) -> list[DetectorStatus]:
+    """The coverage statement's lines, one per detector."""
+    return [
+        DetectorStatus.model_validate({"name": name, **{key: entry[key] for key in ("status", "reason", "slices")}})
+        for name, entry in sorted(screened.items())
+    ]
+
+
+class Steps:
+    """Tells the progress of one node: `started` at once, `finished` with the time that it took."""
+
+    def __init__(self, runtime: Runtime[Context], step: str, message: str, task: str | None = None) -> None:
+        self._write: Callable[[Any], None] = runtime.stream_writer
+        self._step, self._task, self._since = step, task, time.perf_counter()
+        self._tell("started", message)
+
+    def running(self, message: str) -> None:
+        """Something worth a line happened."""
+        self._tell("running", message)
+
+    def finished(self, message: str, rows_read: int | None = None) -> None:
+        """The node is done."""
+        self._tell("finished", message, rows_read, round(time.perf_counter() - self._since, 3))
+
+    def failed(self, message: str) -> None:
+        """The node gave up."""
+        self._tell("failed", message)
+
+    def _tell(self, status: str, message: str, rows_read: int | None = None, seconds: float | None = None) -> None:
+        event = Progress.model_validate(
+            {
+                "step": self._step,
+                "status": status,
+                "message": message,
+                "task": self._task,
+                "rows_read": rows_read,
+                "seconds": seconds,
+            }
+        )
+        self._write(event.model_dump())

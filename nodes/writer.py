@@ -1,0 +1,86 @@
+"""writer: puts the report together.
+
+Rule policy: the findings' words come from their detectors' templates, the headline and the follow-up questions from the
+findings' numbers.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from langchain_core.messages import AIMessage
+from langgraph.runtime import Runtime
+from typing_extensions import TypedDict
+
+from hansei import __version__
+from hansei.context import Context
+from hansei.contracts import Evidence, Periods, PlanItem, Report, Run
+from hansei.nodes.scope import Scope, Screened, Steps, drafts_of, facts_of, place_of, statuses
+from hansei.tools.langfuse.coverage import coverage_of
+from hansei.tools.langfuse.tracing import trace_url
+from hansei.tools.playbook.conclude import conclude
+from hansei.tools.report.compose import compose
+
+
+class WriterInput(TypedDict):
+    """Everything that was found out."""
+
+    scope: Scope
+    run: dict[str, Any]
+    drafts: dict[str, dict[str, Any]]
+    screened: dict[str, Screened]
+    plan: list[dict[str, Any]]
+    question: str | None
+    language: str
+
+
+class WriterOutput(TypedDict):
+    """The report, and a short message about it for a chat."""
+
+    report: dict[str, Any]
+    messages: list[Any]
+
+
+def writer(state: WriterInput, runtime: Runtime[Context]) -> dict[str, Any]:
+    """Computes the findings a last time and composes the report."""
+    steps = Steps(runtime, "writer", "Writing the report")
+    scope = state["scope"]
+    evidence = [Evidence.model_validate(item) for item in scope["coverage"]]
+    coverage = coverage_of(evidence, str(scope["adapter"]["version"]), statuses(state["screened"]), scope["notes"])
+    drafts = drafts_of(state["drafts"])
+    slices = sum(entry["slices"] for entry in state["screened"].values())
+    conclusion = conclude(drafts, facts_of(scope), slices, place_of(scope, runtime))
+    asked = [*evidence, *(item for draft in drafts.values() for item in draft.evidence)]
+    started = datetime.fromisoformat(state["run"]["started_at"])
+    run = Run(
+        id=state["run"]["id"],
+        started_at=started,
+        seconds=round((datetime.now(UTC) - started).total_seconds(), 2),
+        model=None,
+        tokens=0,
+        cost=0.0,
+        langfuse_trace_url=trace_url(),
+        queries=len(asked),
+        rows_read=sum(item.rows_read for item in asked),
+    )
+    periods = Periods.model_validate(scope["periods"])
+    report = compose(
+        Report(
+            hansei_version=__version__,
+            run=run,
+            project_id=scope["project_id"],
+            window=periods.window,
+            baseline=periods.baseline,
+            language="ja" if state.get("language") == "ja" else "en",
+            question=state.get("question"),
+            coverage=coverage,
+            screening={"slices": slices, "p_values": conclusion.p_values, "false_discovery_rate": 0.05},
+            findings=conclusion.findings,
+            refuted=conclusion.refuted,
+            plan=[PlanItem.model_validate(item) for item in state["plan"]],
+            follow_ups=[],
+        )
+    )
+    steps.finished(f"{len(report.findings)} findings, {len(report.refuted)} refuted")
+    return {"report": report.model_dump(mode="json"), "messages": [AIMessage(content=report.headline)]}

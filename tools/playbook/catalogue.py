@@ -1,0 +1,52 @@
+"""All detectors, in the order in which reports list them."""
+
+from __future__ import annotations
+
+from hansei.tools.playbook import (
+    cost,
+    error,
+    latency,
+    loop,
+    quality,
+    runaway,
+    silent_failure,
+    token_usage,
+    traffic,
+    unfinished,
+)
+from hansei.tools.playbook.model import Detector, Metric
+
+DETECTORS: tuple[Detector, ...] = (
+    error.DETECTOR,
+    silent_failure.DETECTOR,
+    loop.DETECTOR,
+    runaway.DETECTOR,
+    quality.DETECTOR,
+    cost.DETECTOR,
+    latency.DETECTOR,
+    token_usage.DETECTOR,
+    unfinished.DETECTOR,
+    traffic.DETECTOR,
+)
+
+
+def detector(name: str) -> Detector:
+    """The detector of that name.
+
+    Raises:
+        KeyError: when there is none.
+    """
+    return {entry.name: entry for entry in DETECTORS}[name]
+
+
+def detector_of(metric: str) -> tuple[Detector, Metric]:
+    """The detector that measures a metric, and the metric.
+
+    Raises:
+        KeyError: when no detector measures it.
+    """
+    for entry in DETECTORS:
+        for measured in entry.metrics:
+            if measured.name == metric:
+                return entry, measured
+    raise KeyError(metric)

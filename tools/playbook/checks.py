@@ -1,0 +1,259 @@
+"""The critic's checks: what a finding must survive. Pure functions of its numbers and its evidence.
+
+Decisive checks decide the verdict; the others are told and leave it. A check that could not be made has `passed` None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from hansei.contracts import Check, Evidence, Finding, Verdict
+from hansei.tools.playbook.assess import Facts, evidence_for, series
+from hansei.tools.playbook.model import Metric
+from hansei.tools.playbook.telling import name
+from hansei.tools.report.formats import format_count, format_p, format_ratio, format_value
+from hansei.tools.statistics import Sums
+
+FALSE_DISCOVERY_RATE = 0.05
+"""Bound on the share of false alarms among all findings of a run."""
+
+MIN_AFFECTED = 5
+"""Fewer affected traces than this are an anecdote: three failures of three calls prove nothing."""
+
+_SAME = 0.005
+"""Two figures of the same thing may differ by this share: rows can arrive between two queries."""
+
+_KEPT = 0.4
+"""An effect survives an objection when at least this share of it is left."""
+
+UNMEASURABLE = frozenset({"enough_data", "has_reference"})
+"""Checks whose failure says that nothing can be said, not that the finding is wrong."""
+
+
+def check_all(metric: Metric, finding: Finding, facts: Facts, q: float | None) -> list[Check]:
+    """Every check that this kind of finding can be put to, in the order in which they are told."""
+    checks = [_has_reference(finding), _enough_data(metric, finding, facts)]
+    if finding.baseline is not None:
+        checks += [_large_enough(metric, finding), _not_by_chance(finding, q)]
+    if metric.shape == "count":
+        checks.append(_weekdays(finding, facts))
+    for purpose, look in (("rederive", _rederived), ("strata", _mix), ("users", _one_user)):
+        found = evidence_for(finding.evidence, purpose)
+        if found is not None:
+            checks.append(look(metric, finding, facts, found))
+    if finding.comparison.against == "baseline" and finding.baseline is not None and metric.shape != "count":
+        checks.append(_one_day(metric, finding, facts))
+    return checks
+
+
+def verdict_of(checks: Sequence[Check]) -> Verdict:
+    """confirmed when nothing failed; not_measurable when there was too little to go by; refuted otherwise."""
+    failed = [check.name for check in checks if check.passed is False and check.name != "one_day"]
+    if not failed:
+        return "confirmed"
+    return "not_measurable" if UNMEASURABLE & set(failed) else "refuted"
+
+
+def _has_reference(finding: Finding) -> Check:
+    if finding.baseline is None:
+        return Check(name="has_reference", passed=False, detail="There is nothing to compare with.")
+    return Check(
+        name="has_reference",
+        passed=True,
+        detail=f"Compared with {format_count(finding.baseline.n)} cases of the reference.",
+    )
+
+
+def _enough_data(metric: Metric, finding: Finding, facts: Facts) -> Check:
+    n, least = finding.current.n, metric.min_n
+    if metric.shape == "count":
+        total = n + (finding.baseline.n if finding.baseline else 0)
+        return Check(
+            name="enough_data",
+            passed=total >= least,
+            detail=f"{format_count(total)} traces in both periods; at least {format_count(least)} are needed.",
+        )
+    reference = finding.baseline.n if finding.baseline else 0
+    enough = n >= least and reference >= least
+    detail = f"{format_count(n)} cases against {format_count(reference)}; at least {format_count(least)} are needed on each side."
+    if metric.shape == "share" and metric.worse > 0:
+        measured = evidence_for(finding.evidence, "measure")
+        days = series(measured, facts.periods) if measured else None
+        hit = max(days.current.affected, days.before.affected) if days else 0
+        enough = enough and hit >= MIN_AFFECTED
+        detail += f" It happened in {format_count(hit)} traces; at least {MIN_AFFECTED} are needed."
+    return Check(name="enough_data", passed=enough, detail=detail)
+
+
+def _signed(metric: Metric, finding: Finding) -> float:
+    """The effect, positive in the direction that the finding claims."""
+    better = finding.direction == "improvement" or (metric.shape == "count" and finding.direction == "hotspot")
+    return (finding.effect or 0.0) * metric.worse * (-1 if better else 1)
+
+
+def _large_enough(metric: Metric, finding: Finding) -> Check:
+    assert finding.baseline is not None
+    effect = _signed(metric, finding)
+    least = max(metric.min_effect, metric.min_relative * abs(finding.baseline.value))
+    if finding.direction == "improvement" and metric.shape == "share" and metric.worse > 0:
+        least = max(metric.min_effect, 0.4 * abs(finding.baseline.value))
+    return Check(
+        name="large_enough",
+        passed=effect >= least > 0 or effect > 0 == least,
+        detail=f"The difference is {format_value(abs(finding.effect or 0.0), finding.unit)}"
+        f"{'' if effect > 0 else ' in the other direction'}; {format_value(least, finding.unit)} is the least that matters.",
+    )
+
+
+def _not_by_chance(finding: Finding, q: float | None) -> Check:
+    if finding.p_value is None or q is None:
+        return Check(name="not_by_chance", passed=False, detail="It could not be tested.")
+    return Check(
+        name="not_by_chance",
+        passed=q <= FALSE_DISCOVERY_RATE,
+        detail=f"{format_p(finding.p_value)}; with everything that was looked at, {format_p(q, symbol='q')} "
+        f"(bound {FALSE_DISCOVERY_RATE}).",
+    )
+
+
+def _weekdays(finding: Finding, facts: Facts) -> Check:
+    weeks = facts.periods.window.length % timedelta(days=7)
+    return Check(
+        name="same_weekday",
+        passed=finding.p_value is not None,
+        detail="Each day was held against the same weekday before."
+        + ("" if not weeks else " The window is no whole number of weeks, which this allows for."),
+    )
+
+
+def _rederived(metric: Metric, finding: Finding, facts: Facts, found: Evidence) -> Check:
+    rows = {(row["source"], row["period"]): row for row in found.records()}
+    other = "baseline" if finding.comparison.against == "baseline" else "rest"
+    sampled = any(source == "analyst" for source, _ in rows)
+    pairs: list[tuple[float, float]] = []
+    for period, estimate in (("window", finding.current), (other, finding.baseline)):
+        critic = rows.get(("critic", period))
+        if critic is None or critic["value"] is None or estimate is None:
+            if estimate is not None and metric.shape != "count":
+                return Check(name="rederived", passed=False, detail=f"The second query found no {period} rows.")
+            continue
+        value = float(critic["value"])
+        if metric.shape == "count":
+            value /= (facts.periods.window if period == "window" else facts.periods.baseline).days
+        pairs.append((value, float(rows["analyst", period]["value"]) if sampled else estimate.value))
+    same = all(abs(a - b) <= _SAME * max(abs(a), abs(b)) + 1e-9 for a, b in pairs)
+    older = sum(int(row["older_versions"]) for (source, _), row in rows.items() if source == "critic")
+    shown = " and ".join(format_value(a, finding.unit) for a, _ in pairs)
+    detail = f"A second query, which tells row versions apart in another way, gives {shown}"
+    detail += ", the same" if same else f" instead of {' and '.join(format_value(b, finding.unit) for _, b in pairs)}"
+    detail += " on a sample of the traces" if sampled else ""
+    detail += f"; {format_count(older)} superseded row versions were left out." if older else "."
+    return Check(name="rederived", passed=same, detail=detail)
+
+
+def _mix(metric: Metric, finding: Finding, facts: Facts, found: Evidence) -> Check:
+    """Kitagawa's decomposition (JASA 50 (1955) 1168): how much of the change is within the strata."""
+    rows = found.records()
+    x = sum(float(row["x"]) for row in rows)
+    before = sum(float(row["reference_x"]) for row in rows)
+    if x <= 0 or before <= 0 or len(rows) < 2:
+        return Check(name="mix_shift", passed=True, detail="It is about one kind of traffic, so its mix cannot shift.")
+    total = sum(float(row["y"]) for row in rows) / x - sum(float(row["reference_y"]) for row in rows) / before
+    within = 0.0
+    for row in rows:
+        if row["x"] and row["reference_x"]:
+            change = float(row["y"]) / float(row["x"]) - float(row["reference_y"]) / float(row["reference_x"])
+            within += change * (float(row["x"]) / x + float(row["reference_x"]) / before) / 2
+    share = within / total if total else 0.0
+    passed = share >= 0.5
+    detail = (
+        f"{format_value(max(0.0, min(1.0, share)), 'ratio')} of the change happened within kinds of traffic (app, "
+        f"environment, step), the rest because their mix shifted."
+    )
+    if not passed:
+        moved = max(rows, key=lambda row: abs(float(row["x"]) / x - float(row["reference_x"]) / before))
+        old, new = format_ratio(float(moved["reference_x"]), before), format_ratio(float(moved["x"]), x)
+        label = " / ".join(name(str(part), 40) for part in moved["stratum"] if part)
+        detail = (
+            f"A shift of the mix: only {format_value(max(0.0, min(1.0, share)), 'ratio')} of the change happened within kinds of "
+            f"traffic; {label} went from {old} to {new} of the cases."
+        )
+    return Check(name="mix_shift", passed=passed, detail=detail)
+
+
+def _one_user(metric: Metric, finding: Finding, facts: Facts, found: Evidence) -> Check:
+    rows = found.records()
+    if not rows:
+        return Check(name="one_user", passed=None, detail="The traces carry no user ids.")
+    if "user_id" in finding.segment or int(rows[0]["users"]) < 2:
+        return Check(name="one_user", passed=None, detail="It is about one user.")
+    measured = evidence_for(finding.evidence, "measure")
+    days = series(measured, facts.periods) if measured else None
+    if days is None or days.before.x <= 0:
+        return Check(name="one_user", passed=None, detail="There is no reference.")
+    top = rows[0]
+    left = days.current.x - float(top["x"])
+    before = days.before.x - float(top["reference_x"])
+    if left <= 0:
+        return Check(
+            name="one_user", passed=False, detail=f"All of it comes from user {name(str(top['user_id']), 40)}."
+        )
+    rest = (days.current.y - float(top["y"])) / left
+    reference = (days.before.y - float(top["reference_y"])) / before if before > 0 else days.before.ratio
+    whole = days.current.ratio - days.before.ratio
+    share = (rest - reference) / whole if whole else 1.0
+    who = name(str(top["user_id"]), 40)
+    if share < _KEPT:
+        return Check(
+            name="one_user",
+            passed=False,
+            detail=f"Without user {who}, {format_value(max(0.0, share), 'ratio')} of the change is left.",
+        )
+    return Check(
+        name="one_user",
+        passed=True,
+        detail=f"It holds without the user who weighs most ({who}): {format_value(share, 'ratio')} of the change is left.",
+    )
+
+
+def _one_day(metric: Metric, finding: Finding, facts: Facts) -> Check:
+    measured = evidence_for(finding.evidence, "measure")
+    if measured is None:
+        return Check(name="one_day", passed=None, detail="There is no daily series.")
+    days = series(measured, facts.periods)
+    before = days.before.ratio
+    excess = [sums.y - before * sums.x for sums in days.window]
+    total = sum(excess)
+    if total == 0 or len(excess) < 2:
+        return Check(name="one_day", passed=None, detail="The window is too short to leave a day out.")
+    top = max(range(len(excess)), key=lambda i: excess[i] / total)
+    rest = Sums.total(sums for i, sums in enumerate(days.window) if i != top)
+    left = (rest.ratio - before) / (days.current.ratio - before) if rest.x > 0 else 0.0
+    share = excess[top] / total
+    day = (facts.periods.window.start + timedelta(days=top)).strftime("%Y-%m-%d")
+    if left >= _KEPT:
+        return Check(
+            name="one_day",
+            passed=True,
+            detail=f"It holds without its worst day ({day}), which carries {format_value(min(1.0, share), 'ratio')} of it.",
+        )
+    return Check(
+        name="one_day",
+        passed=False,
+        detail=f"{day} carries {format_value(min(1.0, share), 'ratio')} of it: look at that day first.",
+    )
+
+
+def left_without(finding: Finding, found: Evidence, facts: Facts) -> float:
+    """Which share of a finding's effect is left without the traces of another finding; 0 when no row is left."""
+    history = finding.parameters.get("history_days", 0)
+    measured = evidence_for(finding.evidence, "measure")
+    if measured is None:
+        return 1.0
+    whole = series(measured, facts.periods, history_days=history)
+    rest = series(found, facts.periods, history_days=history)
+    if rest.current.x <= 0:
+        return 0.0
+    effect = whole.current.ratio - whole.before.ratio
+    return (rest.current.ratio - whole.before.ratio) / effect if effect else 1.0

@@ -1,0 +1,151 @@
+"""The critic's queries: the same figure by another road, and the rival explanations.
+
+They share nothing with the analyst's queries but the definition of the metric: rows are deduplicated by aggregation
+instead of FINAL, and the value is one flat aggregate instead of sums over traces and days.
+"""
+
+from __future__ import annotations
+
+from hansei.contracts import Evidence
+from hansei.tools.langfuse.dataset import Dataset
+from hansei.tools.langfuse.relations import Needs
+from hansei.tools.playbook.measure import measure_columns, rows_of
+from hansei.tools.playbook.model import Candidate, Metric
+from hansei.tools.playbook.segments import TIME, raw_condition
+
+SAMPLE_ABOVE = 2_000_000
+"""With more observations than this in both periods, rows are deduplicated for a share of the traces only: doing without
+FINAL takes memory for every row."""
+
+# A trace's own figures from its raw observations.
+_TRACE_ROWS = """SELECT t.*, o.steps AS steps, o.span_ms AS span_ms, o.total_cost AS total_cost
+    FROM raw_traces AS t
+    LEFT ANY JOIN (
+      SELECT trace_id, count() AS steps, sum(total_cost) AS total_cost,
+        toUnixTimestamp64Milli(toDateTime64(max(ifNull(end_time, start_time)), 3))
+          - toUnixTimestamp64Milli(toDateTime64(min(start_time), 3)) AS span_ms
+      FROM raw_observations GROUP BY trace_id
+    ) AS o ON t.id = o.trace_id"""
+
+
+def rederive(dataset: Dataset, metric: Metric, candidate: Candidate, id: str, observations: int) -> Evidence:
+    """The metric's value per period, from rows that were deduplicated without FINAL.
+
+    On large data, for a sample of traces, beside the analyst's value for the same sample.
+
+    Columns: source ('critic', 'analyst'), period, value, n, older_versions (superseded rows that were found and left out).
+
+    Args:
+        observations: how many the project has in both periods.
+    """
+    sample = -(-observations // SAMPLE_ABOVE) if observations > SAMPLE_ABOVE else 1
+    critic, parameters, raw = _critic(metric, candidate)
+    parameters["sample"] = sample
+    if sample == 1:
+        sql = f"SELECT 'critic' AS source, * FROM ({critic}) ORDER BY period DESC"
+        return dataset.ask(id, "rederive", dataset.bind_raw(sql, raw), parameters)
+    rows = rows_of(metric, candidate, also="cityHash64(cluster) % {sample:UInt64} = 0")
+    value = f"toFloat64(sum(y)) / {metric.scale:.0f} / sum(x)"
+    if metric.shape == "quantile":
+        value = f"quantileExact({metric.level})(amount) / 1000"
+    sql = f"""
+WITH {rows.cte}
+SELECT * FROM (
+  SELECT 'critic' AS source, * FROM ({critic})
+  UNION ALL
+  SELECT 'analyst' AS source, period, toFloat64({value}) AS value, count() AS n, 0 AS older_versions FROM rows GROUP BY period
+)
+ORDER BY source DESC, period DESC"""
+    bound = dataset.bind(dataset.bind_raw(sql, raw), rows.relations, rows.needs)
+    return dataset.ask(id, "rederive", bound, {**rows.parameters, **parameters})
+
+
+def _critic(metric: Metric, candidate: Candidate) -> tuple[str, dict[str, object], tuple[str, ...]]:
+    time = TIME[metric.relation]
+    mine, mine_values, needed = raw_condition(candidate.segment, metric.relation, "mine")
+    theirs, their_values, needed_too = raw_condition(candidate.comparison.segment, metric.relation, "theirs")
+    now = f"{time} >= {{window_start:DateTime64(6, 'UTC')}}"
+    if candidate.comparison.against == "baseline":
+        period, chosen = f"if({now}, 'window', 'baseline')", f"(({now}) AND ({mine})) OR (NOT ({now}) AND ({theirs}))"
+    else:
+        period, chosen = f"if({mine}, 'window', 'rest')", f"({now}) AND ({theirs})"
+    source = metric.again_from or f"SELECT * FROM raw_{metric.relation}"
+    raw = {metric.relation, *needed, *needed_too}
+    if metric.totals:
+        source = _TRACE_ROWS
+        raw |= {"traces", "observations"}
+    sql = f"""
+SELECT period, toFloat64({metric.again}) AS value, count() AS n, toInt64(sum(versions)) - toInt64(count()) AS older_versions
+FROM (
+  SELECT *, {period} AS period FROM ({source})
+  WHERE {time} >= {{range_start:DateTime64(6, 'UTC')}} AND {time} < {{range_end:DateTime64(6, 'UTC')}}
+    AND ({metric.again_where}) AND ({chosen})
+)
+GROUP BY period"""
+    order = ("traces", "observations", "scores")
+    return sql, {**mine_values, **their_values, **candidate.parameters}, tuple(name for name in order if name in raw)
+
+
+def users(dataset: Dataset, metric: Metric, candidate: Candidate, id: str) -> Evidence:
+    """The users who weigh most, so that the change can be looked at without them.
+
+    Columns: user_id, x, y (of the window), reference_x, reference_y, users, affected_users.
+    """
+    rows = rows_of(metric, candidate, extra=", user_id", with_trace=True)
+    scale = f"{metric.scale:.0f}"
+    sql = f"""
+WITH {rows.cte}
+SELECT * FROM (
+  SELECT user_id, toUInt64(sumIf(x, period = 'window')) AS x, toFloat64(sumIf(y, period = 'window')) / {scale} AS y,
+    toUInt64(sumIf(x, period != 'window')) AS reference_x, toFloat64(sumIf(y, period != 'window')) / {scale} AS reference_y,
+    toUInt64(sum(user_id != '' AND x > 0) OVER ()) AS users,
+    toUInt64(sum(user_id != '' AND x > 0 AND {"y > 0" if metric.worse > 0 else "y < x"}) OVER ()) AS affected_users
+  FROM rows GROUP BY user_id
+)
+WHERE user_id != '' AND x > 0
+ORDER BY {"y" if metric.worse > 0 else "x"} DESC, user_id
+LIMIT 3"""
+    return dataset.ask(id, "users", dataset.bind(sql, rows.relations, rows.needs), rows.parameters)
+
+
+def strata(dataset: Dataset, metric: Metric, candidate: Candidate, id: str) -> Evidence:
+    """The figure by app, environment and step, so that a shift of the traffic's mix can be told from a change.
+
+    Columns: stratum (array of names), x, y (of the window), reference_x, reference_y.
+    """
+    parts = {
+        "traces": "[name, environment]",
+        "observations": "[trace_name, environment, name]",
+        "scores": "[trace_name, environment, name]",
+    }[metric.relation]
+    rows = rows_of(metric, candidate, extra=f", {parts} AS stratum", with_trace=metric.relation != "traces")
+    scale = f"{metric.scale:.0f}"
+    sql = f"""
+WITH {rows.cte}
+SELECT stratum, toUInt64(sumIf(x, period = 'window')) AS x, toFloat64(sumIf(y, period = 'window')) / {scale} AS y,
+  toUInt64(sumIf(x, period != 'window')) AS reference_x, toFloat64(sumIf(y, period != 'window')) / {scale} AS reference_y
+FROM rows GROUP BY stratum ORDER BY x + reference_x DESC, stratum LIMIT 100"""
+    return dataset.ask(id, "strata", dataset.bind(sql, rows.relations, rows.needs), rows.parameters)
+
+
+def without(
+    dataset: Dataset, metric: Metric, candidate: Candidate, cause: tuple[Metric, Candidate], cause_id: str, id: str
+) -> Evidence:
+    """The measure once more without the window's traces that another finding affected.
+
+    Purpose: ``without:<id of the other finding>``; columns as in `measure`.
+    """
+    other_metric, other = cause
+    hit = "1" if other_metric.shape == "mean" else "y > 0" if other_metric.worse > 0 else "y < x"
+    theirs = rows_of(other_metric, other, name="cause_rows", prefix="cause_")
+    rows = rows_of(
+        metric,
+        candidate,
+        also=f"cluster NOT IN (SELECT cluster FROM cause_rows WHERE period = 'window' AND {hit})",
+    )
+    sql = f"WITH {theirs.cte},\n{rows.cte}\n{measure_columns(metric)}"
+    relations = tuple(dict.fromkeys((*theirs.relations, *rows.relations)))
+    needs = Needs(theirs.needs.trace or rows.needs.trace, theirs.needs.totals or rows.needs.totals)
+    since = rows.since(dataset)
+    bound = dataset.bind(sql, relations, needs)
+    return dataset.ask(id, f"without:{cause_id}", bound, {**theirs.parameters, **rows.parameters}, since=since)

@@ -1,0 +1,135 @@
+"""Errors: steps that end at level ERROR."""
+
+from __future__ import annotations
+
+from hansei.contracts import Evidence, Finding
+from hansei.tools.langfuse.dataset import Dataset
+from hansei.tools.playbook import telling
+from hansei.tools.playbook.groupings import STEP_CONTEXTS, STEP_GROUPINGS, against_baseline, against_rest
+from hansei.tools.playbook.measure import rows_of
+from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
+from hansei.tools.playbook.profile import Profile
+from hansei.tools.playbook.screen import Question, explain, stand_out
+from hansei.tools.report.formats import format_count, format_value
+
+RATE = Metric(
+    name="error_rate",
+    kind="error",
+    unit="ratio",
+    shape="share",
+    relation="observations",
+    y="level = 'ERROR'",
+    min_n=50,
+    min_effect=0.01,
+    min_relative=0.5,
+    per="calls",
+    again="countIf(level = 'ERROR') / count()",
+)
+
+_WORSE = Question("n", "errors", STEP_CONTEXTS, STEP_GROUPINGS, min_x=50, min_effect=0.01, min_relative=0.5)
+_BETTER = Question("n", "errors", STEP_CONTEXTS, STEP_GROUPINGS, sign=-1, min_x=50, min_effect=0.02, min_relative=0.4)
+_ALWAYS = Question("n", "errors", [()], STEP_GROUPINGS, min_x=100, min_effect=0.05, min_relative=2.0, limit=4)
+
+
+def screen(profile: Profile) -> Screening:
+    """Regressions and improvements against the baseline, then what fails all the time."""
+    cells = profile.steps
+    worse, looked = explain(cells, _WORSE)
+    better, looked_again = explain(cells, _BETTER)
+    always, looked_within = stand_out(cells, _ALWAYS, explained=worse)
+    candidates = [
+        *against_baseline("error", RATE, "regression", cells, worse, "n"),
+        *against_baseline("error", RATE, "improvement", cells, better, "n"),
+        *against_rest("error", RATE, always),
+    ]
+    return Screening.of(candidates, looked + looked_again + looked_within, cells.has_baseline)
+
+
+def detail(dataset: Dataset, candidate: Candidate, id: str) -> Evidence:
+    """The most frequent status messages of the failing calls.
+
+    Columns: message (first 200 characters), now, before (calls in the window and in the reference).
+    """
+    rows = rows_of(RATE, candidate, extra=", leftUTF8(status_message, 200) AS message")
+    sql = f"""
+WITH {rows.cte}
+SELECT message, countIf(period = 'window') AS now, countIf(period != 'window') AS before
+FROM rows WHERE y = 1 GROUP BY message ORDER BY now DESC, message LIMIT 5"""
+    return dataset.ask(id, "detail", dataset.bind(sql, rows.relations, rows.needs), rows.parameters)
+
+
+def tell(finding: Finding) -> Words:
+    """Errors in words."""
+    place = telling.where(finding.segment)
+    if finding.direction == "improvement":
+        return Words(
+            f"Errors of {place} {telling.from_to(finding)}",
+            telling.sentences(f"Fewer calls fail{telling.since(finding)}.", telling.measured(finding, "calls")),
+            None,
+            f"Keep what changed{telling.since(finding)}; nothing needs to be done.",
+        )
+    title = f"{format_value(finding.current.value, 'ratio')} of calls of {place} fail"
+    if finding.direction == "regression" and finding.baseline is not None:
+        title += f", up from {format_value(finding.baseline.value, 'ratio')}"
+    summary = telling.sentences(
+        f"The error rate {telling.from_to(finding)}{telling.since(finding)}.",
+        telling.measured(finding, "calls"),
+        telling.touched(finding),
+    )
+    return Words(title, summary, _cause(finding), _recommendation(finding))
+
+
+def _top_message(finding: Finding) -> tuple[str, int, int] | None:
+    found = telling.detail(finding)
+    if found is None or not found.rows or not str(found.rows[0][0]).strip():
+        return None
+    row = found.records()[0]
+    return str(row["message"]), int(row["now"]), sum(int(r["now"]) for r in found.records())
+
+
+def _cause(finding: Finding) -> str | None:
+    top = _top_message(finding)
+    parts = []
+    if top:
+        message, count, total = top
+        parts.append(
+            f"{format_count(count)} of the {format_count(total)} failing calls with the most frequent messages say "
+            f"{telling.name(message, 120)}."
+        )
+    if telling.is_new(finding) and telling.change_of(finding.segment):
+        parts.append(f"It came with {telling.change_of(finding.segment)}, which the baseline hardly has.")
+    return " ".join(parts) or None
+
+
+def _recommendation(finding: Finding) -> str:
+    top = _top_message(finding)
+    message = top[0].lower() if top else ""
+    thing = telling.where(finding.segment)
+    change = telling.change_of(finding.segment)
+    if any(word in message for word in ("timeout", "timed out", "deadline")):
+        first = f"Raise the timeout of {thing} or make what it calls answer in time, and retry once with backoff"
+    elif any(word in message for word in ("rate limit", "429", "too many requests")):
+        first = f"Slow {thing} down to its rate limit, or have the limit raised, and retry with backoff"
+    elif any(word in message for word in ("unauthorized", "forbidden", "401", "403", "permission")):
+        first = f"Renew the credentials or grants that {thing} uses"
+    elif any(word in message for word in ("validation", "schema", "json", "argument", "parse")):
+        first = f"Fix the arguments that the model passes to {thing}: state its schema and an example in its definition"
+    else:
+        first = f"Fix {thing}" + (f" for the message {telling.name(top[0], 80)}" if top else "")
+    if change and telling.is_new(finding):
+        first = f"Roll back {change}, then: {first[0].lower()}{first[1:]}"
+    if finding.baseline is not None and finding.impact.excess_traces and finding.impact.excess_traces >= 1:
+        gain = format_count(round(finding.impact.excess_traces))
+        level = format_value(finding.baseline.value, "ratio")
+        first += f". Back at {level}, about {gain} traces of a window like this one would no longer fail here"
+    return first + "."
+
+
+DETECTOR = Detector(
+    name="error",
+    question="Which steps fail, more than before or more than the rest?",
+    metrics=(RATE,),
+    tell=tell,
+    screen_profile=screen,
+    detail=detail,
+)

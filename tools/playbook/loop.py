@@ -1,0 +1,144 @@
+"""Loops: traces in which one tool is called again and again with the identical input.
+
+Only inputs shorter than 200 characters are compared, because v4's events_core keeps no more of them: what was cut off
+could differ, and two calls that differ are no loop.
+"""
+
+from __future__ import annotations
+
+from hansei.contracts import Evidence, Finding
+from hansei.tools.langfuse.dataset import Dataset
+from hansei.tools.langfuse.relations import Needs
+from hansei.tools.playbook import telling
+from hansei.tools.playbook.cells import Cells
+from hansei.tools.playbook.groupings import STEP_GROUPINGS, against_baseline, against_rest
+from hansei.tools.playbook.measure import rows_of
+from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
+from hansei.tools.playbook.screen import Question, explain, stand_out
+from hansei.tools.report.formats import format_count, format_value
+
+REPEATS = 4
+"""This many calls with the identical input in one trace are a loop."""
+
+_TOOLS = "type IN ('TOOL', 'RETRIEVER', 'SPAN')"
+_COMPARABLE = "lengthUTF8(input) < 200 AND input NOT IN ('', '{}', 'null', '[]')"
+
+# One row per trace and tool: how often its most repeated input was sent. A tool that a trace calls fewer than REPEATS
+# times can't loop in it, so its inputs need not be told apart.
+_USES = f"""SELECT trace_id, type, name, trace_name, environment, release, version, user_id,
+      min(first) AS start_time, max(times) AS repeats, argMax(input, times) AS input
+    FROM (
+      SELECT trace_id, type, name, max(trace_name) AS trace_name, max(environment) AS environment,
+        max(release) AS release, max(version) AS version, max(user_id) AS user_id, min(start_time) AS first,
+        countIf({_COMPARABLE}) AS times, if({_COMPARABLE}, input, '') AS input
+      FROM observations
+      WHERE {_TOOLS}
+      GROUP BY trace_id, type, name, if({_COMPARABLE}, input, '') AS input
+    )
+    GROUP BY trace_id, type, name, trace_name, environment, release, version, user_id"""
+
+RATE = Metric(
+    name="loop_rate",
+    kind="loop",
+    unit="ratio",
+    shape="share",
+    relation="observations",
+    source=_USES,
+    y="repeats >= {repeats:Float64}",
+    min_n=50,
+    min_effect=0.005,
+    min_relative=1.0,
+    per="traces that use it",
+    again="countIf(arrayMax(input -> countEqual(inputs, input), inputs) >= {repeats:Float64}) / count()",
+    again_from=f"""SELECT trace_id, type, name, any(environment) AS environment, any(version) AS version,
+      min(start_time) AS start_time, groupArrayIf(input, {_COMPARABLE}) AS inputs, max(versions) AS versions
+    FROM raw_observations WHERE {_TOOLS} GROUP BY trace_id, type, name""",
+)
+
+_CONTEXTS = (("trace_name", "environment", "step", "release"), ("trace_name", "step"), ("step",))
+_GROUPINGS = tuple(units for units in STEP_GROUPINGS if not {"model", "prompt"} & set(units))
+_WORSE = Question("n", "looping", _CONTEXTS, _GROUPINGS, min_x=50, min_effect=0.005, min_relative=1.0)
+_BETTER = Question("n", "looping", _CONTEXTS, _GROUPINGS, sign=-1, min_x=50, min_effect=0.01, min_relative=0.5)
+_ALWAYS = Question("n", "looping", [()], _GROUPINGS, min_x=100, min_effect=0.03, min_relative=2.0, limit=3)
+_DIMENSIONS = ("trace_name", "environment", "release", "version", "type", "name")
+
+
+def screen(dataset: Dataset) -> Screening:
+    """One pass over the tools' calls."""
+    sql = f"""
+SELECT toInt32(floor(dateDiff('millisecond', {{window_start:DateTime64(6, 'UTC')}}, start_time) / 86400000)) AS day,
+  trace_name, environment, release, version, type, name, count() AS n, countIf(repeats >= {REPEATS}) AS looping
+FROM ({_USES})
+GROUP BY ALL"""
+    columns = dataset.columns(dataset.bind(sql, ("observations",), Needs(trace=True)))
+    cells = Cells.read(columns, _DIMENSIONS)
+    if not len(cells):
+        return Screening([], 0, "skipped", "no tool calls: there are no observations of type TOOL, RETRIEVER or SPAN")
+    worse, looked = explain(cells, _WORSE)
+    better, looked_again = explain(cells, _BETTER)
+    always, looked_within = stand_out(cells, _ALWAYS, explained=worse)
+    found = [
+        *against_baseline("loop", RATE, "regression", cells, worse, "n"),
+        *against_baseline("loop", RATE, "improvement", cells, better, "n"),
+        *against_rest("loop", RATE, always),
+    ]
+    candidates = [c.model_copy(update={"parameters": {"repeats": float(REPEATS)}}) for c in found]
+    return Screening.of(candidates, looked + looked_again + looked_within, cells.has_baseline)
+
+
+def detail(dataset: Dataset, candidate: Candidate, id: str) -> Evidence:
+    """What is repeated. Columns: input (cut to 200 characters), traces, most (calls in one trace)."""
+    rows = rows_of(RATE, candidate, extra=", leftUTF8(input, 200) AS input, repeats")
+    sql = f"""
+WITH {rows.cte}
+SELECT input, uniqExact(cluster) AS traces, max(repeats) AS most
+FROM rows WHERE y = 1 AND period = 'window' GROUP BY input ORDER BY traces DESC, most DESC, input LIMIT 5"""
+    return dataset.ask(id, "detail", dataset.bind(sql, rows.relations, rows.needs), rows.parameters)
+
+
+def tell(finding: Finding) -> Words:
+    """Loops in words."""
+    place = telling.where(finding.segment)
+    least = format_count(finding.parameters["repeats"])
+    if finding.direction == "improvement":
+        return Words(
+            f"Fewer traces loop over {place}: the share {telling.from_to(finding)}",
+            telling.measured(finding, RATE.per),
+            None,
+            "Keep what changed; nothing needs to be done.",
+        )
+    title = f"{format_value(finding.current.value, 'ratio')} of the traces that use {place} call it {least} times or more with the same input"
+    if finding.direction == "regression" and finding.baseline is not None:
+        title += f", up from {format_value(finding.baseline.value, 'ratio')}"
+    summary = telling.sentences(
+        f"The share of looping traces {telling.from_to(finding)}{telling.since(finding)}.",
+        telling.measured(finding, RATE.per),
+        telling.touched(finding),
+    )
+    found = telling.detail(finding)
+    cause = None
+    if found is not None and found.rows:
+        top = found.records()[0]
+        most = max(int(row["most"]) for row in found.records())
+        cause = (
+            f"The agent repeats the call instead of using its result: up to {format_count(most)} times in one trace, for "
+            f"example {telling.name(str(top['input']), 80)}."
+        )
+    return Words(
+        title,
+        summary,
+        cause,
+        f"Stop the agent when it repeats a call: answer the second identical call of {place} with “already asked, the result "
+        f"was …”, and end the loop after {least} steps without a new result.",
+    )
+
+
+DETECTOR = Detector(
+    name="loop",
+    question="Which tools are called again and again with the same input?",
+    metrics=(RATE,),
+    tell=tell,
+    screen_data=screen,
+    detail=detail,
+    parameters={"repeats": "calls with the identical input in one trace that count as a loop"},
+)

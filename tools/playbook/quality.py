@@ -1,0 +1,185 @@
+"""Quality: the scores that users, annotators and evaluators gave.
+
+Scores of one name with different data types are different things and are never mixed: NUMERIC scores are averaged, BOOLEAN
+ones give the share of 1. A missing score is not a zero: only scores that exist are counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from hansei.contracts import Evidence, Finding
+from hansei.tools.langfuse.dataset import Dataset
+from hansei.tools.langfuse.relations import Needs
+from hansei.tools.playbook import telling
+from hansei.tools.playbook.cells import Cells
+from hansei.tools.playbook.groupings import against_baseline
+from hansei.tools.playbook.measure import rows_of
+from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
+from hansei.tools.playbook.screen import Question, explain, merged
+from hansei.tools.report.formats import format_count, format_value
+
+_MICRO = 1_000_000
+_MEAN = Metric(
+    name="score_mean",
+    kind="quality",
+    unit="score",
+    shape="mean",
+    relation="scores",
+    where="data_type = 'NUMERIC'",
+    y=f"round(value * {_MICRO})",
+    scale=float(_MICRO),
+    worse=-1,
+    min_n=30,
+    min_relative=0.05,
+    per="scores",
+    again="avg(value)",
+    again_where="data_type = 'NUMERIC'",
+)
+_RATE = replace(
+    _MEAN, name="score_rate", unit="ratio", shape="share", where="data_type = 'BOOLEAN'", y="value > 0.5", scale=1.0,
+    min_effect=0.03, min_relative=0.0, again="countIf(value > 0.5) / count()", again_where="data_type = 'BOOLEAN'",
+)  # fmt: skip
+METRICS = (
+    _MEAN,
+    _RATE,
+    replace(_MEAN, name="score_mean_lower_is_better", worse=1),
+    replace(_RATE, name="score_rate_lower_is_better", worse=1),
+)
+
+LOWER_IS_BETTER = (
+    "error", "toxic", "hallucinat", "harm", "bias", "refus", "fail", "violation", "unsafe", "pii", "leak", "negative",
+    "latency", "cost", "distance", "complaint", "escalat", "incorrect", "wrong", "spam", "contradict",
+)  # fmt: skip
+"""Words in a score's name that say that less is better; otherwise more is."""
+
+_CONTEXTS = (
+    ("score", "trace_name", "environment", "prompt", "model"),
+    ("score", "trace_name", "prompt"),
+    ("score", "trace_name"),
+    ("score",),
+)
+_GROUPINGS = (
+    ("score",), ("score", "trace_name"), ("score", "prompt"), ("score", "model"), ("score", "release"),
+    ("score", "environment"), ("score", "version"), ("score", "trace_name", "release"), ("score", "prompt", "model"),
+)  # fmt: skip
+_DIMENSIONS = (
+    "score", "trace_name", "environment", "release", "version", "prompt_name", "prompt_version", "model",
+)  # fmt: skip
+
+# Each score counts once for every prompt and model that its trace called: which of them it judges is not known.
+_SQL = """
+SELECT toInt32(floor(dateDiff('millisecond', {window_start:DateTime64(6, 'UTC')}, timestamp) / 86400000)) AS day,
+  name AS score, data_type, trace_name, environment, release, version,
+  call.1 AS prompt_name, call.2 AS prompt_version, call.3 AS model, count() AS n, sum(value) AS y, sum(value * value) AS yy
+FROM scores
+LEFT JOIN (
+  SELECT trace_id, groupUniqArray((prompt_name, prompt_version, model)) AS calls
+  FROM observations
+  WHERE type IN ('GENERATION', 'AGENT') AND (prompt_name != '' OR model != '')
+    AND trace_id IN (SELECT trace_id FROM scores)
+  GROUP BY trace_id
+) AS o USING trace_id
+LEFT ARRAY JOIN calls AS call
+WHERE data_type IN ('NUMERIC', 'BOOLEAN')
+GROUP BY ALL"""
+
+
+def screen(dataset: Dataset) -> Screening:
+    """One pass over the scores, joined with the prompts and models of their traces."""
+    columns = dataset.columns(dataset.bind(_SQL, ("observations", "scores"), Needs(trace=True)))
+    found: list[Candidate] = []
+    slices = 0
+    has_baseline = False
+    if not len(columns["day"]):
+        return Screening([], 0, "skipped", "there are no numeric or boolean scores")
+    for kind, shares in (("NUMERIC", False), ("BOOLEAN", True)):
+        for lower in (False, True):
+            part = _only(columns, kind, lower)
+            cells = Cells.read(part, _DIMENSIONS)
+            if not len(cells):
+                continue
+            has_baseline |= cells.has_baseline
+            metric = next(m for m in METRICS if (m.shape == "share") == shares and (m.worse > 0) == lower)
+            question = Question(
+                "n", "y", _CONTEXTS, _GROUPINGS, yy=None if shares else "yy", sign=metric.worse,
+                min_x=metric.min_n, min_effect=metric.min_effect, min_relative=metric.min_relative,
+            )  # fmt: skip
+            for direction, sign in (("regression", 1), ("improvement", -1)):
+                hits, looked = merged(explain(cells, replace(question, sign=question.sign * sign)))
+                slices += looked
+                found += against_baseline(
+                    "quality", metric, "regression" if direction == "regression" else "improvement", cells, hits, "n"
+                )
+    return Screening.of(found, slices, has_baseline)
+
+
+def is_lower_better(score: str) -> bool:
+    """Whether a score's name says that less is better."""
+    return any(word in score.lower() for word in LOWER_IS_BETTER)
+
+
+def _only(columns: Mapping[str, Sequence[Any]], kind: str, lower: bool) -> dict[str, Sequence[Any]]:
+    keep = [
+        i
+        for i, (name, data_type) in enumerate(zip(columns["score"], columns["data_type"], strict=True))
+        if data_type == kind and is_lower_better(str(name)) == lower
+    ]
+    return {name: [column[i] for i in keep] for name, column in columns.items() if name != "data_type"}
+
+
+def detail(dataset: Dataset, candidate: Candidate, id: str) -> Evidence:
+    """Who gave the scores. Columns: source, now, before (numbers of scores), value_now, value_before (averages)."""
+    metric = DETECTOR.metric(candidate.metric)
+    rows = rows_of(metric, candidate, extra=", source")
+    scale = f"{metric.scale:.0f}"
+    sql = f"""
+WITH {rows.cte}
+SELECT source, countIf(period = 'window') AS now, countIf(period != 'window') AS before,
+  round(toFloat64(sumIf(y, period = 'window')) / {scale} / now, 4) AS value_now,
+  round(toFloat64(sumIf(y, period != 'window')) / {scale} / before, 4) AS value_before
+FROM rows GROUP BY source ORDER BY now DESC, source"""
+    return dataset.ask(id, "detail", dataset.bind(sql, rows.relations, rows.needs), rows.parameters)
+
+
+def tell(finding: Finding) -> Words:
+    """Scores in words."""
+    segment = dict(finding.segment)
+    score = telling.name(segment.pop("score_name", "?"))
+    place = telling.where(segment)
+    change = telling.change_of(segment)
+    share = finding.unit == "ratio"
+    what = f"The share of 1 in score {score}" if share else f"Score {score}"
+    title = f"Score {score} of {place} {telling.from_to(finding)}"
+    sources = telling.detail(finding)
+    given = ""
+    if sources is not None and sources.rows:
+        given = (
+            "Given by: " + ", ".join(f"{row['source']} ({format_count(row['now'])})" for row in sources.records()) + "."
+        )
+    summary = telling.sentences(
+        f"{what} {telling.from_to(finding)}{telling.since(finding)}.", telling.measured(finding, "scores"), given
+    )
+    cause = None
+    if change and telling.is_new(finding):
+        cause = f"It came with {change}, which the baseline hardly has."
+    if finding.direction == "improvement":
+        return Words(title, summary, cause, "Keep what changed; nothing needs to be done.")
+    level = format_value(finding.baseline.value, finding.unit) if finding.baseline else "its former level"
+    if change and telling.is_new(finding):
+        advice = f"Roll back {change}: with what it replaced, the score was {level}. Then compare both on the example traces."
+    else:
+        advice = f"Read the example traces of {place}, fix the first thing that goes wrong in them, and hold the score at {level}."
+    return Words(title, summary, cause, advice)
+
+
+DETECTOR = Detector(
+    name="quality",
+    question="Which scores got worse, and where?",
+    metrics=METRICS,
+    tell=tell,
+    screen_data=screen,
+    detail=detail,
+)

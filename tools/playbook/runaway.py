@@ -1,0 +1,149 @@
+"""Runaways: traces with far more steps than their app ever needs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from hansei.contracts import Comparison, Evidence, Finding
+from hansei.tools.langfuse.dataset import Dataset
+from hansei.tools.playbook import telling
+from hansei.tools.playbook.cells import Cells
+from hansei.tools.playbook.groupings import RUN_CONTEXTS, against_baseline
+from hansei.tools.playbook.measure import rows_of
+from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
+from hansei.tools.playbook.profile import MANY_STEPS, Profile
+from hansei.tools.playbook.screen import Question, explain
+from hansei.tools.report.formats import format_count, format_value
+
+RATE = Metric(
+    name="runaway_rate",
+    kind="runaway",
+    unit="ratio",
+    shape="share",
+    relation="traces",
+    where="ifNull(steps, 0) > 0",
+    y="steps > {many_steps:Float64}",
+    totals=True,
+    min_n=100,
+    min_effect=0.001,
+    min_relative=1.0,
+    per="traces",
+    again="countIf(steps > {many_steps:Float64}) / count()",
+    again_where="steps > 0",
+)
+
+_RARE = 0.003
+"""A number of steps that at most this share of the baseline's traces exceed is more than the app needs."""
+_COSTLY = 0.1
+"""Runaways that take this share of an app's money are worth a word even when they are nothing new."""
+
+
+def screen(profile: Profile) -> Screening:
+    """For each app, the bound on steps that its baseline hardly exceeds; then who exceeds it now."""
+    cells, bounds = _with_bound(profile.runs)
+    groupings = (("trace_name",), ("trace_name", "release"), ("trace_name", "environment"), ("trace_name", "version"))
+    question = Question("n", "long", RUN_CONTEXTS, groupings, min_x=100, min_effect=0.001, min_relative=1.0)
+    worse, looked = explain(cells, question)
+    candidates = [
+        _bounded(candidate, bounds) for candidate in against_baseline("runaway", RATE, "regression", cells, worse, "n")
+    ]
+    told = {candidate.segment.get("trace_name") for candidate in candidates}
+    index, names = cells.group(("trace_name",))
+    for i, ((app,),) in enumerate(names):
+        now = cells.in_window & (index == i)
+        n, long, cost = (float(cells.sums[key][now].sum()) for key in ("n", "long", "cost"))
+        spent = float(cells.sums["long_cost"][now].sum())
+        looked += 1
+        if app in told or app not in bounds or n < RATE.min_n or long < 5 or cost <= 0 or spent < _COSTLY * cost:
+            continue
+        candidates.append(
+            _bounded(
+                Candidate(
+                    detector="runaway",
+                    metric=RATE.name,
+                    direction="hotspot",
+                    segment={"trace_name": app},
+                    comparison=Comparison(against="rest_of_window", segment={}),
+                    strength=round(spent / cost, 3),
+                ),
+                bounds,
+            )
+        )
+    return Screening.of(candidates, looked, cells.has_baseline)
+
+
+def _bounded(candidate: Candidate, bounds: dict[str, int]) -> Candidate:
+    bound = bounds[candidate.segment["trace_name"]]
+    return candidate.model_copy(update={"parameters": {"many_steps": float(bound)}})
+
+
+def _with_bound(cells: Cells) -> tuple[Cells, dict[str, int]]:
+    """Adds the sums `long` and `long_cost` (traces above their app's bound, and their cost), and the bounds."""
+    index, names = cells.group(("trace_name",))
+    reference = ~cells.in_window if cells.has_baseline else cells.in_window
+    n = np.bincount(index[reference], weights=cells.sums["n"][reference], minlength=len(names))
+    long, cost = np.zeros(len(cells)), np.zeros(len(cells))
+    chosen = np.zeros(len(names), dtype=bool)
+    bounds: dict[str, int] = {}
+    for bound in MANY_STEPS:
+        over = np.bincount(index[reference], weights=cells.sums[f"steps_over_{bound}"][reference], minlength=len(names))
+        fits = ~chosen & (n > 0) & (over <= _RARE * n)
+        long = np.where(fits[index], cells.sums[f"steps_over_{bound}"], long)
+        cost = np.where(fits[index], cells.sums[f"cost_over_{bound}"], cost)
+        bounds |= {names[i][0][0]: bound for i in np.flatnonzero(fits)}
+        chosen |= fits
+    return replace(cells, sums={**cells.sums, "long": long, "long_cost": cost}), bounds
+
+
+def detail(dataset: Dataset, candidate: Candidate, id: str) -> Evidence:
+    """What they cost. Columns: period, traces, runaways, cost, runaway_cost (US dollars), most_steps."""
+    rows = rows_of(RATE, candidate, extra=", total_cost, steps")
+    sql = f"""
+WITH {rows.cte}
+SELECT period, count() AS traces, toUInt64(sum(y)) AS runaways, toFloat64(sum(ifNull(total_cost, 0))) AS cost,
+  toFloat64(sumIf(ifNull(total_cost, 0), y = 1)) AS runaway_cost, max(steps) AS most_steps
+FROM rows GROUP BY period ORDER BY period DESC"""
+    return dataset.ask(id, "detail", dataset.bind(sql, rows.relations, rows.needs), rows.parameters)
+
+
+def tell(finding: Finding) -> Words:
+    """Runaways in words."""
+    place = telling.where(finding.segment)
+    bound = format_count(finding.parameters["many_steps"])
+    title = f"{format_value(finding.current.value, 'ratio')} of the traces of {place} run away past {bound} steps"
+    found = telling.detail(finding)
+    row = found.records()[0] if found is not None and found.rows else None
+    money = ""
+    if row is not None and row["period"] == "window" and float(row["cost"]) > 0:
+        share = float(row["runaway_cost"]) / float(row["cost"])
+        money = (
+            f"They take {format_value(float(row['runaway_cost']), 'usd')} of the {format_value(float(row['cost']), 'usd')} that "
+            f"these traces cost in the window ({format_value(share, 'ratio')}); the longest has {format_count(row['most_steps'])} steps."
+        )
+        title += f" and take {format_value(share, 'ratio')} of its cost"
+    summary = telling.sentences(
+        f"The share of such traces {telling.from_to(finding)}{telling.since(finding)}.",
+        money,
+        telling.measured(finding, "traces"),
+        telling.touched(finding),
+    )
+    return Words(
+        title,
+        summary,
+        None,
+        f"Cap the steps of {place} at {bound} (a recursion limit, or a budget of tool calls in the prompt), and let it answer "
+        "with what it has when the cap is reached.",
+    )
+
+
+DETECTOR = Detector(
+    name="runaway",
+    question="Which traces take far more steps than their app needs?",
+    metrics=(RATE,),
+    tell=tell,
+    screen_profile=screen,
+    detail=detail,
+    parameters={"many_steps": "steps above which a trace counts as a runaway"},
+)

@@ -1,0 +1,137 @@
+"""Silent failures: steps whose output is an error message or empty, although their level says that all is well.
+
+The first 200 characters of an output decide, which is what v4's events_core keeps.
+"""
+
+from __future__ import annotations
+
+from hansei.contracts import Evidence, Finding
+from hansei.tools.langfuse.dataset import Dataset
+from hansei.tools.langfuse.relations import Needs
+from hansei.tools.playbook import telling
+from hansei.tools.playbook.cells import Cells
+from hansei.tools.playbook.groupings import STEP_GROUPINGS, against_baseline, against_rest
+from hansei.tools.playbook.measure import rows_of
+from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
+from hansei.tools.playbook.screen import Question, explain, stand_out
+from hansei.tools.report.formats import format_count, format_value
+
+_TEXT = "lower(leftUTF8(output, 200))"
+# A field that says there was no error is taken out before the words of an error are looked for.
+_NO_ERROR = r'"(error|errors|exception|is_error|iserror)"\\s*:\\s*(null|none|false|""|\\[\\]|\\{\\}|0)'
+_ERROR = "|".join(
+    (
+        r'"(error|errors|exception|error_message|error_code)"\\s*:',
+        r'"(is_error|iserror)"\\s*:\\s*true',
+        r'"(status|status_code|code)"\\s*:\\s*"?(4[0-9][0-9]|5[0-9][0-9]|error|failed|failure)',
+        r'"(success|ok)"\\s*:\\s*false',
+        r"^\\W*(error|exception|traceback|fatal|failed)\\b",
+        r"\\b(timed out|connection refused|connection reset|internal server error|service unavailable|bad gateway)\\b",
+        r"\\b(permission denied|unauthorized|rate limit exceeded|too many requests)\\b",
+    )
+)
+LOOKS_FAILED = f"match(replaceRegexpAll({_TEXT}, '{_NO_ERROR}', ''), '{_ERROR}')"
+LOOKS_EMPTY = "trim(BOTH ' \\n' FROM output) IN ('', 'null', 'None', '[]', '{}', '\"\"')"
+
+RATE = Metric(
+    name="silent_failure_rate",
+    kind="silent_failure",
+    unit="ratio",
+    shape="share",
+    relation="observations",
+    where="type IN ('TOOL', 'RETRIEVER') AND level NOT IN ('ERROR', 'WARNING') AND end_time IS NOT NULL",
+    y=f"{LOOKS_FAILED} OR {LOOKS_EMPTY}",
+    min_n=50,
+    min_effect=0.01,
+    min_relative=0.5,
+    per="calls",
+    again=f"avg(({LOOKS_FAILED}) OR ({LOOKS_EMPTY}))",
+    again_where="type IN ('TOOL', 'RETRIEVER') AND NOT (level IN ('ERROR', 'WARNING') OR isNull(end_time))",
+)
+
+_DIMENSIONS = ("trace_name", "environment", "release", "version", "type", "name")
+_CONTEXTS = (("trace_name", "environment", "step", "release"), ("trace_name", "step"), ("step",))
+_GROUPINGS = tuple(units for units in STEP_GROUPINGS if not {"model", "prompt"} & set(units))
+_WORSE = Question("n", "failed", _CONTEXTS, _GROUPINGS, min_x=50, min_effect=0.01, min_relative=0.5)
+_BETTER = Question("n", "failed", _CONTEXTS, _GROUPINGS, sign=-1, min_x=50, min_effect=0.02, min_relative=0.4)
+# Being always empty may be a tool's way (it only acts); always reporting errors is not.
+_ALWAYS = Question("n", "errors", [()], _GROUPINGS, min_x=100, min_effect=0.05, min_relative=2.0, limit=3)
+
+
+def screen(dataset: Dataset) -> Screening:
+    """One pass over the outputs of tools."""
+    sql = f"""
+SELECT toInt32(floor(dateDiff('millisecond', {{window_start:DateTime64(6, 'UTC')}}, start_time) / 86400000)) AS day,
+  trace_name, environment, release, version, type, name,
+  count() AS n, countIf({RATE.y}) AS failed, countIf({LOOKS_FAILED}) AS errors
+FROM observations
+WHERE {RATE.where}
+GROUP BY ALL"""
+    columns = dataset.columns(dataset.bind(sql, ("observations",), Needs(trace=True)))
+    cells = Cells.read(columns, _DIMENSIONS)
+    if not len(cells):
+        return Screening([], 0, "skipped", "no tool calls: there are no observations of type TOOL or RETRIEVER")
+    worse, looked = explain(cells, _WORSE)
+    better, looked_again = explain(cells, _BETTER)
+    always, looked_within = stand_out(cells, _ALWAYS, explained=worse)
+    candidates = [
+        *against_baseline("silent_failure", RATE, "regression", cells, worse, "n"),
+        *against_baseline("silent_failure", RATE, "improvement", cells, better, "n"),
+        *against_rest("silent_failure", RATE, always),
+    ]
+    return Screening.of(candidates, looked + looked_again + looked_within, cells.has_baseline)
+
+
+def detail(dataset: Dataset, candidate: Candidate, id: str) -> Evidence:
+    """The most frequent failing outputs, with digits folded. Columns: output (120 characters), now, before."""
+    text = "replaceRegexpAll(leftUTF8(output, 120), '[0-9]+', '0')"
+    rows = rows_of(RATE, candidate, extra=f", {text} AS output")
+    sql = f"""
+WITH {rows.cte}
+SELECT output, countIf(period = 'window') AS now, countIf(period != 'window') AS before
+FROM rows WHERE y = 1 GROUP BY output ORDER BY now DESC, output LIMIT 5"""
+    return dataset.ask(id, "detail", dataset.bind(sql, rows.relations, rows.needs), rows.parameters)
+
+
+def tell(finding: Finding) -> Words:
+    """Silent failures in words."""
+    place = telling.where(finding.segment)
+    if finding.direction == "improvement":
+        return Words(
+            f"Fewer silent failures of {place}: the share {telling.from_to(finding)}",
+            telling.measured(finding, "calls"),
+            None,
+            "Keep what changed; nothing needs to be done.",
+        )
+    title = f"{format_value(finding.current.value, 'ratio')} of calls of {place} fail silently"
+    if finding.direction == "regression" and finding.baseline is not None:
+        title += f", up from {format_value(finding.baseline.value, 'ratio')}"
+    summary = telling.sentences(
+        f"Their output is an error or empty, but their level is not ERROR, so no dashboard shows them; the share {telling.from_to(finding)}{telling.since(finding)}.",
+        telling.measured(finding, "calls"),
+        telling.touched(finding),
+    )
+    found = telling.detail(finding)
+    cause = None
+    if found is not None and found.rows:
+        top = found.records()[0]
+        shown = str(top["output"]).strip()
+        what = telling.name(shown, 100) if shown else "nothing at all"
+        cause = f"The most frequent failing output ({format_count(int(top['now']))} calls, digits shown as 0): {what}."
+    return Words(
+        title,
+        summary,
+        cause,
+        f"Make {place} raise, or set level ERROR, when its output is an error, so that it can be seen and retried; then fix "
+        "what the message names, and tell the model in the tool’s result what to do instead.",
+    )
+
+
+DETECTOR = Detector(
+    name="silent_failure",
+    question="Which tools fail without saying so?",
+    metrics=(RATE,),
+    tell=tell,
+    screen_data=screen,
+    detail=detail,
+)

@@ -1,0 +1,74 @@
+"""Token usage: tokens per model call."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hansei.contracts import Finding
+from hansei.tools.playbook import telling
+from hansei.tools.playbook.groupings import STEP_CONTEXTS, STEP_GROUPINGS, against_baseline
+from hansei.tools.playbook.model import Detector, Metric, Screening, Words
+from hansei.tools.playbook.profile import Profile
+from hansei.tools.playbook.screen import Question, explain
+
+PER_CALL = Metric(
+    name="tokens_per_call",
+    kind="token_usage",
+    unit="tokens",
+    shape="mean",
+    relation="observations",
+    where="total_tokens IS NOT NULL",
+    y="total_tokens",
+    min_n=50,
+    min_effect=20,
+    min_relative=0.1,
+    per="model calls",
+    again="sum(if(mapContains(usage_details, 'total'), usage_details['total'], arraySum(mapValues(usage_details)))) / count()",
+    again_where="notEmpty(usage_details)",
+)
+
+_MORE = Question(
+    "counted", "tokens", STEP_CONTEXTS, STEP_GROUPINGS, yy="tokens2", min_x=50, min_effect=20, min_relative=0.1
+)
+
+
+def screen(profile: Profile) -> Screening:
+    """Tokens per call, more and fewer."""
+    cells = profile.steps
+    worse, looked = explain(cells, _MORE)
+    better, looked_again = explain(cells, replace(_MORE, sign=-1))
+    candidates = [
+        *against_baseline("token_usage", PER_CALL, "regression", cells, worse, "counted"),
+        *against_baseline("token_usage", PER_CALL, "improvement", cells, better, "counted"),
+    ]
+    return Screening.of(candidates, looked + looked_again, cells.has_baseline)
+
+
+def tell(finding: Finding) -> Words:
+    """Token usage in words."""
+    place = telling.where(finding.segment)
+    change = telling.change_of(finding.segment)
+    title = f"Tokens per call of {place} {telling.from_to(finding)}"
+    if telling.relative(finding):
+        title += f" ({telling.relative(finding)})"
+    summary = telling.sentences(
+        f"A call uses {'more' if (finding.effect or 0) > 0 else 'fewer'} tokens{telling.since(finding)}.",
+        telling.measured(finding, "model calls"),
+    )
+    came = f"It came with {change}, which the baseline hardly has." if change and telling.is_new(finding) else None
+    if finding.direction == "improvement":
+        return Words(title, summary, came, "Keep what changed; nothing needs to be done.")
+    if change and telling.is_new(finding):
+        advice = f"Compare {change} with what it replaced, and take out what was added to the input."
+    else:
+        advice = f"Shorten what {place} is given: fewer retrieved texts, a shorter history, or a cap on its output."
+    return Words(title, summary, came, advice)
+
+
+DETECTOR = Detector(
+    name="token_usage",
+    question="Which model calls use more tokens than before?",
+    metrics=(PER_CALL,),
+    tell=tell,
+    screen_profile=screen,
+)

@@ -1,0 +1,141 @@
+"""Traffic: traces per day, against the same weekdays of up to four weeks before."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from hansei.contracts import Comparison, Finding
+from hansei.tools import statistics
+from hansei.tools.langfuse.dataset import Dataset
+from hansei.tools.playbook import telling
+from hansei.tools.playbook.assess import DAY
+from hansei.tools.playbook.cells import Cells, is_blank, segment_of
+from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
+from hansei.tools.report.formats import format_count, format_relative, format_value
+
+HISTORY_DAYS = 28
+
+PER_DAY = Metric(
+    name="traces_per_day",
+    kind="traffic",
+    unit="traces/day",
+    shape="count",
+    relation="traces",
+    y="1",
+    worse=-1,
+    min_n=100,
+    min_relative=0.2,
+    per="days",
+    again="count()",
+)
+
+_GROUPINGS = ((), ("trace_name",), ("environment",), ("trace_name", "environment"))
+_P = 1e-3
+"""Screen: a far looser bound than the one on false alarms that follows."""
+
+
+def screen(dataset: Dataset) -> Screening:
+    """One pass over the traces of the window and the four weeks before it."""
+    start = dataset.periods.window.start
+    sql = """
+SELECT toInt32(floor(dateDiff('millisecond', {window_start:DateTime64(6, 'UTC')}, timestamp) / 86400000)) AS day,
+  name AS trace_name, environment, count() AS n
+FROM traces
+GROUP BY ALL"""
+    since = min(dataset.periods.baseline.start, start - HISTORY_DAYS * DAY)
+    columns = dataset.columns(dataset.bind(sql, ("traces",)), since=since)
+    cells = Cells.read(columns, ("trace_name", "environment"))
+    if not cells.has_baseline:
+        return Screening([], 0, "skipped", "there are no traces before the window to compare with")
+    window = math.ceil(dataset.periods.window.length / DAY)
+    first = int(cells.day.min())
+    history = min(-first, math.ceil((start - since) / DAY))
+    if dataset.periods.window.length % DAY:
+        return Screening([], 0, "skipped", "the window is no whole number of days, so days cannot be compared")
+    candidates: list[Candidate] = []
+    slices, unknown = 0, 0
+    for units in _GROUPINGS:
+        index, names = cells.group(units)
+        for i, values in enumerate(names):
+            if is_blank(units, values):
+                continue
+            mine = index == i
+            counts = np.bincount(cells.day[mine] + history, weights=cells.sums["n"][mine], minlength=history + window)[
+                : history + window
+            ]
+            test = statistics.count_test(list(counts[:history]), list(counts[history:]))
+            if test is None:
+                unknown += 1
+                continue
+            slices += 1
+            now = counts[history:].sum() / window
+            total = max(now, test.expected) * window
+            moved = abs(now - test.expected) / max(test.expected, 1e-9)
+            if total >= PER_DAY.min_n and moved >= PER_DAY.min_relative and test.p <= _P:
+                candidates.append(_candidate(segment_of(units, values), now < test.expected, test.p))
+    if unknown and not slices:
+        return Screening([], 0, "skipped", "no weekday of the window occurs in the days before it")
+    return Screening(_narrowest(candidates), slices)
+
+
+def _candidate(segment: dict[str, str], less: bool, p: float) -> Candidate:
+    return Candidate(
+        detector="traffic",
+        metric=PER_DAY.name,
+        direction="regression" if less else "hotspot",
+        segment=segment,
+        comparison=Comparison(against="baseline", segment=segment),
+        parameters={"history_days": float(HISTORY_DAYS)},
+        strength=round(-math.log10(max(p, 1e-300)), 2),
+    )
+
+
+def _narrowest(candidates: list[Candidate]) -> list[Candidate]:
+    """Leaves out what only repeats a narrower candidate: the whole project falls when one of its apps does."""
+
+    def inside(narrow: Candidate, wide: Candidate) -> bool:
+        return narrow.segment != wide.segment and wide.segment.items() <= narrow.segment.items()
+
+    kept = [c for c in candidates if not any(inside(o, c) and o.direction == c.direction for o in candidates)]
+    return sorted(kept, key=lambda c: (-c.strength, sorted(c.segment.items())))[:6]
+
+
+def tell(finding: Finding) -> Words:
+    """Traffic in words."""
+    place = telling.where(finding.segment)
+    less = finding.direction == "regression"
+    before = finding.baseline.value if finding.baseline else None
+    verb = "fell" if less else "grew"
+    title = f"Traffic of {place} {verb} from {format_count(before and round(before))} to {format_count(round(finding.current.value))} traces a day"
+    change = format_relative(before, finding.current.value)
+    summary = telling.sentences(
+        f"Traces per day {verb} by {change.lstrip('+−')} against the baseline{telling.since(finding)}; the same weekdays before, and how "
+        "much they differ among themselves, are allowed for.",
+        f"Measured: {format_count(finding.current.n)} traces in the window.",
+        f"About {format_count(round(finding.impact.excess_traces))} traces {'are missing' if less else 'came on top'}."
+        if finding.impact.excess_traces is not None
+        else "",
+    )
+    if less:
+        advice = (
+            f"Find out whether users or the instrumentation went away: compare with the web server’s own request count for {place}, "
+            "then look at what was deployed on that day."
+        )
+    else:
+        share = format_value(abs(finding.impact.share_of_traces or 0), "ratio")
+        advice = (
+            f"Make sure that rate limits and budgets fit the new volume: the extra traces are {share} of the project’s."
+        )
+    return Words(title, summary, None, advice)
+
+
+DETECTOR = Detector(
+    name="traffic",
+    question="Where did traffic fall or grow beyond its weekly pattern?",
+    metrics=(PER_DAY,),
+    tell=tell,
+    screen_data=screen,
+    parameters={"history_days": "days before the window that tell what is usual"},
+)

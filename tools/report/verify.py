@@ -1,0 +1,194 @@
+"""Verification: every query of a report asked again, every number and rule-made sentence computed again, all compared.
+
+Three things are told apart:
+
+- an answer that differs from the one in the report: the data changed, or the answer was edited;
+- a number or sentence that does not follow from the report's own evidence: it was edited;
+- anything else that was edited (a timing, a note): the seal of that part does not fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from hansei.contracts import Evidence, Finding, Periods, Report, hash_result
+from hansei.errors import QueryFailed
+from hansei.tools.clickhouse import Reader
+from hansei.tools.langfuse.coverage import coverage_of
+from hansei.tools.langfuse.dataset import run_evidence
+from hansei.tools.playbook.assess import Facts, candidate_of
+from hansei.tools.playbook.catalogue import detector_of
+from hansei.tools.playbook.checks import FALSE_DISCOVERY_RATE
+from hansei.tools.playbook.conclude import Draft, Place, conclude
+from hansei.tools.report.compose import compose, seals
+
+_TIMED = frozenset({"seconds", "rows_read"})
+"""What differs from run to run without anything being wrong."""
+
+_DIGITS = 1e-9
+"""Relative difference that is put down to the last bits of floating point."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A value that is not what it should be. `path` is where it stands, such as findings[0].current.value."""
+
+    path: str
+    written: Any
+    recomputed: Any
+
+
+@dataclass
+class Verification:
+    """What was compared, and what differs."""
+
+    queries: int = 0
+    numbers: int = 0
+    differences: list[Difference] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        return not self.differences
+
+
+def verify_report(report: Report, reader: Reader) -> Verification:
+    """Asks and computes everything again.
+
+    Args:
+        report: as it was read.
+        reader: a session on the same data.
+
+    Raises:
+        HanseiError: ClickHouse cannot be asked.
+    """
+    result = Verification()
+    written = report.model_dump(mode="json")
+    answers: dict[int, Evidence] = {}
+    for path, evidence in _all_evidence(report):
+        result.queries += 1
+        try:
+            again = run_evidence(reader, evidence.id, evidence.purpose, evidence.sql, evidence.parameters)
+        except QueryFailed as error:
+            result.differences.append(Difference(f"{path}.sql", "a query that answers", error.message))
+            again = evidence
+        answers[id(evidence)] = again
+        stored = hash_result(evidence.columns, evidence.rows)
+        if stored != evidence.result_hash:
+            result.differences.append(Difference(f"{path}.rows", f"rows with hash {stored}", evidence.result_hash))
+        result.differences += _compare(_answer(evidence), _answer(again), path, result)
+    recomputed = _recompute(report, answers)
+    result.differences += _compare(_without_answers(written), _without_answers(recomputed), "", result)
+    named = [difference.path for difference in result.differences]
+    fits = seals(written)
+    for part in sorted(fits.keys() | report.seals.keys()):
+        inside = "" if part == "head" else part
+        told = any(path.startswith(inside) for path in named) if inside else bool(named)
+        if fits.get(part) != report.seals.get(part) and not told:
+            result.differences.append(
+                Difference(part if inside else "report", "edited after it was written", "as it was sealed")
+            )
+    result.differences = list({difference.path: difference for difference in result.differences}.values())
+    return result
+
+
+def _all_evidence(report: Report) -> Iterator[tuple[str, Evidence]]:
+    for i, evidence in enumerate(report.coverage.evidence):
+        yield f"coverage.evidence[{i}]", evidence
+    for group in ("findings", "refuted"):
+        for i, finding in enumerate(getattr(report, group)):
+            for j, evidence in enumerate(finding.evidence):
+                yield f"{group}[{i}].evidence[{j}]", evidence
+
+
+def _answer(evidence: Evidence) -> dict[str, Any]:
+    return evidence.model_dump(mode="json", include={"columns", "rows", "row_count", "result_hash"})
+
+
+def _recompute(report: Report, answers: dict[int, Evidence]) -> dict[str, Any]:
+    """The report computed from the fresh answers, with what was decided (segments, the plan) taken as written."""
+    fresh = [answers[id(item)] for item in report.coverage.evidence]
+    coverage = coverage_of(fresh, report.coverage.langfuse_schema, report.coverage.detectors, report.coverage.notes)
+    facts = Facts(
+        Periods(window=report.window, baseline=report.baseline),
+        coverage.traces.window,
+        coverage.total_cost.window,
+        coverage.traces.baseline,
+    )
+    slices = sum(detector.slices for detector in report.coverage.detectors)
+    drafts = {}
+    for finding in (*report.findings, *report.refuted):
+        draft = Draft(
+            candidate=candidate_of(finding, detector_of(finding.metric)[0].name),
+            evidence=[answers[id(item)] for item in finding.evidence],
+        )
+        drafts[draft.id] = draft
+    conclusion = conclude(drafts, facts, slices, Place(_base_url(report), report.project_id))
+    findings, refuted = _as_listed(report, conclusion.findings, conclusion.refuted)
+    again = report.model_copy(
+        update={
+            "coverage": coverage,
+            "findings": findings,
+            "refuted": refuted,
+            "run": report.run.model_copy(update={"queries": len(answers), "rows_read": report.run.rows_read}),
+            "screening": report.screening.model_copy(
+                update={
+                    "slices": slices,
+                    "p_values": conclusion.p_values,
+                    "false_discovery_rate": FALSE_DISCOVERY_RATE,
+                }
+            ),
+        }
+    )
+    return compose(again).model_dump(mode="json")
+
+
+def _as_listed(report: Report, findings: list[Finding], refuted: list[Finding]) -> tuple[list[Finding], list[Finding]]:
+    """Recomputed findings in the place where the report lists them, so that they are compared one with one."""
+    again = {finding.id: finding for finding in (*findings, *refuted)}
+    listed = [[again.get(finding.id) for finding in group] for group in (report.findings, report.refuted)]
+    if any(finding is None for group in listed for finding in group) or len(again) != sum(map(len, listed)):
+        return findings, refuted
+    return [f for f in listed[0] if f is not None], [f for f in listed[1] if f is not None]
+
+
+def _base_url(report: Report) -> str | None:
+    """Langfuse's address, as the report's own links have it."""
+    for finding in (*report.findings, *report.refuted):
+        for url in finding.trace_urls:
+            return url.partition("/project/")[0]
+    return None
+
+
+def _without_answers(dump: dict[str, Any]) -> dict[str, Any]:
+    """The dump without evidence (compared on its own), timings and seals."""
+    out = {key: value for key, value in dump.items() if key != "seals"}
+    out["coverage"] = {key: value for key, value in dump["coverage"].items() if key != "evidence"}
+    for group in ("findings", "refuted"):
+        out[group] = [{key: value for key, value in item.items() if key != "evidence"} for item in dump[group]]
+    return out
+
+
+def _compare(written: Any, again: Any, path: str, result: Verification) -> list[Difference]:
+    """Differences between two JSON values; counts the numbers that it compared."""
+    if isinstance(written, dict) and isinstance(again, dict):
+        keys = [*written, *(key for key in again if key not in written)]
+        return [
+            difference
+            for key in keys
+            if key not in _TIMED
+            for difference in _compare(written.get(key), again.get(key), f"{path}.{key}" if path else key, result)
+        ]
+    if isinstance(written, list) and isinstance(again, list) and len(written) == len(again):
+        return [
+            difference
+            for i, (one, other) in enumerate(zip(written, again, strict=True))
+            for difference in _compare(one, other, f"{path}[{i}]", result)
+        ]
+    if isinstance(written, int | float) and not isinstance(written, bool):
+        result.numbers += 1
+        if isinstance(again, int | float) and not isinstance(again, bool):
+            same = abs(written - again) <= _DIGITS * max(abs(written), abs(again), 1e-300)
+            return [] if same else [Difference(path, written, again)]
+    return [] if written == again else [Difference(path, written, again)]
