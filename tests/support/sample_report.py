@@ -98,8 +98,12 @@ def series(
     quantiles: bool = False,
     days: range = range(14),
     whole: bool = True,
+    against_rest: bool = False,
 ) -> Evidence:
-    """The standard daily series, 14 days from `START`; `rate(day)` is y/x, or with `quantiles` the p95 in seconds."""
+    """The standard daily series from `START`; `rate(day)` is y/x, or with `quantiles` the p95 in seconds.
+
+    With `against_rest` the first seven days become those of the window's rest.
+    """
     columns = ["period", "day", "traces", "x", "y"] + (["p50", "p95"] if quantiles else [])
     rows: list[list[Any]] = []
     for day in days:
@@ -108,8 +112,8 @@ def series(
             continue
         calls = round(per_day * (1 + 0.1 * wobble(day, 3)))
         row: list[Any] = [
-            "baseline" if day < 7 else "window",
-            (START + timedelta(days=day)).isoformat().replace("+00:00", "Z"),
+            ("rest" if against_rest else "baseline") if day < 7 else "window",
+            (START + timedelta(days=day + 7 * (against_rest and day < 7))).isoformat().replace("+00:00", "Z"),
             round(calls * 0.8),
             calls,
             round(value * calls) if whole else value * calls,
@@ -228,7 +232,11 @@ def _findings() -> list[Finding]:
             recommendation="Stop plan_step after the second identical tool call.",
             segment={"observation_name": "plan_step"}, current=Estimate(value=0.044, n=1100, low=0.033, high=0.058),
             baseline=Estimate(value=0.003, n=6000, low=0.0019, high=0.0047), effect=0.041, p_value=2e-7, q_value=1e-5,
-            evidence=[series(51, lambda d: 0.044 * (1 + 0.4 * wobble(d, 4)), per_day=900, days=range(7, 14))],
+            evidence=[
+                series(
+                    51, lambda d: (0.003 if d < 7 else 0.044) * (1 + 0.4 * wobble(d, 4)), per_day=900, against_rest=True
+                )
+            ],
             comparison=Comparison(against="rest_of_window", segment={}), onset=None, echoes=[],
             impact=Impact.model_validate({"affected_traces": 48, "affected_users": 31}),
         ),
@@ -329,10 +337,11 @@ def empty_report(language: Literal["en", "ja"] = "en") -> Report:
             "notes": [],
         }
     )
+    rules_only = {"model": None, "tokens": 0, "cost": 0.0, "langfuse_trace_url": None}
     return report.model_copy(
         update={
             "coverage": coverage, "findings": [], "refuted": [], "plan": [], "follow_ups": [], "headline": "",
-            "question": None, "run": report.run.model_copy(update={"model": None, "tokens": 0, "cost": 0.0, "langfuse_trace_url": None}),
+            "question": None, "run": report.run.model_copy(update=rules_only),
         }
     )  # fmt: skip
 

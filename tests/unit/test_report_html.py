@@ -1,0 +1,289 @@
+"""The page: complete, accessible in its structure, self-contained, and safe whatever the texts hold."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from html.parser import HTMLParser
+from itertools import pairwise
+from typing import get_args
+
+import pytest
+from tests.support.sample_report import (
+    HOSTILE,
+    TRACE_IDS,
+    empty_report,
+    finding,
+    hostile_report,
+    long_report,
+    sample_report,
+)
+
+from hansei.contracts import DIMENSIONS, SEVERITIES, Count, Direction, Kind, Report, Screening, Verdict
+from hansei.tools.playbook.catalogue import DETECTORS
+from hansei.tools.report.catalogue import catalogue
+from hansei.tools.report.html import render_html
+from hansei.tools.report.text import one_line
+
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+
+
+@dataclass
+class Page(HTMLParser):
+    """Elements and text of a page; fails for tags that are not closed in order."""
+
+    source: str
+    tags: list[tuple[str, dict[str, str | None]]] = field(default_factory=list)
+    texts: list[tuple[str, str]] = field(default_factory=list)
+    path: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.feed(self.source)
+        self.close()
+        assert self.path == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert len(dict(attrs)) == len(attrs), f"an attribute twice in <{tag}>"
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.path.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.path.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append((self.path[-1] if self.path else "", data))
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(data for tag, data in self.texts if tag != "style").split())
+
+    def headings(self) -> list[str]:
+        return [name for name, _ in self.tags if re.fullmatch(r"h\d", name)]
+
+
+def page(report: Report) -> Page:
+    return Page(render_html(report))
+
+
+REPORTS: dict[str, Callable[[], Report]] = {
+    "sample": sample_report,
+    "japanese": lambda: sample_report("ja"),
+    "empty": empty_report,
+    "hostile": hostile_report,
+    "hostile japanese": lambda: hostile_report("ja"),
+    "thirty": long_report,
+}
+every_page = pytest.mark.parametrize("name", REPORTS)
+
+
+@cache
+def source(name: str) -> str:
+    return render_html(REPORTS[name]())
+
+
+@every_page
+def test_nothing_is_loaded_run_or_styled_from_elsewhere(name: str) -> None:
+    shown = Page(source(name))
+    allowed = {
+        "html", "head", "meta", "title", "link", "style", "body", "a", "header", "main", "section", "nav", "article",
+        "footer", "div", "p", "strong", "span", "bdi", "q", "code", "pre", "br", "h1", "h2", "h3", "h4", "ol", "ul",
+        "li", "dl", "dt", "dd", "table", "thead", "tbody", "tr", "th", "td", "figure", "figcaption", "details",
+        "summary", "svg", "g", "path", "text", "use", "defs", "clippath", "rect", "desc",
+    }  # fmt: skip
+    assert {tag for tag, _ in shown.tags} <= allowed
+    for tag, attributes in shown.tags:
+        assert not [
+            name for name in attributes if name.startswith("on") or name in ("style", "src", "srcset", "action")
+        ]
+        if (target := attributes.get("href")) is not None:
+            web = tag == "a" and target.startswith("https://langfuse.example.com/project/")
+            assert web or target.startswith("#") or (tag == "link" and target == "data:,"), target
+            assert not web or attributes["rel"] == "noreferrer noopener"
+    style = [data for tag, data in shown.texts if tag == "style"]
+    assert "url(" not in "".join(style)
+    assert "@import" not in "".join(style)
+
+
+@every_page
+def test_the_policy_allows_its_one_style_sheet_and_nothing_else(name: str) -> None:
+    shown = Page(source(name))
+    policies = [a["content"] for a in shown.all("meta") if a.get("http-equiv") == "Content-Security-Policy"]
+    css = "".join(data for tag, data in shown.texts if tag == "style")
+    digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
+    assert policies == [
+        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+    ]
+    assert len(shown.all("style")) == 1
+
+
+@every_page
+def test_structure_serves_screen_readers(name: str) -> None:
+    shown = Page(source(name))
+    levels = [int(heading[1]) for heading in shown.headings()]
+    assert levels.count(1) == 1
+    assert levels[0] == 1
+    assert all(later - earlier <= 1 for earlier, later in pairwise(levels))
+    ids = [attributes["id"] for _, attributes in shown.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for _, attributes in shown.tags:
+        for attribute in ("aria-labelledby", "href"):
+            for target in (attributes.get(attribute) or "").split():
+                if attribute == "aria-labelledby" or target.startswith("#"):
+                    assert target.removeprefix("#") in ids, target
+    assert shown.all("html") == [{"lang": "ja" if "japanese" in name else "en"}]
+    assert len(shown.all("main")) == 1
+    assert all(attributes.get("role") == "img" for attributes in shown.all("svg"))
+    assert len(shown.all("svg")) == len(REPORTS[name]().findings)
+
+
+@every_page
+def test_twice_the_same_bytes(name: str) -> None:
+    report = REPORTS[name]()
+    assert source(name) == render_html(Report.model_validate(report.model_dump(mode="json", by_alias=True)))
+
+
+def test_the_first_screen_says_what_to_do() -> None:
+    text = Page(source("sample")).text
+    first = text[: text.index("Findings 7")]
+    for part in (
+        "search_kb fails in 18 % of its calls since 11 Nov, and answers got worse with prompt version 7.",
+        "1 critical", "2 high", "Why did support get worse this week?",
+        "Raise the connection pool of search_kb from 10 to 50, or roll release 2026.11.11 back.",
+        "Extra cost a week: $31.20 · Traces beyond what was expected: 402 · Share of all traces: 6.4 %",
+        "Traces 7,410 7,132 +3.9 %", "Errors per observation 1.8 % 0.68 % +164 %", "Cost $1,243 $868 +43 %",
+        "9 Nov 2026 – 15 Nov 2026 (UTC), 7 days", "in 212 comparisons", "3 gaps in the coverage",
+    ):  # fmt: skip
+        assert part in first, part
+
+
+def test_a_finding_tells_everything_it_knows() -> None:
+    report = sample_report()
+    text = Page(source("sample")).text
+    start = text.index("Critical Errors Got worse #1")
+    shown = text[start : text.index("High Quality Got worse #2")]
+    for part in (
+        "search_kb fails in 18 % of its calls, up from 3.1 %", "Window 18 % (17–20 %) n = 2,931",
+        "Baseline: observation search_kb 3.1 % (2.4–3.9 %) n = 2,875", "Change +15 points",
+        "Where observation search_kb release 2026.11.11", "Since 11 Nov 2026", "p < 0.001", "4 of 5 checks passed",
+        "Likely cause Release 2026.11.11 went live", "Recommendation Raise the connection pool",
+        "Users affected 211", "error rate, trace support-agent: 2.1 % → 9.4 %",
+        "✓ Mix shift (passed) With the baseline's mix", "? Arrival lag (could not be checked)",
+        "Measured day by day e11 · 14 rows · read 1.28 M rows in 42 ms", "countIf(level = 'ERROR') AS y",
+        "project acme-prod", "Result: 14 rows", report.findings[0].evidence[0].result_hash, "hansei verify report.json",
+        *TRACE_IDS,
+    ):  # fmt: skip
+        assert part in shown, part
+
+
+def test_the_rest_of_the_report_is_there() -> None:
+    text = Page(source("sample")).text
+    for part in (
+        "Refuted Errors of all traces rose from 2 % to 3 %", "✕ Mix shift (failed) With the baseline's mix of traces",
+        "Not measurable First token of chat came later", "Quality Ran in part 12 Scores of 2 of 5 names are text.",
+        "Cache Skipped 0 No usage of cached tokens is recorded.", "No trace carries a user id before 4 Nov.",
+        "312 traces of the environment", "Which steps fail more? Errors · Errors rose by 170 %.",
+        "Which users met the errors of search_kb?", "Model gpt-5-mini", "Cost of the model $0.093", "Took 6.8 s",
+        "Trace of this run in Langfuse",
+    ):  # fmt: skip
+        assert part in text, part
+
+
+def test_long_answers_are_cut_and_say_so() -> None:
+    rows = [["x" * 500, number] for number in range(30)]
+    report = sample_report()
+    proof = report.findings[0].evidence[0].model_copy(update={"columns": ["a", "b"], "rows": rows, "row_count": 30})
+    text = page(report.model_copy(update={"findings": [finding(1, evidence=[proof])]})).text
+    assert "10 more rows are in report.json." in text
+    assert "x" * 160 + "… (+340)" in text
+    assert "x" * 161 not in text
+
+
+def test_nothing_found() -> None:
+    text = Page(source("empty")).text
+    assert "Nothing stands out in this window." in text
+    assert "212 comparisons were made, and none passed the tests" in text
+    assert "The baseline holds no traces." in text
+    assert "Nothing needs to be done" in text
+    assert "Traces 120 – –" in text
+    assert "No candidate was refuted." in text
+    assert "Model none: rules only" in text
+
+
+def test_nothing_to_look_at_is_not_called_healthy() -> None:
+    report = empty_report()
+    coverage = report.coverage.model_copy(
+        update={"traces": Count(window=0, baseline=0), "observations": Count(window=0, baseline=0)}
+    )
+    screening = Screening(slices=0, p_values=[], false_discovery_rate=0.05)
+    text = page(report.model_copy(update={"coverage": coverage, "screening": screening})).text
+    assert "This window holds no traces: there is nothing to judge." in text
+    assert "Nothing could be judged" in text
+    assert "Nothing stands out" not in text
+    assert "Errors per observation – –" in text
+
+
+def test_hostile_text_shows_as_text_and_nothing_hides() -> None:
+    hostile = source("hostile")
+    assert one_line(HOSTILE) in Page(hostile).text
+    assert "<script" not in hostile
+    assert "<img" not in hostile
+    for character in "\u202e\u202c\u200b\x1b\u2028\ufeff\u2066":
+        assert character not in hostile
+    for part in ("⟨U+202E⟩gnp.exe⟨U+202C⟩", "zero⟨U+200B⟩width", "{{ 7 * 7 }} {% raw %}", "&amp;lt;b&amp;gt;"):
+        assert part in hostile
+
+
+def test_an_unsafe_link_is_shown_as_text() -> None:
+    shown = page(sample_report(findings=[finding(1, trace_urls=["javascript:alert(1)"])]))
+    assert not [a for a in shown.all("a") if "alert" in (a["href"] or "")]
+    assert TRACE_IDS[0] in shown.text
+
+
+def test_thirty_findings_stay_below_three_megabytes() -> None:
+    assert len(source("thirty").encode()) < 3_000_000
+
+
+def test_japanese_from_head_to_foot() -> None:
+    text = Page(source("japanese")).text
+    for part in (
+        "最初に行うこと",
+        "プロジェクトの状態",
+        "検出事項",
+        "2026年11月9日 〜 2026年11月15日(UTC)、7日間",
+        "18%(17〜20%)",
+        "+15ポイント",
+    ):
+        assert part in text, part
+    english, japanese = catalogue("en"), catalogue("ja")
+    groups = ("section.", "finding.", "coverage.", "health.", "run.", "impact.")
+    headings = [key for key, words in english.texts.items() if key.startswith(groups) and len(words) > 6]
+    assert len(headings) > 30
+    for key in headings:
+        assert japanese.texts[key] != english.texts[key]
+        assert f" {english.texts[key]} " not in text, key
+
+
+def test_every_code_of_the_contracts_has_its_word() -> None:
+    texts = catalogue("en").texts
+    wanted = {f"kind.{one}" for one in get_args(Kind)} | {f"direction.{one}" for one in get_args(Direction)}
+    wanted |= {f"verdict.{one}" for one in get_args(Verdict)} | {f"severity.{one}" for one in SEVERITIES}
+    wanted |= {f"dimension.{one}" for one in DIMENSIONS}
+    assert wanted <= set(texts)
+
+
+def test_every_metric_and_parameter_of_the_playbook_has_its_word() -> None:
+    texts = catalogue("en").texts
+    assert {f"metric.{metric.name}" for one in DETECTORS for metric in one.metrics} <= set(texts)
+    assert {f"parameter.{name}" for one in DETECTORS for name in one.parameters} <= set(texts)
