@@ -184,6 +184,7 @@ class TraceClient:
                 self._sdk._resources.prompt_cache._task_manager.shutdown()  # a thread that the SDK leaves running
             self._sdk.shutdown()  # first takes back the SDK's hook at the process's exit, then sends what is left
             self._provider.shutdown()
-            self._http.close()
         finally:
             self._closed.set()
+            self._looked_up.wait()  # nobody waits for this thread any more
+            self._http.close()
