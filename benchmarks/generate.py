@@ -2,9 +2,9 @@
 
     python benchmarks/generate.py /data/bench --observations 10000000 --schema v3
 
-ClickHouse makes the rows itself (``INSERT … SELECT … FROM numbers()``), one day of the 28 at a time; every value is a
-hash of the trace's number, so the same call gives the same rows. About ten observations a trace, 30 observation names
-in five apps, four models, three releases, payloads of a few hundred bytes; 3 % of the observations have an older
+ClickHouse makes the rows itself (``INSERT … SELECT … FROM numbers()``), 200,000 at a time; every value is a hash of the
+trace's number, so the same call gives the same rows. About ten observations a trace, 30 observation names in five apps,
+four models, three releases, payloads of a few hundred bytes; 3 % of the observations have an older
 version at level ERROR beside them. Three regressions are planted in the last week (`PLANTED`).
 """
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 PROJECT_ID = "bench"
 DAYS = 28
 END = datetime(2026, 11, 16, tzinfo=UTC)
+
+_BATCH = 200_000  # observations a statement
 
 PLANTED = (
     "error: lookup_order fails in 8 % of calls since 2026-11-12, before in 1 %",
@@ -100,14 +102,14 @@ _TEXT = (
     "Der Reißverschluss ist kaputt, gilt die Garantie? SELECT count() FROM orders WHERE region = 'Osaka' GROUP BY 1. "
 ) * 4
 
-# One row per observation of one day, in names of our own. `t` numbers the trace, `slot` the step. Its placeholders:
-# day (start), first and count (of the traces), repeated (1: only rows that have an older version).
+# One row per observation, in names of our own. `t` numbers the trace, `slot` the step. Its placeholders: start (of the
+# 28 days), traces (in all), first and count (of this batch), repeated (1: only rows that have an older version).
 _ROWS = """
 SELECT
     t, app, slot, steps, kinds[app][slot] AS type, names[app][slot] AS name,
     app_names[app] AS trace_name, lower(hex(sipHash128(t, 'trace'))) AS trace_id,
     lower(hex(cityHash64(t, slot, 'id'))) AS id, lower(hex(cityHash64(t, 1, 'id'))) AS root_id,
-    toDateTime64({day:String}, 3, 'UTC') AS day,
+    toDateTime64({start:String}, 3, 'UTC') + toIntervalDay(intDiv(t * 28, {traces:UInt64})) AS day,
     hours[1 + cityHash64(t, 'hour') % length(hours)] * 3600000 + cityHash64(t, 'ms') % 3600000 AS trace_ms,
     day + toIntervalMillisecond(trace_ms) AS timestamp,
     timestamp + toIntervalMillisecond((slot - 1) * (300 + cityHash64(t, slot, 'gap') % 900)) AS start_time,
@@ -240,36 +242,35 @@ def _statement(template: str) -> str:
 
 @dataclass(frozen=True)
 class Batch:
-    """The traces of one day."""
+    """Traces that are made by one statement: `count` of `traces` in all, from number `first` on."""
 
-    day: datetime
     first: int
     count: int
+    traces: int
 
     def parameters(self, *, repeated: bool) -> dict[str, object]:
         """Values of the placeholders of `_ROWS`."""
         return {
-            "day": f"{self.day:%Y-%m-%d %H:%M:%S}",
+            "start": f"{END - timedelta(days=DAYS):%Y-%m-%d %H:%M:%S}",
+            "traces": self.traces,
             "first": self.first,
             "count": self.count,
             "repeated": int(repeated),
         }
 
 
-def batches(observations: int) -> Iterator[Batch]:
-    """One batch a day, for about `observations` rows in all."""
+def batches(observations: int, size: int) -> Iterator[Batch]:
+    """Batches of about `size` observations, for about `observations` in all."""
     per_trace = sum(map(len, APPS.values())) / len(APPS)
-    traces = max(DAYS, round(observations / per_trace))
-    for number in range(DAYS):
-        first, end = traces * number // DAYS, traces * (number + 1) // DAYS
-        yield Batch(END - timedelta(days=DAYS - number), first, end - first)
+    traces, step = max(1, round(observations / per_trace)), max(1, round(size / per_trace))
+    for first in range(0, traces, step):
+        yield Batch(first, min(step, traces - first), traces)
 
 
 def generate(client: Client, schema: str, observations: int) -> None:
-    """Makes the tables and fills them, with a line of progress for each day."""
+    """Makes the tables and fills them, with a line of progress for each batch."""
     create_tables(client, "v4" if schema == "v4" else "v3")
     traces, spans = (_V4_TRACES, _V4_OBSERVATIONS) if schema == "v4" else (_V3_TRACES, _V3_OBSERVATIONS)
-    days = list(batches(observations))
     started = time.monotonic()
 
     def report(what: str) -> None:
@@ -277,12 +278,12 @@ def generate(client: Client, schema: str, observations: int) -> None:
         rows = _stored(client)
         print(f"{what}: {rows:>12,} observations, {rows / seconds:>8,.0f} a second, {seconds:5.0f} s", flush=True)
 
-    for number, batch in enumerate(days, start=1):
+    for batch in batches(observations, _BATCH):
         for template in (traces, spans, _SCORES):
             _insert(client, template, batch.parameters(repeated=False))
-        report(f"day {number:2}/{DAYS}")
+        report(f"{(batch.first + batch.count) / batch.traces:4.0%} made")
     # The newer versions come late, so that hardly a merge has put them together with the older ones yet.
-    for batch in days:
+    for batch in batches(observations, 10 * _BATCH):
         _insert(client, spans, batch.parameters(repeated=True))
     report("versions ")
 
@@ -293,12 +294,11 @@ def _insert(client: Client, template: str, values: dict[str, object]) -> None:
 
 def _stored(client: Client) -> int:
     """Rows of the table that holds the observations, with all their versions; in v4 with the synthetic roots."""
-    return int(
-        client.query(
-            "SELECT sum(rows) FROM system.parts "
-            "WHERE active AND database = currentDatabase() AND table IN ('observations', 'events_full')"
-        ).first_row[0]
+    found = client.query(
+        "SELECT sum(rows) FROM system.parts "
+        "WHERE active AND database = currentDatabase() AND table IN ('observations', 'events_full')"
     )
+    return int(found.result_rows[0][0])
 
 
 def main() -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from hansei.demo import PROJECT_ID, SCHEMAS, Made, Schema, Truth, make_demo
+from hansei.demo import PROJECT_ID, SCHEMAS, Made, Schema, Truth, create_tables, make_demo
 from hansei.demo.feedback import HOSTILE_NAME, MIXED_NAME
 from hansei.demo.phrases import HOSTILE
 from hansei.demo.tally import LOOP_CALLS, RUNAWAY_STEPS
@@ -83,12 +83,13 @@ def _instant(moment: datetime) -> str:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Schema, Demo]]:
     close_readers()
     with open_writer(f"chdb://{tmp_path_factory.mktemp('demo') / 'clickhouse'}") as client:
-        # A merge in the background would take some of the row versions away.
-        client.command("SYSTEM STOP MERGES")
         demos: dict[Schema, Demo] = {}
         for schema in SCHEMAS:
             client.command(f"CREATE DATABASE {schema}")
             client.database = schema
+            create_tables(client, schema, schema)
+            # A merge in the background would take some of the row versions away.
+            client.command("SYSTEM STOP MERGES")
             demos[schema] = Demo(client, schema, make_demo(client, schema=schema, traces=TRACES))
         yield demos
 
