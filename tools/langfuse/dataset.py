@@ -122,6 +122,7 @@ def _plain(value: Any) -> Any:
 def _with(definitions: Mapping[str, str], sql: str) -> str:
     body = sql.strip()
     ctes = ",\n".join(f"  {name} AS (\n    {select.strip()}\n  )" for name, select in definitions.items())
-    if body.upper().startswith("WITH "):
-        return f"WITH\n{ctes},\n{body[5:].lstrip()}"
+    first, _, rest = body.partition("\n") if body.startswith("WITH\n") else body.partition(" ")
+    if first.upper() == "WITH":
+        return f"WITH\n{ctes},\n{rest.lstrip()}"
     return f"WITH\n{ctes}\n{body}"

@@ -96,11 +96,11 @@ def users(dataset: Dataset, metric: Metric, candidate: Candidate, id: str) -> Ev
     sql = f"""
 WITH {rows.cte}
 SELECT * FROM (
-  SELECT user_id, toUInt64(sumIf(x, period = 'window')) AS x, toFloat64(sumIf(y, period = 'window')) / {scale} AS y,
-    toUInt64(sumIf(x, period != 'window')) AS reference_x, toFloat64(sumIf(y, period != 'window')) / {scale} AS reference_y,
+  SELECT user_id, toUInt64(sumIf(r.x, period = 'window')) AS x, toFloat64(sumIf(r.y, period = 'window')) / {scale} AS y,
+    toUInt64(sumIf(r.x, period != 'window')) AS reference_x, toFloat64(sumIf(r.y, period != 'window')) / {scale} AS reference_y,
     toUInt64(sum(user_id != '' AND x > 0) OVER ()) AS users,
     toUInt64(sum(user_id != '' AND x > 0 AND {"y > 0" if metric.worse > 0 else "y < x"}) OVER ()) AS affected_users
-  FROM rows GROUP BY user_id
+  FROM rows AS r GROUP BY user_id
 )
 WHERE user_id != '' AND x > 0
 ORDER BY {"y" if metric.worse > 0 else "x"} DESC, user_id
@@ -122,9 +122,9 @@ def strata(dataset: Dataset, metric: Metric, candidate: Candidate, id: str) -> E
     scale = f"{metric.scale:.0f}"
     sql = f"""
 WITH {rows.cte}
-SELECT stratum, toUInt64(sumIf(x, period = 'window')) AS x, toFloat64(sumIf(y, period = 'window')) / {scale} AS y,
-  toUInt64(sumIf(x, period != 'window')) AS reference_x, toFloat64(sumIf(y, period != 'window')) / {scale} AS reference_y
-FROM rows GROUP BY stratum ORDER BY x + reference_x DESC, stratum LIMIT 100"""
+SELECT stratum, toUInt64(sumIf(r.x, period = 'window')) AS x, toFloat64(sumIf(r.y, period = 'window')) / {scale} AS y,
+  toUInt64(sumIf(r.x, period != 'window')) AS reference_x, toFloat64(sumIf(r.y, period != 'window')) / {scale} AS reference_y
+FROM rows AS r GROUP BY stratum ORDER BY x + reference_x DESC, stratum LIMIT 100"""
     return dataset.ask(id, "strata", dataset.bind(sql, rows.relations, rows.needs), rows.parameters)
 
 

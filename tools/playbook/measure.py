@@ -83,7 +83,7 @@ def rows_of(
     cte = f"""{name} AS (
     SELECT {CLUSTER[metric.relation]} AS cluster, {period} AS period,
       toInt32(floor(dateDiff('millisecond', {{window_start:DateTime64(6, 'UTC')}}, {time}) / 86400000)) AS day,
-      toInt64({x}) AS x, toInt256({y}) AS y{_amount(metric)}{extra}
+      toInt64(ifNull({x}, 0)) AS x, toInt256(ifNull({y}, 0)) AS y{_amount(metric)}{extra}
     FROM {f"({metric.source})" if metric.source else metric.relation}
     WHERE ({where}) AND ({chosen}) AND ({also})
   )"""
