@@ -75,10 +75,14 @@ def test_times_read_back_as_they_were(moment: datetime) -> None:
 @pytest.mark.parametrize(
     ("sql", "value", "expected"),
     [
-        ("{x:DateTime64(6)}", NOON.replace(tzinfo=None), NOON),
-        ("{x:DateTime64(6)}", "2026-11-20T12:00:00Z", NOON),
-        ("{ x : Nullable(DateTime64(3, 'UTC')) }", "2026-11-20", NOON.replace(hour=0)),
-        ("{x:Array(DateTime)}", ("2026-11-20T12:00:00Z", NOON), [NOON, NOON]),
+        ("{x:DateTime64(6)}", NOON.replace(tzinfo=None), "1795176000.000000"),
+        ("{x:DateTime64(6)}", NOON.replace(microsecond=123_456).astimezone(NEW_YORK), "1795176000.123456"),
+        ("{x:DateTime64(6)}", "2026-11-20T12:00:00.5Z", "1795176000.500000"),
+        ("{ x : Nullable(DateTime64(3, 'Asia/Tokyo')) }", "2026-11-20", "1795132800.000000"),
+        ("{x:DateTime}", NOON.replace(microsecond=999_999), "1795176000"),
+        ("{x:DateTime}", "1999-12-31T23:59:59Z", datetime(1999, 12, 31, 23, 59, 59, tzinfo=UTC)),
+        ("{x:String}", NOON, NOON),
+        ("{x:Array(DateTime)}", ("2026-11-20T12:00:00Z", NOON), ["1795176000", "1795176000"]),
         ("{x:DateTime}", None, None),
         ("{x:String}", "2026-11-20T12:00:00Z", "2026-11-20T12:00:00Z"),
         ("{x:String} '{x:DateTime'", "noon", "noon"),
@@ -89,7 +93,7 @@ def test_times_read_back_as_they_were(moment: datetime) -> None:
         (
             "{x:Array(Tuple(at DateTime64(3, 'UTC'), name Nullable(String), more Array(UInt8)))}",
             [["2026-11-20T12:00:00Z", None, (1, 2)]],
-            [(NOON, None, [1, 2])],
+            [("1795176000.000000", None, [1, 2])],
         ),
         ("{x:String}", Level.ERROR, "ERROR"),
         ("{x:Float64}", np.float64(0.5), 0.5),

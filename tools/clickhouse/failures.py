@@ -190,6 +190,13 @@ def _no_answer(error: BaseException, target: Target) -> HanseiError:
         return ConnectionFailed(f"The host of {target.display} is unknown.", "Check the host name in the URL.")
     if names & {"SSLError", "SSLCertVerificationError"}:
         return _tls(text, target)
+    if "ConnectionRefusedError" in names or "connection refused" in text:
+        return ConnectionFailed(
+            f"{where} refuses the connection.",
+            f"Check that the server runs, and that the port is its HTTP port {_PORTS}.",
+        )
+    if "NewConnectionError" in names:
+        return ConnectionFailed(f"{where} cannot be reached.", "Check the network, the host and the port.")
     if "ConnectTimeoutError" in names:
         return ConnectionFailed(
             f"{where} gives no sign of life.",
@@ -202,13 +209,6 @@ def _no_answer(error: BaseException, target: Target) -> HanseiError:
         )
     if status := _STATUS.search(str(error)):
         return _foreign(status[1], target)
-    if "ConnectionRefusedError" in names or "connection refused" in text:
-        return ConnectionFailed(
-            f"{where} refuses the connection.",
-            f"Check that the server runs, and that the port is its HTTP port {_PORTS}.",
-        )
-    if "NewConnectionError" in names:
-        return ConnectionFailed(f"{where} cannot be reached.", "Check the network, the host and the port.")
     if names & _LOST:
         return ConnectionFailed(
             f"{where} closed the connection.",

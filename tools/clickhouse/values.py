@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from hansei.contracts import parse_instant
 
 _PLACEHOLDER = re.compile(r"\{\s*(\w+)\s*:\s*((?:[^{}'`]|'[^']*'|`[^`]*`)+)\}")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNCHANGED = {str, int, bool, type(None)}
 
 
@@ -81,9 +82,9 @@ def _bindable(value: Any, kind: str) -> Any:
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, str):
-        return parse_instant(value) if "DateTime" in kind else value
+        return _bindable(parse_instant(value), kind) if "DateTime" in kind else value
     if isinstance(value, datetime):
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value
+        return _bindable_time(value.replace(tzinfo=UTC) if value.tzinfo is None else value, kind)
     if isinstance(value, Enum):
         return _bindable(value.value, kind)
     if isinstance(value, (set, frozenset)):
@@ -95,6 +96,15 @@ def _bindable(value: Any, kind: str) -> Any:
         return [_bindable(item, parts[0] if parts else "") for item in value]
     tolist: Callable[[], Any] | None = getattr(value, "tolist", None)
     return _bindable(tolist(), kind) if tolist else value
+
+
+def _bindable_time(moment: datetime, kind: str) -> datetime | str:
+    # Written as seconds since 1970 a time means the same in every time zone, also in the hour that comes twice when
+    # clocks go back. ClickHouse takes shorter numbers for something else: the driver sends early times as dates.
+    seconds = (moment - _EPOCH) // timedelta(seconds=1)
+    if "DateTime" not in kind or seconds < 10**9:
+        return moment
+    return f"{seconds}.{moment.microsecond:06d}" if "DateTime64" in kind else str(seconds)
 
 
 def _parts(kind: str) -> tuple[str, list[str]]:
