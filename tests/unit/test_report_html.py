@@ -159,13 +159,21 @@ def test_the_first_screen_says_what_to_do() -> None:
     first = text[: text.index("Findings 7")]
     for part in (
         "search_kb fails in 18 % of its calls since 11 Nov, and answers got worse with prompt version 7.",
-        "1 critical", "2 high", "Why did support get worse this week?",
+        "1 critical 2 high 2 medium 1 low 1 improvement", "Why did support get worse this week?",
         "Raise the connection pool of search_kb from 10 to 50, or roll release 2026.11.11 back.",
         "Extra cost a week: $31.20 · Traces beyond what was expected: 402 · Share of all traces: 6.4 %",
         "Traces 7,410 7,132 +3.9 %", "Errors per observation 1.8 % 0.68 % +164 %", "Cost $1,243 $868 +43 %",
         "9 Nov 2026 – 15 Nov 2026 (UTC), 7 days", "in 212 comparisons", "3 gaps in the coverage",
     ):  # fmt: skip
         assert part in first, part
+
+
+def test_the_first_sentence_of_the_verdict_is_the_title() -> None:
+    shown = page(
+        sample_report(headline="25 % of calls of “look_up” 2.4.0 fail, up from 1.4 %. 12 problems in all. Bye.")
+    )
+    assert ("h1", "25 % of calls of “look_up” 2.4.0 fail, up from 1.4 %.") in shown.texts
+    assert ("p", "12 problems in all. Bye.") in shown.texts
 
 
 def test_a_finding_tells_everything_it_knows() -> None:
@@ -249,6 +257,14 @@ def test_an_unsafe_link_is_shown_as_text() -> None:
     shown = page(sample_report(findings=[finding(1, trace_urls=["javascript:alert(1)"])]))
     assert not [a for a in shown.all("a") if "alert" in (a["href"] or "")]
     assert TRACE_IDS[0] in shown.text
+
+
+def test_queries_of_any_length_stay_below_three_megabytes_and_it_is_said() -> None:
+    proof = [one.model_copy(update={"sql": "SELECT '<'\n" * 1_500}) for one in sample_report().findings[0].evidence * 3]
+    shown = render_html(sample_report(findings=[finding(number, evidence=proof) for number in range(1, 31)]))
+    assert len(shown.encode()) < 3_000_000
+    assert 10 < shown.count('class="sql"') < 180
+    assert "Its SQL, parameters and rows are in report.json." in shown
 
 
 def test_thirty_findings_stay_below_three_megabytes() -> None:

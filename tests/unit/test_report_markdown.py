@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from tests.support.sample_report import HOSTILE, empty_report, finding, hostile_report, long_report, sample_report
 
 from hansei.contracts import Report
-from hansei.tools.report.markdown import code, escape, fenced, paragraph, render_markdown, sparkline
+from hansei.tools.report.markdown import code, escape, paragraph, render_markdown, sparkline
 from hansei.tools.report.text import one_line
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -98,7 +98,7 @@ def test_hostile_text_breaks_no_table() -> None:
     for report in (hostile_report(), sample_report(), long_report(3)):
         rendered = html(render_markdown(report))
         tables = re.findall(r"<table>.*?</table>", rendered, re.DOTALL)
-        assert len(tables) > 10
+        assert len(tables) > 4
         for table in tables:
             rows = re.findall(r"<tr>.*?</tr>", table, re.DOTALL)
             assert len({len(re.findall(r"<t[hd]", row)) for row in rows}) == 1
@@ -141,9 +141,6 @@ def test_escaped_text_comes_back_as_it_was(text: str) -> None:
 def test_code_holds_any_backticks(text: str) -> None:
     shown = html(f"x {code(text)} x")
     assert shown.count("<code>") == 1
-    block = html(fenced(text, "sql"))
-    assert block.count("<code") == 1
-    assert block.startswith("<pre>")
 
 
 def test_sparkline() -> None:

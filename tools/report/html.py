@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -13,8 +14,13 @@ from markupsafe import Markup
 from hansei.contracts import Report
 from hansei.tools.report.catalogue import TEMPLATES, catalogue
 from hansei.tools.report.charts import chart_title, finding_chart
+from hansei.tools.report.finding_view import FindingView
+from hansei.tools.report.proof_view import within
 from hansei.tools.report.text import visible
-from hansei.tools.report.view import report_view
+from hansei.tools.report.view import ReportView, report_view
+
+MOST_PROOF = 1_800_000
+"""Bytes of SQL, parameters and rows in a page; report.json has all."""
 
 
 def render_html(report: Report) -> str:
@@ -29,12 +35,25 @@ def render_html(report: Report) -> str:
     ]
     page = _environment().get_template("report.html.j2")
     return page.render(
-        view=report_view(report),
+        view=_bounded(report_view(report)),
         charts=charts,
         css=Markup(css),
         policy=_policy(css),
         t=catalogue(report.language).text,
     )
+
+
+def _bounded(view: ReportView) -> ReportView:
+    """Keeps the page small enough to open at once and to be mailed: the last evidence loses its SQL and rows first."""
+    room = MOST_PROOF
+    parts: list[list[FindingView]] = []
+    for group in (view.findings, view.refuted):
+        parts.append([])
+        for one in group:
+            proof, room = within(one.proof, room)
+            parts[-1].append(replace(one, proof=proof))
+    coverage, _ = within(view.coverage_proof, room)
+    return replace(view, findings=parts[0], refuted=parts[1], coverage_proof=coverage)
 
 
 @lru_cache

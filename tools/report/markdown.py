@@ -18,14 +18,11 @@ from hansei.tools.report.charts import chart_title
 from hansei.tools.report.finding_view import CheckRow, Fact, FindingView
 from hansei.tools.report.proof_view import ProofView
 from hansei.tools.report.series import daily_series
-from hansei.tools.report.text import one_line, visible
+from hansei.tools.report.text import one_line
 from hansei.tools.report.view import ReportView, report_view
 
-MOST_ROWS = 5
-"""Rows of evidence shown; the HTML page shows more, report.json has all."""
-
-_SPECIAL = re.compile(r"[\\`*\[\]#|~]|(?<!\w)_|_(?!\w)|\$(?!\d)")
-"""Underscores inside a word mean nothing; a dollar sign before a digit can't end GitHub's inline mathematics."""
+_SPECIAL = re.compile(r"[\\`*\[\]#|~]|(?<![^\W_])_|_(?![^\W_])|\$(?!\d)")
+"""Single underscores inside a word mean nothing; a dollar sign before a digit can't end GitHub's inline mathematics."""
 _TAG = re.compile(r"<(?!\s|$)")
 _ENTITY = re.compile(r"&(?=[#\w])")
 _AUTOLINK = re.compile(r"(?i)[a-z]:(?=//)|\bwww\.|\b(?:mailto|xmpp):|@(?=\w)")
@@ -68,13 +65,6 @@ def code(text: str) -> str:
     return f"{fence}{pad}{line}{pad}{fence}"
 
 
-def fenced(text: str, language: str = "") -> str:
-    """Text as a code block with a fence longer than any inside."""
-    longest = max((len(run) for run in re.findall(r"`{3,}", text)), default=2)
-    fence = "`" * (longest + 1)
-    return f"{fence}{language}\n{visible(text)}\n{fence}"
-
-
 def sparkline(values: Sequence[float]) -> str:
     """Values as bars of eight heights, from zero (or the least, when that is negative) to the largest."""
     low, high = min(0.0, *values), max(values)
@@ -97,6 +87,7 @@ class _Page:
     def verdict(self) -> Iterable[str]:
         view = self.view
         yield f"# {paragraph(view.headline)}"
+        yield escape(view.verdict)
         periods = " · ".join(f"{fact.label}: {fact.value}" for fact in view.periods)
         yield f"**{escape(view.project)}** · {periods}"
         if view.question:
@@ -166,8 +157,7 @@ class _Page:
                 for one in shown.examples
             ]
             yield f"**{self.t('finding.examples')}:** " + " · ".join(links)
-        for proof in shown.proof:
-            yield from self._proof(proof)
+        yield from self._proof(shown.proof)
 
     def _series(self, finding: Finding) -> str:
         days = daily_series(finding, self.report.window)
@@ -183,21 +173,20 @@ class _Page:
                 groups.append(f"{name} `{shown}`")
         return f"{title}: " + " · ".join(groups)
 
-    def _proof(self, proof: ProofView) -> Iterable[str]:
-        summary = self.t(
-            "proof.summary", id=proof.id, count=proof.row_count, read=proof.rows_read, seconds=proof.seconds
-        )
-        title = html.escape(f"{self.t('finding.proof')}: {proof.purpose} ({summary})")
-        yield f"<details><summary>{title}</summary>"
-        yield fenced(proof.sql, "sql")
-        yield "\n".join(f"- {code(name)} = {code(value)}" for name, value in proof.parameters)
-        if proof.rows:
-            head = [escape(name) or " " for name in proof.columns]
-            yield _table(head, [[escape(value) for value in row] for row in proof.rows[:MOST_ROWS]], proof.numeric)
-        hidden = proof.hidden_rows + max(0, len(proof.rows) - MOST_ROWS)
-        yield self.t("proof.hidden", count=hidden) if hidden > 0 else ""
-        yield f"{self.t('proof.hash')} {code(proof.result_hash)}"
-        yield "</details>"
+    def _proof(self, proof: Sequence[ProofView]) -> Iterable[str]:
+        """Which queries the numbers come from. Their SQL would make the file too long for GitHub to show."""
+        if proof:
+            title = html.escape(self.t("finding.proof"))
+            yield f"<details><summary>{title}</summary>"
+            yield "\n".join(
+                f"- {escape(one.purpose)}: " + escape(self._summary(one)) + f", SHA-256 {code(one.result_hash[:12])}"
+                for one in proof
+            )
+            yield self.t("proof.where")
+            yield "</details>"
+
+    def _summary(self, proof: ProofView) -> str:
+        return self.t("proof.summary", id=proof.id, count=proof.row_count, read=proof.rows_read, seconds=proof.seconds)
 
     def refuted(self) -> Iterable[str]:
         yield f"## {self.t('section.refuted')}"
@@ -215,8 +204,7 @@ class _Page:
             if lines:
                 yield f"**{self.t(key)}**"
                 yield "\n".join(f"- {paragraph(line)}" for line in lines)
-        for proof in view.coverage_proof:
-            yield from self._proof(proof)
+        yield from self._proof(view.coverage_proof)
 
     def plan(self) -> Iterable[str]:
         if self.view.plan:

@@ -7,6 +7,7 @@ something in a renderer's own syntax. Nothing is computed but shares and changes
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from hansei.contracts import SEVERITIES, Report, Window
@@ -16,6 +17,8 @@ from hansei.tools.report.finding_view import Fact, FindingView, finding_view, im
 from hansei.tools.report.labels import label
 from hansei.tools.report.proof_view import ProofView, proof_view
 from hansei.tools.report.text import excerpt, one_line, safe_url, visible
+
+_SENTENCE_END = re.compile(r"(?<=.{20}[.!?])\s+(?=[^\Wa-z])|(?<=。)(?=.)")
 
 MOST_ACTIONS = 3
 MOST_GAINS = 3
@@ -65,9 +68,12 @@ class ReportView:
     language: str
     project: str
     headline: str
+    """The verdict's first sentence."""
+    verdict: str
+    """What else the verdict says; may be empty."""
     question: str | None
     counts: list[tuple[str, str]]
-    """(severity, text) for each severity that has findings."""
+    """(severity, text) for each severity that has problems, then the improvements."""
     periods: list[Fact]
     looked_at: str
     not_looked_at: list[str]
@@ -94,11 +100,13 @@ class ReportView:
 def report_view(report: Report) -> ReportView:
     """The report, ready to be shown in its language."""
     language, words = report.language, catalogue(report.language)
+    headline, verdict = _verdict(report, words)
     findings = [finding_view(one, number, language) for number, one in enumerate(report.findings, start=1)]
     return ReportView(
         language=language,
         project=excerpt(one_line(report.project_id), 200),
-        headline=_headline(report, words),
+        headline=headline,
+        verdict=verdict,
         question=_text(report.question) or None,
         counts=_counts(report, words),
         periods=_periods(report, words),
@@ -139,9 +147,14 @@ def _text(text: str | None) -> str:
     return excerpt(visible(text or "").strip(), LONGEST_TEXT)
 
 
-def _headline(report: Report, words: Catalogue) -> str:
-    if report.headline.strip():
-        return excerpt(one_line(report.headline), 500)
+def _verdict(report: Report, words: Catalogue) -> tuple[str, str]:
+    """The first sentence, which becomes the title, and the rest."""
+    text = excerpt(one_line(report.headline), 1_000) or _own_headline(report, words)
+    match = _SENTENCE_END.search(text)
+    return (text[: match.end()].rstrip(), text[match.end() :].strip()) if match else (text, "")
+
+
+def _own_headline(report: Report, words: Catalogue) -> str:
     if not report.coverage.traces.window:
         return words.text("headline.empty")
     if not report.findings:
@@ -150,12 +163,16 @@ def _headline(report: Report, words: Catalogue) -> str:
 
 
 def _counts(report: Report, words: Catalogue) -> list[tuple[str, str]]:
-    counts = {severity: sum(one.severity == severity for one in report.findings) for severity in SEVERITIES}
-    return [
+    problems = [one for one in report.findings if one.direction != "improvement"]
+    counts = {severity: sum(one.severity == severity for one in problems) for severity in SEVERITIES}
+    shown: list[tuple[str, str]] = [
         (severity, words.text("count.severity", count=count, severity=words.text(f"severity.{severity}").lower()))
         for severity, count in counts.items()
         if count
     ]
+    if better := len(report.findings) - len(problems):
+        shown.append(("improvement", words.text("count.improvements", count=better)))
+    return shown
 
 
 def _periods(report: Report, words: Catalogue) -> list[Fact]:
