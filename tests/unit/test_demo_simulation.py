@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from hansei.contracts import Direction, Kind
 from hansei.demo import Simulation
 from hansei.demo.calendar import BASE_TIME, DAYS, START, to_datetime
 from hansei.demo.pricing import MODELS
@@ -204,3 +205,44 @@ def test_truth_survives_its_file(small: tuple[Rows, Truth], tmp_path_factory: py
     assert [file.name for file in path.parent.iterdir()] == ["truth.json"]
     with pytest.raises(KeyError):
         small[1].find("no such problem")
+
+
+@pytest.mark.parametrize(
+    ("kind", "direction", "segment", "ruling"),
+    [
+        ("error", "regression", {"observation_name": "lookup_order"}, ("planted", "lookup_order_timeouts")),
+        ("error", "improvement", {"tool_name": "refund"}, ("false_alarm", None)),
+        ("error", "regression", {"trace_name": "support-agent"}, ("echo", "lookup_order_timeouts")),
+        (
+            "quality",
+            "regression",
+            {"prompt_name": "answer", "prompt_version": "7", "environment": "production"},
+            ("planted", "answer_v7_disliked"),
+        ),
+        ("cost", "regression", {"prompt_name": "plan", "prompt_version": "2"}, ("echo", "research_runaways")),
+        ("latency", "improvement", {"observation_name": "search_docs"}, ("planted", "search_docs_faster")),
+        ("traffic", "regression", {}, ("echo", "copilot_traffic_fell")),
+        ("traffic", "regression", {"trace_name": "support-agent"}, ("false_alarm", None)),
+        ("traffic", "regression", {"trace_name": "quick-answer"}, ("tolerated", "mix_shift")),
+        ("cost", "regression", {"trace_name": "quick-answer"}, ("false_alarm", None)),
+        ("cost", "regression", {}, ("echo", "research_runaways")),
+        ("cost", "regression", {"environment": "production"}, ("false_alarm", None)),
+        ("error", "regression", {"observation_name": "export_pdf"}, ("false_alarm", None)),
+    ],
+)
+def test_truth_judges_findings(
+    small: tuple[Rows, Truth],
+    kind: Kind,
+    direction: Direction,
+    segment: dict[str, str],
+    ruling: tuple[str, str | None],
+) -> None:
+    assert small[1].rule(kind, direction, segment) == ruling
+
+
+def test_no_trap_is_planted(small: tuple[Rows, Truth]) -> None:
+    truth = small[1]
+    for trap in truth.traps:
+        for segment in trap.segments:
+            for kind in ("error", "cost", "latency", "quality", "unfinished", "silent_failure"):
+                assert truth.rule(kind, "regression", segment)[0] == "false_alarm", (trap.id, segment, kind)

@@ -126,7 +126,8 @@ class PlantedTally:
                 *_anywhere({"tool_name": "lookup_order"}),
                 *_anywhere({"release": "2.4.0"}),
                 Place(kind="error", segment={"trace_name": "support-agent"}),
-                Place(kind="latency", segment={"trace_name": "support-agent"}),
+                Place(kind="error", segment={"observation_type": "TOOL"}),
+                *_slower("support-agent"),
             ],
             visible_from_traces=4_000,
         )
@@ -200,8 +201,9 @@ class PlantedTally:
             echoes=[
                 Place(kind=kind, segment=segment)
                 for kind in ("latency", "first_token_latency")
-                for segment in ({"model": _SLOW_MODEL}, {"trace_name": "sql-copilot"}, {"prompt_name": "write-sql"})
-            ],
+                for segment in ({"model": _SLOW_MODEL}, {"prompt_name": "write-sql"})
+            ]
+            + _slower("sql-copilot"),
             visible_from_traces=4_000,
         )
 
@@ -215,7 +217,12 @@ class PlantedTally:
             onset=self._loops.onset,
             cause="The agent sends the same search again and again, a dozen times and more.",
             changes=[self._loops.change()],
-            echoes=[*_anywhere({"observation_name": "web_search"}), *_anywhere({"trace_name": "research-agent"})],
+            echoes=[
+                *_anywhere({"observation_name": "web_search"}),
+                *_anywhere({"trace_name": "research-agent"}),
+                *_slower("research-agent"),
+                *_slower("research-step"),
+            ],
             visible_from_traces=16_000,
         )
 
@@ -253,7 +260,8 @@ class PlantedTally:
                 *_anywhere({"trace_name": "research-agent"}),
                 *_anywhere({"observation_name": "plan"}),
                 *_anywhere({"prompt_name": "plan"}),
-                *(Place(kind=kind, segment={"model": "gpt-5"}) for kind in _SPENDING),
+                *_slower("research-agent"),
+                *(Place(kind=kind, segment=segment) for kind in _SPENDING for segment in ({"model": "gpt-5"}, {})),
             ],
             visible_from_traces=2_000,
         )
@@ -325,14 +333,17 @@ class PlantedTally:
             accepted_segments=[
                 {"environment": "staging"},
                 {"prompt_name": "answer", "environment": "staging"},
-                {"observation_name": "answer"},
             ],
             onset=None,
             cause="Staging shares a small quota of the model provider and is refused in every week.",
             changes=[self._staging.change()],
             compared_with={"observation_name": "answer", "environment": "production"},
             reference=[self._production.change()],
-            echoes=[Place(kind="error", segment={"prompt_name": "answer"})],
+            echoes=[
+                Place(kind="error", segment={"prompt_name": "answer"}),
+                Place(kind="error", segment={"observation_name": "answer"}),
+                Place(kind="error", segment={"trace_name": "support-agent", "environment": "staging"}),
+            ],
             visible_from_traces=4_000,
         )
 
@@ -347,3 +358,8 @@ def _tool(name: str) -> list[dict[str, str]]:
 def _anywhere(segment: dict[str, str]) -> list[Place]:
     """Any kind of finding on that segment."""
     return [Place(kind=None, segment=segment)]
+
+
+def _slower(app: str) -> list[Place]:
+    """An app's traces, and their root observations, take longer."""
+    return [Place(kind="latency", segment=segment) for segment in ({"trace_name": app}, {"observation_name": app})]

@@ -213,7 +213,7 @@ class Simulation:
                 description="The expensive brief takes a larger share of the traffic, the cheap answer a smaller one; "
                 "neither changed, but their common averages of cost, tokens and latency did.",
                 rows=0,
-                segments=[{}, {"release": "3.0.0"}, *mix],
+                segments=[{"release": "3.0.0"}, *mix],
                 tolerated=[
                     *(Place(kind="traffic", segment=segment) for segment in mix),
                     Place(kind="traffic", segment={"release": "3.0.0"}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -37,11 +38,20 @@ class Change(_Strict):
     since_onset: Measured | None = Field(None, description="From the onset to the end of the window.")
 
 
+def is_within(segment: Segment, place: Segment) -> bool:
+    """Whether a segment lies within a place: it has all its values. Within the whole project lies only the project."""
+    return place.items() <= segment.items() if place else not segment
+
+
 class Place(_Strict):
     """A kind of finding at a segment. None as kind: any kind."""
 
     kind: Kind | None
     segment: Segment
+
+    def holds(self, kind: Kind, segment: Segment) -> bool:
+        """Whether a finding of that kind at that segment is meant."""
+        return self.kind in (None, kind) and is_within(segment, self.segment)
 
 
 class Planted(_Strict):
@@ -59,6 +69,11 @@ class Planted(_Strict):
     reference: list[Change] = Field(default_factory=list, description="The same figures of `compared_with`.")
     echoes: list[Place] = Field(default_factory=list, description="True consequences: no false alarms, but no causes.")
     visible_from_traces: int = Field(description="Size of the data set from which the statistics allow to see it.")
+
+    def is_named_by(self, kind: Kind, direction: Direction, segment: Segment) -> bool:
+        """Whether a finding names this problem: one of its kinds, its direction, within one of its true segments."""
+        places = [self.segment, *self.accepted_segments]
+        return kind in self.kinds and direction == self.direction and any(is_within(segment, one) for one in places)
 
 
 class Trap(_Strict):
@@ -86,6 +101,9 @@ class TrueCoverage(_Strict):
     errors: Count
 
 
+Ruling = Literal["planted", "echo", "tolerated", "false_alarm"]
+
+
 class Truth(_Strict):
     """What is known about a generated data set."""
 
@@ -111,6 +129,23 @@ class Truth(_Strict):
             if planted.id == planted_id:
                 return planted
         raise KeyError(planted_id)
+
+    def rule(self, kind: Kind, direction: Direction, segment: Segment) -> tuple[Ruling, str | None]:
+        """Judges a finding: does it name a planted problem, an echo of one, a tolerated truth, or nothing real?
+
+        Returns:
+            The ruling, and the id of the planted problem or trap that it rests on (None for a false alarm).
+        """
+        for planted in self.planted:
+            if planted.is_named_by(kind, direction, segment):
+                return "planted", planted.id
+        for planted in self.planted:
+            if any(echo.holds(kind, segment) for echo in planted.echoes):
+                return "echo", planted.id
+        for trap in self.traps:
+            if any(place.holds(kind, segment) for place in trap.tolerated):
+                return "tolerated", trap.id
+        return "false_alarm", None
 
     def write(self, path: Path | str) -> None:
         """Writes the truth as JSON, in one step."""
