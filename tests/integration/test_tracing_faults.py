@@ -85,7 +85,7 @@ def test_the_run_goes_on_and_one_line_tells(server: OtlpServer, wrong: str) -> N
         report, line = done.stdout.splitlines()
         assert report == "a report in words"
         assert line.startswith(f"Tracing was lost: Langfuse at {url.replace('user:s3cret@', '')} {words}")
-        assert line.endswith("; 13 of 13 observations were not stored.")
+        assert line.endswith("; 13 of 13 observations were not accepted.")
         assert (done.stderr, done.returncode) == ("", 0)
 
 

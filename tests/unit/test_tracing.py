@@ -175,6 +175,19 @@ def test_binding_to_a_graph_makes_a_copy_that_works_without_keys() -> None:
     assert bound.invoke({"question": "q"})["link"] is None
 
 
+def test_an_event_that_cannot_be_recorded_is_counted_and_harms_nothing(
+    monkeypatch: pytest.MonkeyPatch, keys: None
+) -> None:
+    with OtlpServer() as server:
+        monkeypatch.setenv("LANGFUSE_BASE_URL", server.url)
+        trace = start()
+        trace.handler.on_chain_start(None, {}, run_id="no id of a run", parent_run_id=[])
+        trace.handler.on_tool_start({"name": "no run at all"}, "SELECT 1")
+        assert small_graph().invoke({"question": "q"}, trace.config())["report"] == "a report in words"
+        assert trace.close() == "Tracing was lost in part: 2 of the run's events could not be recorded."
+        assert len(server.spans) == 13
+
+
 @pytest.mark.parametrize("as_manager", [False, True])
 def test_a_callers_handler_of_langfuse_takes_the_place_of_the_bound_one(
     monkeypatch: pytest.MonkeyPatch, keys: None, as_manager: bool

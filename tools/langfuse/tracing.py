@@ -124,7 +124,7 @@ class RunTrace:
         if lost:
             return f"Tracing was lost: Langfuse at {self._client.server.address} {lost}."
         if self.handler is not None and self.handler.failed:
-            return f"Tracing was lost in part: {self.handler.failed} events of the run could not be recorded."
+            return f"Tracing was lost in part: {self.handler.failed} of the run's events could not be recorded."
         return None
 
     def _close_at_exit(self) -> None:

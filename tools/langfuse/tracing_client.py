@@ -175,7 +175,7 @@ class TraceClient:
         if lost <= 0:
             return None
         problem = self._exporter.problem.words if self._exporter.problem else f"did not answer within {seconds:.0f} s"
-        return f"{problem}; {lost} of {self._stamp.made} observations were not stored"
+        return f"{problem}; {lost} of {self._stamp.made} observations were not accepted"
 
     def _shut_down(self) -> None:
         self._closing.wait()

@@ -23,9 +23,6 @@ _EVENTS = (
 )  # fmt: skip
 """What Langfuse's handler listens to."""
 
-_LONGEST_METADATA = 200
-"""Langfuse drops a longer value of a trace's metadata, with a warning on stderr (characters)."""
-
 _log = logging.getLogger("hansei.tracing")
 _delivering: ContextVar[RunHandler | None] = ContextVar("hansei_tracing_delivers", default=None)
 
@@ -107,12 +104,6 @@ class RunHandler(TracingHandler):
         self._url = url
 
     def deliver(self, event: str, *args: Any, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
-        if parent_run_id is None and kwargs.get("metadata"):
-            kwargs["metadata"] = {
-                key: value
-                for key, value in kwargs["metadata"].items()
-                if value is not None and len(str(value)) <= _LONGEST_METADATA
-            }
         if event.endswith("_error") and args:
             args = (_tellable(args[0]), *args[1:])
 
