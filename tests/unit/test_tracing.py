@@ -163,7 +163,9 @@ def test_a_failed_query_leaves_its_message_only_if_it_is_ours(critic: Any, error
 def test_a_query_outside_of_a_run_is_told_to_nobody() -> None:
     with query_span("alone", purpose="p", sql="SELECT 1") as span:
         span.answered(rows_read=5, row_count=1, seconds=0.1234567)
-    assert span.answer == {"rows_read": 5, "row_count": 1, "seconds": 0.123457}
+        assert span.answer == {"rows_read": 5, "row_count": 1, "seconds": 0.123457}
+        span.answered(rows_read=None, row_count=1, seconds=0.5)
+    assert span.answer == {"row_count": 1, "seconds": 0.5}
     assert trace_url() is None
 
 

@@ -201,9 +201,11 @@ class QuerySpan:
     def __init__(self) -> None:
         self.answer: dict[str, int | float] = {}
 
-    def answered(self, *, rows_read: int, row_count: int, seconds: float) -> None:
-        """Rows that ClickHouse read, rows that it returned, and how long it took."""
-        self.answer = {"rows_read": rows_read, "row_count": row_count, "seconds": round(seconds, 6)}
+    def answered(self, *, rows_read: int | None, row_count: int, seconds: float) -> None:
+        """Rows that ClickHouse read (None: not known), rows that it returned, and how long it took."""
+        self.answer = {"row_count": row_count, "seconds": round(seconds, 6)}
+        if rows_read is not None:
+            self.answer["rows_read"] = rows_read
 
 
 @contextmanager
