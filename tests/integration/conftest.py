@@ -28,6 +28,14 @@ class Place:
     database: str
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_proxy() -> Iterator[None]:
+    """The tests' servers are on this machine, whatever proxy the environment names."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("no_proxy", "*")
+        yield
+
+
 @pytest.fixture(scope="session")
 def clickhouse_server() -> Iterator[RunningServer]:
     """A server in memory.

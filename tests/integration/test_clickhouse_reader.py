@@ -215,6 +215,14 @@ def test_a_result_of_exactly_the_limit_is_whole(filled: Place) -> None:
     session.close()
 
 
+@pytest.mark.parametrize("expression", ["sumState(id)", "1 AS `hunter2\\xff`"])
+def test_an_answer_that_cannot_be_read(reader: Reader, expression: str) -> None:
+    error = failure_of(lambda: reader.query(f"SELECT {expression} FROM steps"), QueryFailed, "hunter2")
+
+    assert "cannot be read" in error.message
+    assert reader.query("SELECT 'a\\xffb' AS x").rows == [["61ff62"]]
+
+
 def test_an_unknown_database_is_named_with_its_remedy(filled: Place) -> None:
     url = filled.url.replace(filled.database, "hunter_database")
 

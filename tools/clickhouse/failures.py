@@ -102,6 +102,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 _SILENT = {"ReadTimeoutError", "ConnectTimeoutError", "TimeoutError"}
+_UNREADABLE = {"NotSupportedError", "InternalError", "DataError", "UnicodeDecodeError"}  # the driver's, on decoding
 _LOST = {"ProtocolError", "RemoteDisconnected", "ConnectionResetError", "BrokenPipeError", "IncompleteRead"}
 
 
@@ -182,9 +183,14 @@ _PORTS = "(8123, or 8443 with TLS)"
 
 def _no_answer(error: BaseException, target: Target) -> HanseiError:
     where = f"ClickHouse at {target.display}"
+    names = _names(error)
+    if names & _UNREADABLE and not names & _LOST:
+        return QueryFailed(
+            "ClickHouse answered a query in a form that cannot be read.",
+            "Convert its columns to plain types in the SQL (no aggregate states, only text in UTF-8).",
+        )
     if target.engine == "chdb":
         return _embedded(str(error), target)
-    names = _names(error)
     text = " ".join(str(link) for link in _chain(error)).lower()
     if names & {"NameResolutionError", "gaierror"}:
         return ConnectionFailed(f"The host of {target.display} is unknown.", "Check the host name in the URL.")
