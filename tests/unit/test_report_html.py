@@ -25,7 +25,7 @@ from tests.support.sample_report import (
 
 from hansei.contracts import DIMENSIONS, SEVERITIES, Count, Direction, Kind, Report, Screening, Verdict
 from hansei.tools.playbook.catalogue import DETECTORS
-from hansei.tools.report.catalogue import catalogue
+from hansei.tools.report.catalogue import TEMPLATES, catalogue
 from hansei.tools.report.html import render_html
 from hansei.tools.report.text import one_line
 
@@ -251,6 +251,25 @@ def test_hostile_text_shows_as_text_and_nothing_hides() -> None:
         assert character not in hostile
     for part in ("⟨U+202E⟩gnp.exe⟨U+202C⟩", "zero⟨U+200B⟩width", "{{ 7 * 7 }} {% raw %}", "&amp;lt;b&amp;gt;"):
         assert part in hostile
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_text_stands_out_from_its_ground_in_light_and_dark() -> None:
+    css = (TEMPLATES / "report.css").read_text("utf-8")
+    light, dark = (dict(re.findall(r"--([\w-]+): (#\w{6})", part)) for part in css.split("@media screen and (pref", 1))
+    pairs = [(ink, ground) for ink in ("ink", "muted", "link") for ground in ("page", "raised", "advice")]
+    pairs += [(role, "page") for role in ("window", "baseline", "onset", "good")]
+    pairs += [(f"on-{severity}", severity) for severity in ("critical", "high", "medium", "low")]
+    assert set(dark) == set(light)
+    for theme in (light, dark):
+        for ink, ground in pairs:
+            darker, lighter = sorted((_luminance(theme[ink]), _luminance(theme[ground])))
+            assert (lighter + 0.05) / (darker + 0.05) >= 4.5, (ink, ground, theme[ink], theme[ground])
 
 
 def test_an_unsafe_link_is_shown_as_text() -> None:

@@ -46,8 +46,9 @@ class FindingView:
     kind: str
     direction: str
     direction_label: str
-    severity: str
-    severity_label: str
+    badge: str
+    """critical, high, medium or low; improvement for what got better, whatever its size."""
+    badge_label: str
     title: str
     summary: str
     metric: str
@@ -77,14 +78,15 @@ def finding_view(finding: Finding, number: int, language: str) -> FindingView:
     """The finding in words of `language`, as the `number`-th of its list."""
     words = catalogue(language)
     reference = finding.baseline
+    is_better = finding.direction == "improvement"
     where = segment_parts(finding.segment, language)
     return FindingView(
         number=number,
         kind=label("kind", finding.kind, language),
         direction=finding.direction,
         direction_label=words.text(f"direction.{finding.direction}"),
-        severity=finding.severity,
-        severity_label=words.text(f"severity.{finding.severity}"),
+        badge="improvement" if is_better else finding.severity,
+        badge_label=words.text("direction.improvement" if is_better else f"severity.{finding.severity}"),
         title=excerpt(one_line(finding.title), LONGEST_TITLE),
         summary=_text(finding.summary),
         metric=excerpt(label("metric", finding.metric, language), LONGEST_NAME),

@@ -29,7 +29,7 @@ _AUTOLINK = re.compile(r"(?i)[a-z]:(?=//)|\bwww\.|\b(?:mailto|xmpp):|@(?=\w)")
 _BLOCK_START = re.compile(r"^(\d*)([-+=>.)])")
 _BARS = "▁▂▃▄▅▆▇█"
 _MARKS = {"passed": "✅", "failed": "❌", "open": "❔"}
-_SEVERITY_MARKS = {"critical": "🔴", "high": "🟠", "medium": "🟡", "low": "⚪"}
+_BADGES = {"critical": "🔴", "high": "🟠", "medium": "🟡", "low": "⚪", "improvement": "🟢"}
 
 
 def render_markdown(report: Report) -> str:
@@ -104,7 +104,7 @@ class _Page:
         lines = []
         for place, action in enumerate(self.view.actions, start=1):
             lines.append(f"{place}. **{escape(action.text)}**  ")
-            lines.append(f"   {_SEVERITY_MARKS[action.severity]} {escape(action.title)}{'  ' if action.gain else ''}")
+            lines.append(f"   {_BADGES[action.badge]} {escape(action.title)}{'  ' if action.gain else ''}")
             if action.gain:
                 lines.append(f"   {escape(action.gain)}")
         yield "\n".join(lines)
@@ -124,7 +124,8 @@ class _Page:
 
     def _finding(self, finding: Finding, shown: FindingView) -> Iterable[str]:
         yield f"### {shown.number}. {escape(shown.title)}"
-        yield f"{_SEVERITY_MARKS[shown.severity]} **{shown.severity_label}** · {shown.kind} · {shown.direction_label}"
+        direction = "" if shown.badge == "improvement" else f" · {shown.direction_label}"
+        yield f"{_BADGES[shown.badge]} **{shown.badge_label}** · {shown.kind}{direction}"
         yield paragraph(shown.summary)
         yield _table(
             [escape(shown.metric), self.t("finding.value"), "n"],

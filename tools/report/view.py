@@ -34,8 +34,8 @@ class Action:
     text: str
     title: str
     gain: str
-    severity: str
-    severity_label: str
+    badge: str
+    badge_label: str
 
 
 @dataclass(frozen=True)
@@ -219,9 +219,7 @@ def _actions(report: Report, findings: list[FindingView]) -> list[Action]:
             continue
         facts = impact_facts(one.impact, report.language)[:MOST_GAINS]
         gain = " · ".join(f"{fact.label}: {fact.value}" for fact in facts)
-        actions.append(
-            Action(shown.number, shown.recommendation, shown.title, gain, shown.severity, shown.severity_label)
-        )
+        actions.append(Action(shown.number, shown.recommendation, shown.title, gain, shown.badge, shown.badge_label))
     return actions[:MOST_ACTIONS]
 
 
