@@ -94,7 +94,7 @@ def finding_view(finding: Finding, number: int, language: str) -> FindingView:
         current_n=formats.format_count(finding.current.n, language),
         reference=excerpt(reference_label(finding, language), 2 * LONGEST_NAME),
         reference_value=formats.format_estimate(reference, finding.unit, language),
-        reference_n=words.text("number.none") if reference is None else formats.format_count(reference.n, language),
+        reference_n="" if reference is None else formats.format_count(reference.n, language),
         change=_change(finding, language),
         where=[(excerpt(name, 60), excerpt(value, LONGEST_NAME)) for name, value in where],
         since=_since(finding, language),
