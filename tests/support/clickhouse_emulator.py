@@ -15,7 +15,6 @@ import io
 import json
 import os
 import re
-import signal
 import ssl
 import sys
 import threading
@@ -353,7 +352,7 @@ class EmulatedServer(ThreadingHTTPServer):
 
 
 def main() -> None:
-    """Serves until SIGTERM or SIGINT. Prints its port in one line once it can be reached."""
+    """Serves until stdin is closed. Prints its port in one line once it can be reached."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--path", required=True)
     parser.add_argument("--config", required=True)
@@ -361,8 +360,6 @@ def main() -> None:
     parser.add_argument("--certificate", help="certificate and key in one PEM file: speak TLS")
     arguments = parser.parse_args()
     stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
     engine = Engine(arguments.path, arguments.config, json.loads(arguments.users.read_text()))
     members = {"engine": engine, "faults": Faults(), "stopping": stopping}
     server = EmulatedServer(("127.0.0.1", 0), type("BoundHandler", (Handler,), members))
@@ -373,7 +370,8 @@ def main() -> None:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     sys.stdout.write(f"{server.server_address[1]}\n")
     sys.stdout.flush()
-    stopping.wait()
+    sys.stdin.read()  # until the parent closes it, or is gone
+    stopping.set()
     server.shutdown()
     engine.close()
     os._exit(0)  # the engine's own threads may keep a regular exit waiting

@@ -66,8 +66,7 @@ class RunningServer:
 
     def stop(self) -> None:
         """Ends the server's process."""
-        self._process.terminate()
-        self._process.communicate(timeout=30)
+        self._process.communicate(timeout=30)  # closes its stdin, which it takes as the end
         self._scratch.cleanup()
 
     def __enter__(self) -> Self:
@@ -123,6 +122,7 @@ def start_server(
             *("--config", str(config_file), "--users", str(users_file)),
             *(("--certificate", str(certificate)) if certificate else ()),
         ],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
