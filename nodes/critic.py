@@ -8,7 +8,7 @@ that user.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from langgraph.runtime import Runtime
@@ -28,9 +28,9 @@ from hansei.nodes.scope import (
 )
 from hansei.tools.langfuse.coverage import coverage_of
 from hansei.tools.langfuse.dataset import Dataset
-from hansei.tools.playbook.assess import evidence_for
+from hansei.tools.playbook.assess import Facts, evidence_for
 from hansei.tools.playbook.catalogue import detector_of
-from hansei.tools.playbook.conclude import Conclusion, Draft, conclude, without_echoes
+from hansei.tools.playbook.conclude import Conclusion, Draft, cause_rank, conclude, is_echo, may_echo
 from hansei.tools.playbook.doubt import rederive, strata, users, without
 
 MOST_ROUNDS = 2
@@ -78,20 +78,8 @@ def critic(state: CriticInput, runtime: Runtime[Context]) -> dict[str, Any]:
         if added:
             drafts[finding.id] = Draft(candidate=draft.candidate, evidence=[*draft.evidence, *added])
             changed.add(finding.id)
-    for finding, cause in without_echoes(judge().findings)[:MOST_PAIRS]:
-        draft, other = drafts[finding.id], drafts[cause.id]
-        if draft.has(f"without:{cause.id}"):
-            continue
-        evidence = without(
-            dataset,
-            detector_of(finding.metric)[1],
-            draft.candidate,
-            (detector_of(cause.metric)[1], other.candidate),
-            cause.id,
-            f"{finding.id}.without.{cause.id}",
-        )
-        drafts[finding.id] = Draft(candidate=draft.candidate, evidence=[*draft.evidence, evidence])
-        changed.add(finding.id)
+    for key in _hold_against_each_other(dataset, drafts, judge, facts):
+        changed.add(key)
     conclusion = judge()
     back = _send_back(conclusion.refuted, drafts) if state["rounds"] < MOST_ROUNDS else []
     steps.finished(
@@ -104,6 +92,38 @@ def critic(state: CriticInput, runtime: Runtime[Context]) -> dict[str, Any]:
         "tasks": back,
         "rounds": state["rounds"] + 1,
     }
+
+
+def _hold_against_each_other(
+    dataset: Dataset, drafts: dict[str, Draft], judge: Callable[[], Conclusion], facts: Facts
+) -> Iterator[str]:
+    """Measures findings without the traces of others that could explain them, likeliest causes first.
+
+    A finding that turns out to be an echo is not held against any more, and explains nothing itself.
+    """
+    standing = {finding.id: finding for finding in judge().findings}
+    pairs = 0
+    for finding in sorted(standing.values(), key=cause_rank):
+        for cause in sorted(standing.values(), key=cause_rank):
+            if finding.id not in standing or cause.id not in standing or not may_echo(finding, cause):
+                continue
+            draft, purpose = drafts[finding.id], f"without:{cause.id}"
+            if draft.has(purpose) or pairs >= MOST_PAIRS:
+                continue
+            pairs += 1
+            mine, theirs = detector_of(finding.metric)[1], detector_of(cause.metric)[1]
+            evidence = without(
+                dataset,
+                mine,
+                draft.candidate,
+                (theirs, drafts[cause.id].candidate),
+                cause.id,
+                f"{finding.id}.without.{cause.id}",
+            )
+            drafts[finding.id] = Draft(candidate=draft.candidate, evidence=[*draft.evidence, evidence])
+            yield finding.id
+            if is_echo(finding, evidence, facts):
+                standing = {left.id: left for left in judge().findings}
 
 
 def _observations(scope: Scope) -> int:

@@ -146,29 +146,27 @@ def mean_interval(sums: Sums, spread: Dispersion) -> Interval:
 def difference_p(current: Sums, reference: Sums, spread: Dispersion, *, proportion: bool) -> float:
     """Two-sided p-value that two ratios differ only by chance; 1 when that cannot be said.
 
-    Student's t on the difference (Welch's degrees of freedom capped by what is known about the days), and, for shares
-    with few affected traces, Fisher's exact test over traces when it is the more cautious of the two.
+    Student's t on the difference (Welch's degrees of freedom capped by what is known about the days); for shares with few
+    affected traces, where the normal approximation fails, Fisher's exact test over traces.
     """
     from scipy.stats import fisher_exact, t
 
     if current.clusters < 2 or reference.clusters < 2 or current.x <= 0 or reference.x <= 0:
         return 1.0
-    a, b = current.variance, reference.variance
-    variance = (a + b) * spread.factor
-    if variance <= 0:
-        p = 1.0 if current.ratio == reference.ratio else 0.0
-    else:
-        welch = (a + b) ** 2 / (a**2 / (current.clusters - 1) + b**2 / (reference.clusters - 1))
-        # With a dispersion of 1 the days add no uncertainty of their own, so their number does not limit the test.
-        freedom = welch if spread.factor == 1.0 else min(welch, spread.freedom)
-        p = float(2 * t.sf(abs(current.ratio - reference.ratio) / math.sqrt(variance), freedom))
     if proportion and min(current.affected, reference.affected) < SMALL_COUNT:
         table = [
             [current.affected, current.clusters - current.affected],
             [reference.affected, reference.clusters - reference.affected],
         ]
-        p = max(p, float(fisher_exact(np.asarray(table)).pvalue))
-    return min(1.0, p)
+        return min(1.0, float(fisher_exact(np.asarray(table)).pvalue))
+    a, b = current.variance, reference.variance
+    variance = (a + b) * spread.factor
+    if variance <= 0:
+        return 1.0 if current.ratio == reference.ratio else 0.0
+    welch = (a + b) ** 2 / (a**2 / (current.clusters - 1) + b**2 / (reference.clusters - 1))
+    # With a dispersion of 1 the days add no uncertainty of their own, so their number does not limit the test.
+    freedom = welch if spread.factor == 1.0 else min(welch, spread.freedom)
+    return min(1.0, float(2 * t.sf(abs(current.ratio - reference.ratio) / math.sqrt(variance), freedom)))
 
 
 def quantile_interval(levels: Sequence[float], values: Sequence[float], level: float, deviation: float) -> Interval:
@@ -232,7 +230,8 @@ def change_point(days: Sequence[Sums], start: int) -> int:
         gain = (before.ratio - after.ratio) ** 2 / (
             variance * (before.clusters / before.x**2 + after.clusters / after.x**2)
         )
-        if gain > best:
+        # Days without rows leave the gain as it is: the change began with the first day that has some.
+        if gain >= best:
             best, onset = gain, split
     return onset
 

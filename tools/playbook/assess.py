@@ -109,7 +109,9 @@ def measure_numbers(metric: Metric, candidate: Candidate, evidence: Sequence[Evi
     now, before = days.current, days.before
     if now.x <= 0:
         return None
-    spread = statistics.dispersion(days.reference)
+    # Against the rest of the window, the segment's own days tell how much it varies: the rest holds everything else.
+    own = candidate.comparison.against == "rest_of_window"
+    spread = statistics.dispersion(days.window if own else days.reference)
     there = before.x > 0
     p = statistics.difference_p(now, before, spread, proportion=metric.shape != "mean") if there else None
     if metric.shape == "quantile":
@@ -200,33 +202,41 @@ def _impact(metric: Metric, candidate: Candidate, days: Series, evidence: Sequen
     weeks = facts.periods.window.days / 7
     reference = before.ratio if before.x > 0 else 0.0
     excess = (now.ratio - reference) * now.x * metric.worse
-    share_of_money, hours = None, None
-    if metric.unit == "usd":
-        harmed = None
-        share_of_money = excess / facts.cost if facts.cost > 0 else None
-    elif metric.shape == "mean":
-        harmed = None
-    else:
+    events = metric.shape in ("share", "quantile")
+    harmed = None
+    if events:
         hit = now.affected - now.clusters * (before.affected / before.clusters if before.clusters else 0.0)
         harmed = hit if metric.worse > 0 else excess
-    if metric.shape == "quantile":
-        hours = _extra_hours(evidence, now.x, candidate) / weeks
-    if metric.unit == "usd":
-        share = share_of_money
-    elif harmed is not None:
-        share = harmed / facts.traces if facts.traces else None
-    else:
+    share = None
+    if facts.traces and harmed is not None:
+        share = harmed / facts.traces
+    elif facts.traces and metric.unit != "usd":
         # An average moved: every trace in the segment is touched, in proportion to how far it moved.
         scale = max(abs(reference), abs(now.ratio), 1e-12)
-        share = now.clusters / facts.traces * abs(now.ratio - reference) / scale if facts.traces else None
+        share = now.clusters / facts.traces * abs(now.ratio - reference) / scale
+    money = excess if metric.unit == "usd" else _extra_cost(evidence)
+    hours = _extra_hours(evidence, now.x, candidate) / weeks if metric.shape == "quantile" else None
     return Impact(
-        affected_traces=now.affected if metric.shape in ("share", "quantile") and metric.worse > 0 else now.clusters,
+        affected_traces=now.affected if events and metric.worse > 0 else now.clusters,
         affected_users=_affected_users(evidence),
         excess_traces=harmed,
         share_of_traces=None if share is None else max(-1.0, min(1.0, share)),
-        cost_per_week=excess / weeks if metric.unit == "usd" else None,
+        share_of_cost=money / facts.cost if money is not None and facts.cost > 0 else None,
+        cost_per_week=money / weeks if money is not None else None,
         hours_per_week=hours,
     )
+
+
+def _extra_cost(evidence: Sequence[Evidence]) -> float | None:
+    """What runaways cost beyond what as many other traces would have, in US dollars of the window."""
+    found = evidence_for(evidence, "detail")
+    if found is None or "runaway_cost" not in found.columns:
+        return None
+    row = next((record for record in found.records() if record["period"] == "window"), None)
+    if row is None or int(row["traces"]) <= int(row["runaways"]):
+        return None
+    usual = (float(row["cost"]) - float(row["runaway_cost"])) / (int(row["traces"]) - int(row["runaways"]))
+    return float(row["runaway_cost"]) - usual * int(row["runaways"])
 
 
 def _extra_hours(evidence: Sequence[Evidence], n: float, candidate: Candidate) -> float:

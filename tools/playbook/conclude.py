@@ -6,21 +6,24 @@ from fresh answers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pydantic import Field
 
-from hansei.contracts import Check, Echo, Evidence, Finding
+from hansei.contracts import Check, Echo, Evidence, Finding, Kind
 from hansei.contracts.finding import Strict
 from hansei.tools import statistics
 from hansei.tools.playbook.assess import Facts, build_finding, fingerprint
 from hansei.tools.playbook.catalogue import detector_of
 from hansei.tools.playbook.checks import check_all, left_without, verdict_of
 from hansei.tools.playbook.model import Candidate
-from hansei.tools.playbook.severity import importance
+from hansei.tools.playbook.severity import harm, importance
 from hansei.tools.playbook.telling import name
 from hansei.tools.report.formats import format_value
+
+_EXPLAINS = 0.3
+"""A cause that hit fewer traces than this share of a finding's cannot explain it."""
 
 _ECHO = 0.4
 """A finding of which less than this is left without another's traces is that one's echo."""
@@ -96,33 +99,82 @@ def _judge(finding: Finding, facts: Facts, q: float | None) -> Finding:
 
 
 def _fold(judged: dict[str, Finding], facts: Facts) -> dict[str, Finding]:
-    """Takes out confirmed findings that are another's echo, and names them in their cause."""
+    """Takes out confirmed findings that another one explains, and names them there."""
     out = dict(judged)
-    for key in judged:
-        finding = out[key]
+    for finding in sorted(judged.values(), key=cause_rank):
+        # What explains it may itself have been explained by then; the order makes sure that this is known already.
         if finding.verdict != "confirmed":
+            continue
+        twin = next((other for other in _confirmed(out) if is_twin(finding, other)), None)
+        if twin is not None:
+            check = Check(
+                name="own_cause",
+                passed=False,
+                detail=f"It is another side of {name(_tell(twin).title, 120)}, and is told there.",
+            )
+            _explain(out, finding.id, twin.id, check)
             continue
         for evidence in finding.evidence:
             cause = evidence.purpose.partition("without:")[2]
-            if not cause or cause not in judged or out[cause].verdict != "confirmed":
+            if not cause or cause not in out or out[cause].verdict != "confirmed":
                 continue
             left = left_without(finding, evidence, facts)
-            passed = left >= _ECHO
-            title = name(_tell(judged[cause]).title, 120)
+            share = format_value(max(0.0, min(1.0, left)), "ratio")
+            told = name(_tell(judged[cause]).title, 120)
+            if not is_echo(finding, evidence, facts):
+                continue
             check = Check(
                 name="own_cause",
-                passed=passed,
-                detail=f"Without the traces of {title}, {format_value(max(0.0, min(1.0, left)), 'ratio')} of the change is left"
-                + (": it has a cause of its own." if passed else ": it is told there."),
+                passed=False,
+                detail=f"Without the traces of {told}, {share} of the change is left: it is told there.",
             )
-            finding = finding.model_copy(update={"checks": [*finding.checks, check]})
-            if not passed:
-                finding = finding.model_copy(update={"verdict": "refuted"})
-                out[cause] = _with_echo(out[cause], finding)
-                out[key] = finding
-                break
-            out[key] = finding
+            _explain(out, finding.id, cause, check)
+            break
+        else:
+            if any(item.purpose.startswith("without:") for item in finding.evidence):
+                check = Check(
+                    name="own_cause",
+                    passed=True,
+                    detail="It holds without the traces of each other finding that could explain it.",
+                )
+                out[finding.id] = out[finding.id].model_copy(update={"checks": [*finding.checks, check]})
     return out
+
+
+def is_echo(finding: Finding, without: Evidence, facts: Facts) -> bool:
+    """Whether too little of a finding is left without the traces of another for it to have a cause of its own."""
+    return left_without(finding, without, facts) < _ECHO
+
+
+def _confirmed(findings: Mapping[str, Finding]) -> list[Finding]:
+    return sorted((finding for finding in findings.values() if finding.verdict == "confirmed"), key=cause_rank)
+
+
+def _explain(out: dict[str, Finding], echo: str, cause: str, check: Check) -> None:
+    """Notes that `echo` is told by `cause`, with what had been folded into it before."""
+    finding = out[echo]
+    out[cause] = _with_echo(out[cause], finding)
+    out[echo] = finding.model_copy(update={"checks": [*finding.checks, check], "verdict": "refuted", "echoes": []})
+
+
+def is_twin(finding: Finding, other: Finding) -> bool:
+    """Whether two findings are two sides of one thing by what they are about, so that no query is needed to tell.
+
+    More tokens and more cost of the same calls; two scores of the same place; the same share against the baseline and
+    against the rest of the window.
+    """
+    if finding.id == other.id or cause_rank(other) >= cause_rank(finding):
+        return False
+    if (finding.direction == "improvement") != (other.direction == "improvement"):
+        return False
+    mine, theirs = dict(finding.segment), dict(other.segment)
+    if finding.kind == other.kind == "quality":
+        mine.pop("score_name", None)
+        theirs.pop("score_name", None)
+        return mine == theirs and bool(mine)
+    if (finding.kind, other.kind) == ("token_usage", "cost"):
+        return mine == theirs and finding.metric == "tokens_per_call" and other.metric == "cost_per_call"
+    return finding.metric == other.metric and mine == theirs
 
 
 def _with_echo(cause: Finding, echo: Finding) -> Finding:
@@ -134,7 +186,7 @@ def _with_echo(cause: Finding, echo: Finding) -> Finding:
         current=echo.current.value,
         baseline=echo.baseline.value if echo.baseline else None,
     )
-    return cause.model_copy(update={"echoes": [*cause.echoes, heard]})
+    return cause.model_copy(update={"echoes": [*cause.echoes, heard, *echo.echoes]})
 
 
 def _tell(finding: Finding) -> Finding:
@@ -150,18 +202,28 @@ def _tell(finding: Finding) -> Finding:
     )
 
 
-def cause_rank(finding: Finding) -> tuple[int, int, float]:
-    """Which of two findings rather causes the other: failures before slowness, steps before whole traces, then the surer one."""
-    order = ("error", "silent_failure", "loop", "runaway", "unfinished", "cost", "latency", "token_usage", "quality")
-    kind = order.index(finding.kind) if finding.kind in order else len(order)
+_EVENTS: tuple[Kind, ...] = ("error", "silent_failure", "loop", "runaway", "unfinished")
+"""Kinds that happen to single traces, so that leaving these traces out says what they explain."""
+_SUMS: tuple[Kind, ...] = ("cost", "latency", "token_usage", "quality")
+
+
+def cause_rank(finding: Finding) -> tuple[int, int, int, int, float, str]:
+    """Which of two findings rather causes the other; the lower rank does.
+
+    Events before averages, steps before whole traces, failures before slowness, regressions before hotspots, the
+    narrower segment, then the more harmful one.
+    """
+    kinds = (*_EVENTS, *_SUMS)
     segment = finding.segment
-    if {"tool_name", "prompt_name"} & segment.keys():
-        grain = 0
-    elif {"observation_name", "model"} & segment.keys():
-        grain = 1
-    else:
-        grain = 2
-    return (grain, kind, finding.p_value if finding.p_value is not None else 1.0)
+    grain = 0 if {"tool_name", "prompt_name", "observation_name", "model"} & segment.keys() else 1
+    return (
+        0 if finding.kind in _EVENTS else 1,
+        grain,
+        kinds.index(finding.kind) if finding.kind in kinds else len(kinds),
+        (2 if finding.direction == "hotspot" else 0) - len(segment),
+        -harm(finding.kind, finding.impact),
+        finding.id,
+    )
 
 
 def may_echo(finding: Finding, cause: Finding) -> bool:
@@ -170,22 +232,33 @@ def may_echo(finding: Finding, cause: Finding) -> bool:
     A cause that is an average has touched all traces of its segment; leaving them out says something only about sums
     over the same traces.
     """
-    if finding.id == cause.id or finding.kind in ("traffic", "quality") or cause.kind in ("traffic", "quality"):
+    if {finding.kind, cause.kind} & {"traffic", "quality"} or cause_rank(cause) >= cause_rank(finding):
         return False
-    better = [one.direction == "improvement" for one in (finding, cause)]
-    if better[0] != better[1] or cause_rank(cause) >= cause_rank(finding):
+    if (finding.direction == "improvement") != (cause.direction == "improvement") or is_twin(finding, cause):
         return False
-    for dimension in ("trace_name", "environment"):
-        mine, theirs = finding.segment.get(dimension), cause.segment.get(dimension)
-        if mine is not None and theirs is not None and mine != theirs:
-            return False
-    if cause.metric in ("cost_per_call", "tokens_per_call", "cost_per_trace"):
-        same_step = all(finding.segment.get(key) == cause.segment.get(key) for key in ("tool_name", "observation_name"))
-        return finding.kind in ("cost", "token_usage", "latency") and (same_step or "trace" in finding.metric)
-    return True
+    mine, theirs = _apps(finding), _apps(cause)
+    if mine and theirs and not mine & theirs:
+        return False
+    if finding.kind in _EVENTS and finding.kind != cause.kind and (cause.kind, finding.kind) != ("loop", "runaway"):
+        return False
+    mine_hit, their_hit = finding.impact.excess_traces, cause.impact.excess_traces
+    if mine_hit and their_hit is not None and their_hit < _EXPLAINS * mine_hit:
+        return False
+    if cause.kind in _EVENTS or cause.kind == "latency":
+        return True
+    whole = finding.metric in ("cost_per_trace", "trace_latency_p95", "trace_latency_p50")
+    same_step = any(
+        key in cause.segment and finding.segment.get(key) == cause.segment[key]
+        for key in ("tool_name", "observation_name", "prompt_name", "model")
+    )
+    return finding.kind in ("cost", "token_usage", "latency") and (whole or same_step or not finding.segment)
 
 
-def without_echoes(findings: Sequence[Finding]) -> list[tuple[Finding, Finding]]:
-    """Pairs (finding, possible cause) worth a query, likeliest causes first."""
-    ranked = sorted(findings, key=cause_rank)
-    return [(finding, cause) for finding in ranked for cause in ranked if may_echo(finding, cause)]
+def _apps(finding: Finding) -> frozenset[str]:
+    """The apps in which a finding happens, as far as it is known; empty: unknown."""
+    if "trace_name" in finding.segment:
+        return frozenset({finding.segment["trace_name"]})
+    found = next((item for item in finding.evidence if item.purpose == "strata"), None)
+    if found is None:
+        return frozenset()
+    return frozenset(str(row["stratum"][0]) for row in found.records() if row["x"])

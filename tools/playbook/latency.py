@@ -68,7 +68,8 @@ def screen(profile: Profile) -> Screening:
     ):
         cells = _with_tail(cells, contexts)
         typical = _question(contexts, groupings, 1)
-        worse, looked = merged(explain(cells, typical), explain(cells, _tail(contexts, groupings)))
+        slower = explain(cells, typical)
+        worse, looked = merged(slower, explain(cells, _tail(contexts, groupings), explained=slower[0]))
         better, looked_again = explain(cells, _question(contexts, groupings, -1))
         slices += looked + looked_again
         candidates += against_baseline("latency", p95, "regression", cells, worse, "timed")

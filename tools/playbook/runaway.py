@@ -37,7 +37,8 @@ RATE = Metric(
 _RARE = 0.003
 """A number of steps that at most this share of the baseline's traces exceed is more than the app needs."""
 _COSTLY = 0.1
-"""Runaways that take this share of an app's money are worth a word even when they are nothing new."""
+"""Runaways that take this share of an app's money are held against the rest of the project as well: they may be nothing
+new, or too few for a comparison with the baseline to say anything."""
 
 
 def screen(profile: Profile) -> Screening:
@@ -49,14 +50,13 @@ def screen(profile: Profile) -> Screening:
     candidates = [
         _bounded(candidate, bounds) for candidate in against_baseline("runaway", RATE, "regression", cells, worse, "n")
     ]
-    told = {candidate.segment.get("trace_name") for candidate in candidates}
     index, names = cells.group(("trace_name",))
     for i, ((app,),) in enumerate(names):
         now = cells.in_window & (index == i)
         n, long, cost = (float(cells.sums[key][now].sum()) for key in ("n", "long", "cost"))
         spent = float(cells.sums["long_cost"][now].sum())
         looked += 1
-        if app in told or app not in bounds or n < RATE.min_n or long < 5 or cost <= 0 or spent < _COSTLY * cost:
+        if app not in bounds or n < RATE.min_n or long < 5 or cost <= 0 or spent < _COSTLY * cost:
             continue
         candidates.append(
             _bounded(

@@ -85,8 +85,11 @@ class _Expectation:
     known: NDArray[np.bool_]
 
 
-def explain(cells: Cells, question: Question) -> tuple[list[Hit], int]:
+def explain(cells: Cells, question: Question, *, explained: Sequence[Hit] = ()) -> tuple[list[Hit], int]:
     """Finds the causes behind the window's excess over the baseline.
+
+    Args:
+        explained: hits on the same cells that need not be told again.
 
     Returns:
         The causes, strongest first, and the number of slices that were compared.
@@ -95,7 +98,8 @@ def explain(cells: Cells, question: Question) -> tuple[list[Hit], int]:
     baseline = cells.where(~cells.in_window)
     if not len(window) or not len(baseline):
         return [], 0
-    return _causes(window, question, _expect(window, baseline, question))
+    stale = _stale_prompts(window, baseline, question.x) if "prompt" in cells.codes else frozenset()
+    return _causes(window, question, _expect(window, baseline, question), explained, stale)
 
 
 def stand_out(cells: Cells, question: Question, *, explained: Sequence[Hit] = ()) -> tuple[list[Hit], int]:
@@ -196,8 +200,24 @@ def _day_scatter(reference: Cells, question: Question, rx: Floats, ry: Floats, r
     return float(np.clip(scatter, 1.0, 25.0))
 
 
-def _causes(window: Cells, question: Question, expected: _Expectation) -> tuple[list[Hit], int]:
+def _stale_prompts(window: Cells, baseline: Cells, x: str) -> frozenset[tuple[str, ...]]:
+    """Prompt versions that were there before as well: they explain nothing that the step's own name does not."""
+    n = len(window.values["prompt"])
+    now = _summed(window.codes["prompt"], window.sums[x], n)
+    before = _summed(baseline.codes["prompt"], baseline.sums[x], n)
+    return frozenset(window.values["prompt"][i] for i in np.flatnonzero(before >= 0.3 * now))
+
+
+def _causes(
+    window: Cells,
+    question: Question,
+    expected: _Expectation,
+    explained: Sequence[Hit] = (),
+    stale: frozenset[tuple[str, ...]] = frozenset(),
+) -> tuple[list[Hit], int]:
     remaining = np.where(expected.known, window.sums[question.y], expected.y)
+    for hit in explained:
+        remaining = np.where(hit.cells, expected.y, remaining)
     hits: list[Hit] = []
     slices = 0
     for round_ in range(question.limit):
@@ -211,7 +231,7 @@ def _causes(window: Cells, question: Question, expected: _Expectation) -> tuple[
         passing = [slice_ for slice_ in scored if slice_.passes]
         if not passing:
             break
-        best = _best(passing)
+        best = _best(passing, stale)
         hits.append(_hit(window, question, expected, best))
         remaining = np.where(hits[-1].cells, expected.y, remaining)
     return hits, slices
@@ -272,10 +292,17 @@ def _poisson_z(observed: Floats, expected: Floats, variance: Floats, sign: int) 
     return sign * np.sign(observed - wanted) * np.sqrt(np.maximum(2 * ratio, 0) / scale)
 
 
-def _best(slices: list[_Slice]) -> _Slice:
+def _best(slices: list[_Slice], stale: frozenset[tuple[str, ...]]) -> _Slice:
     top = max(slices, key=lambda s: s.score)
     near = [s for s in slices if s.score >= _TIE * top.score - _PER_DIMENSION]
-    return min(near, key=lambda s: (len(s.units), [PRIORITY.index(unit) for unit in s.units], -s.score, s.values))
+
+    def names(slice_: _Slice) -> list[int]:
+        return [
+            len(PRIORITY) if value in stale and unit == "prompt" else PRIORITY.index(unit)
+            for unit, value in zip(slice_.units, slice_.values, strict=True)
+        ]
+
+    return min(near, key=lambda s: (len(s.units), names(s), -s.score, s.values))
 
 
 def _hit(window: Cells, question: Question, expected: _Expectation, best: _Slice) -> Hit:
@@ -295,20 +322,31 @@ def _hit(window: Cells, question: Question, expected: _Expectation, best: _Slice
 
 
 def reference_for(cells: Cells, hit: Hit, x: str) -> Comparison:
-    """What a slice is compared with: itself in the baseline, or, when it is new there, what it took the place of."""
-    changing = [unit for unit in hit.units if unit in CHANGING]
-    if changing:
-        mask = np.ones(len(cells), dtype=bool)
-        for unit, value in zip(hit.units, hit.values, strict=True):
-            mask &= cells.codes[unit] == cells.values[unit].index(value)
-        before = float(cells.sums[x][mask & ~cells.in_window].sum())
-        now = float(cells.sums[x][mask & cells.in_window].sum())
-        if before < max(30.0, 0.3 * now):
-            kept = {key: value for key, value in hit.segment.items() if key not in _DROPPED}
-            return Comparison(against="baseline", segment=kept)
-    return Comparison(against="baseline", segment=hit.segment)
+    """What a slice is compared with: itself in the baseline, or, when it is new there, what it took the place of.
+
+    Version 7 of a prompt takes the place of the prompt's other versions; a release that of the other releases of the
+    apps and steps that it runs.
+    """
+    if not CHANGING & set(hit.units):
+        return Comparison(against="baseline", segment=hit.segment)
+    mask = np.ones(len(cells), dtype=bool)
+    for unit, value in zip(hit.units, hit.values, strict=True):
+        mask &= cells.codes[unit] == cells.values[unit].index(value)
+    before = float(cells.sums[x][mask & ~cells.in_window].sum())
+    now = cells.sums[x] * (mask & cells.in_window)
+    if before >= max(30.0, 0.3 * float(now.sum())):
+        return Comparison(against="baseline", segment=hit.segment)
+    kept = {key: value for key, value in hit.segment.items() if key not in _DROPPED}
+    if not {"prompt", "step"} & set(hit.units):
+        for unit in ("trace_name", "step"):
+            if unit in cells.codes and unit not in hit.units:
+                share = _summed(cells.codes[unit], now, len(cells.values[unit])) / max(float(now.sum()), 1.0)
+                if share.max() >= _NEARLY_ALL:
+                    kept |= segment_of((unit,), (cells.values[unit][int(share.argmax())],))
+    return Comparison(against="baseline", segment=kept)
 
 
+_NEARLY_ALL = 0.95
 _DROPPED = frozenset({"prompt_version", "model", "release", "version"})
 
 

@@ -1,12 +1,11 @@
 """The one definition of severity, and the order of findings.
 
-Harm is a share between 0 and 1: of the project's traces in the window, how many were hit beyond what the reference leads to
-expect (for money: which share of the project's spending is extra). It is weighted by what kind of harm it is, because a
-failed answer hurts more than a slow one:
+Harm is a share between 0 and 1, the larger of two:
 
-    failures (error, silent_failure, loop, unfinished, quality, runaway) and money    × 1
-    waiting, traffic                                                                  × 0.5
-    tokens and the rest                                                               × 0.25
+- which share of the project's traces in the window was hit beyond what the reference leads to expect, weighted by what
+  kind of harm it is, because a failed answer hurts more than a slow one:
+  failures (error, silent_failure, loop, unfinished, quality, runaway) × 1; waiting and traffic × 0.5; the rest × 0.25;
+- which share of the project's spending in the window is extra.
 
     critical ≥ 5 %      high ≥ 1 %      medium ≥ 0.2 %      low below, and every improvement
 """
@@ -23,7 +22,6 @@ WEIGHTS: dict[Kind, float] = {
     "unfinished": 1.0,
     "quality": 1.0,
     "runaway": 1.0,
-    "cost": 1.0,
     "latency": 0.5,
     "first_token_latency": 0.5,
     "traffic": 0.5,
@@ -35,8 +33,8 @@ BOUNDS: tuple[tuple[Severity, float], ...] = (("critical", 0.05), ("high", 0.01)
 
 def harm(kind: Kind, impact: Impact) -> float:
     """Weighted harm, 0 to 1; 0 when it is not known."""
-    share = impact.share_of_traces
-    return 0.0 if share is None else abs(share) * WEIGHTS.get(kind, _OTHERWISE)
+    hit = abs(impact.share_of_traces or 0.0) * WEIGHTS.get(kind, _OTHERWISE)
+    return max(hit, abs(impact.share_of_cost or 0.0))
 
 
 def severity(metric: Metric, direction: Direction, impact: Impact) -> Severity:

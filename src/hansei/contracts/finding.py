@@ -68,6 +68,7 @@ class Impact(Strict):
     affected_users: int | None = Field(None, description="Distinct users of those traces.")
     excess_traces: float | None = Field(None, description="Affected traces beyond what the reference predicts.")
     share_of_traces: float | None = Field(None, description="excess_traces / all traces of the window, 0 to 1.")
+    share_of_cost: float | None = Field(None, description="Extra money / all money of the window, 0 to 1.")
     cost_per_week: float | None = Field(None, description="Extra US dollars a week.")
     hours_per_week: float | None = Field(None, description="Extra hours of waiting a week.")
 
