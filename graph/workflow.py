@@ -77,4 +77,5 @@ def _sent(state: State) -> list[Send]:
 
 
 graph = traced(build_graph(), version=__version__)
-"""For `langgraph.json`: compiled without a checkpointer, which the server brings; traced when Langfuse's keys are set."""
+"""For `langgraph.json`: compiled without a checkpointer, which the server brings; traced when
+Langfuse's keys are set."""

@@ -1,9 +1,9 @@
 """critic: doubts every draft, by queries of its own.
 
-Rule policy: each candidate that holds by the analyst's numbers is derived again by another road, looked at for a shift of
-the mix and for a single user behind it; then the ones that stand are held against each other, so that an effect of
-another finding is told there. A finding that falls because one user makes it is sent back to the analyst once more, about
-that user.
+Rule policy: each candidate that holds by the analyst's numbers is derived again by another road, looked at for a shift
+of the mix and for a single user behind it; then the ones that stand are held against each other, so that an effect of
+another finding is told there. A finding that falls because one user makes it is sent back to the analyst once more,
+about that user.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def _observations(scope: Scope) -> int:
 
 
 def _standing_by_numbers(conclusion: Conclusion) -> list[Finding]:
-    """What the analyst's numbers alone support: only that is worth further queries, and the averages under suspicion."""
+    """What the analyst's numbers alone support: only that is worth further queries."""
     return [
         finding
         for finding in (*conclusion.findings, *conclusion.refuted)

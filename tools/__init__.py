@@ -1,1 +1,2 @@
-"""What the nodes work with, one job to a folder or file: ClickHouse, Langfuse, statistics, the playbook of detectors, reports."""
+"""What the nodes work with, one job to a folder or file: ClickHouse, Langfuse, statistics, the playbook of
+detectors, reports."""

@@ -1,7 +1,9 @@
 """Intervals, tests and the bound on false alarms. Pure functions over daily sums; nothing here knows ClickHouse.
 
-Everything that Hansei measures, except quantiles and traffic, is a ratio R = sum(y) / sum(x) over clusters (traces): failing calls
-per call, dollars per call, tokens per trace, score per rating. Calls of one trace are alike, so the trace is the unit of
+Everything that Hansei measures, except quantiles and traffic, is a ratio R = sum(y) / sum(x) over clusters (traces):
+failing calls
+per call, dollars per call, tokens per trace, score per rating. Calls of one trace are alike, so the trace is the
+unit of
 sampling, and the variance is that of the ratio estimator over clusters (Cochran, Sampling Techniques, 3rd ed., 1977,
 section 6.4): Var(R) = m / (m - 1) * sum((y_i - R x_i)^2) / sum(x)^2, which needs only the sums of x, y, xx, xy and yy.
 
@@ -146,7 +148,8 @@ def mean_interval(sums: Sums, spread: Dispersion) -> Interval:
 def difference_p(current: Sums, reference: Sums, spread: Dispersion, *, proportion: bool) -> float:
     """Two-sided p-value that two ratios differ only by chance; 1 when that cannot be said.
 
-    Student's t on the difference (Welch's degrees of freedom capped by what is known about the days); for shares with few
+    Student's t on the difference (Welch's degrees of freedom capped by what is known about the days); for shares
+    with few
     affected traces, where the normal approximation fails, Fisher's exact test over traces.
     """
     from scipy.stats import fisher_exact, t

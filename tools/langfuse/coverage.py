@@ -16,7 +16,8 @@ _PERIOD = "if({time} >= {{window_start:DateTime64(6, 'UTC')}}, 'window', 'baseli
 
 _TRACES = f"""
 SELECT 'traces' AS what, {_PERIOD.format(time="timestamp")}, count() AS n, toFloat64(0) AS cost, 0 AS errors,
-  countIf(user_id = '') AS no_user, countIf(session_id = '') AS no_session, countIf(release = '' AND version = '') AS no_release,
+  countIf(user_id = '') AS no_user, countIf(session_id = '') AS no_session, countIf(release = '' AND version = '') AS
+  no_release,
   0 AS model_calls, 0 AS no_model, 0 AS no_cost, 0 AS no_usage, 0 AS no_prompt, 0 AS no_end
 FROM traces GROUP BY period"""
 _OBSERVATIONS = f"""

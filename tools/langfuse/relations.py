@@ -66,9 +66,9 @@ class Adapter(Protocol):
     def raw(self, relation: str) -> str:
         """A relation made without FINAL: each row's newest version by aggregation, with the number of its versions.
 
-        For the critic, whose figures must not come from the same construction as the analyst's. Columns as in the narrow
-        relations, and: versions. Rows of other projects, deleted rows and foreign environments are out; the time range
-        is widened by a day on both sides, so the query must give its own. Of the traces, only those whose hash is a
+        For the critic, whose figures must not come from the same construction as the analyst's. Columns as in the
+        narrow relations, and: versions. Rows of other projects, deleted rows and foreign environments are out; the
+        time range is widened by a day on both sides, so the query must give its own. Of the traces, only those whose hash is a
         multiple of the parameter ``sample`` are read (1: all).
 
         Args:
@@ -101,8 +101,15 @@ def tokens(details: str = "usage_details") -> str:
     Keys that name a kind of input or output (input_cached_tokens, output_reasoning_tokens, …) are parts beside `input`
     and `output` in Langfuse, so all keys that begin alike add up; `total` is used when it is there.
     """
-    return f"""
-    if(empty({details}), NULL, arraySum(arrayMap((k, v) -> if(startsWith(k, 'input') OR k LIKE '%cache_read%' OR k LIKE '%cache_creation%', v, 0), mapKeys({details}), mapValues({details})))) AS input_tokens,
-    if(empty({details}), NULL, arraySum(arrayMap((k, v) -> if(startsWith(k, 'output'), v, 0), mapKeys({details}), mapValues({details})))) AS output_tokens,
-    if(empty({details}), NULL, arraySum(arrayMap((k, v) -> if(k LIKE '%cache_read%' OR k LIKE '%cached%', v, 0), mapKeys({details}), mapValues({details})))) AS cached_tokens,
-    if(empty({details}), NULL, if(mapContains({details}, 'total'), {details}['total'], arraySum(mapValues({details})))) AS total_tokens"""
+    def summed(name: str, condition: str) -> str:
+        pairs = f"mapKeys({details}), mapValues({details})"
+        return f"if(empty({details}), NULL, arraySum(arrayMap((k, v) -> if({condition}, v, 0), {pairs}))) AS {name}"
+
+    total = f"if(mapContains({details}, 'total'), {details}['total'], arraySum(mapValues({details})))"
+    columns = (
+        summed("input_tokens", "startsWith(k, 'input') OR k LIKE '%cache_read%' OR k LIKE '%cache_creation%'"),
+        summed("output_tokens", "startsWith(k, 'output')"),
+        summed("cached_tokens", "k LIKE '%cache_read%' OR k LIKE '%cached%'"),
+        f"if(empty({details}), NULL, {total}) AS total_tokens",
+    )
+    return "".join(f"\n      {column}," for column in columns).rstrip(",")

@@ -1,7 +1,7 @@
 """Which of Langfuse's schemas holds a project's recent rows.
 
-The presence of a table proves nothing: in Langfuse's v4 write mode ``events_only`` the v3 tables stay behind without new
-rows, in ``dual`` both are filled. So the newest rows decide, and only one schema is ever read.
+The presence of a table proves nothing: in Langfuse's v4 write mode ``events_only`` the v3 tables stay behind without
+new rows, in ``dual`` both are filled. So the newest rows decide, and only one schema is ever read.
 """
 
 from __future__ import annotations

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from hansei.contracts import Check, Evidence, Finding, Verdict
+from hansei.contracts import Check, Evidence, Finding, Unit, Verdict
 from hansei.tools.playbook.assess import Facts, evidence_for, series
 from hansei.tools.playbook.model import Metric
 from hansei.tools.playbook.telling import name
-from hansei.tools.report.formats import format_count, format_p, format_ratio, format_value
+from hansei.tools.report.formats import format_change, format_count, format_p, format_ratio, format_value
 from hansei.tools.statistics import Sums
 
 FALSE_DISCOVERY_RATE = 0.05
@@ -76,7 +76,10 @@ def _enough_data(metric: Metric, finding: Finding, facts: Facts) -> Check:
         )
     reference = finding.baseline.n if finding.baseline else 0
     enough = n >= least and reference >= least
-    detail = f"{format_count(n)} cases against {format_count(reference)}; at least {format_count(least)} are needed on each side."
+    detail = (
+        f"{format_count(n)} cases against {format_count(reference)}; at least {format_count(least)} are "
+        "needed on each side."
+    )
     if metric.shape == "share" and metric.worse > 0:
         measured = evidence_for(finding.evidence, "measure")
         days = series(measured, facts.periods) if measured else None
@@ -92,6 +95,11 @@ def _signed(metric: Metric, finding: Finding) -> float:
     return (finding.effect or 0.0) * metric.worse * (-1 if better else 1)
 
 
+def _size(difference: float, unit: Unit) -> str:
+    """A difference without its sign: “14 points”, “0.3 s”."""
+    return format_change(abs(difference), unit).lstrip("+")
+
+
 def _large_enough(metric: Metric, finding: Finding) -> Check:
     assert finding.baseline is not None
     effect = _signed(metric, finding)
@@ -101,8 +109,8 @@ def _large_enough(metric: Metric, finding: Finding) -> Check:
     return Check(
         name="large_enough",
         passed=effect >= least > 0 or effect > 0 == least,
-        detail=f"The difference is {format_value(abs(finding.effect or 0.0), finding.unit)}"
-        f"{'' if effect > 0 else ' in the other direction'}; {format_value(least, finding.unit)} is the least that matters.",
+        detail=f"The difference is {_size(finding.effect or 0.0, finding.unit)}"
+        f"{'' if effect > 0 else ' in the other direction'}; {_size(least, finding.unit)} is the least that matters.",
     )
 
 
@@ -176,7 +184,8 @@ def _mix(metric: Metric, finding: Finding, facts: Facts, found: Evidence) -> Che
         old, new = format_ratio(float(moved["reference_x"]), before), format_ratio(float(moved["x"]), x)
         label = " / ".join(name(str(part), 40) for part in moved["stratum"] if part)
         detail = (
-            f"A shift of the mix: only {format_value(max(0.0, min(1.0, share)), 'ratio')} of the change happened within kinds of "
+            f"A shift of the mix: only {format_value(max(0.0, min(1.0, share)), 'ratio')} of the change "
+            "happened within kinds of "
             f"traffic; {label} went from {old} to {new} of the cases."
         )
     return Check(name="mix_shift", passed=passed, detail=detail)
@@ -213,7 +222,8 @@ def _one_user(metric: Metric, finding: Finding, facts: Facts, found: Evidence) -
     return Check(
         name="one_user",
         passed=True,
-        detail=f"It holds without the user who weighs most ({who}): {format_value(share, 'ratio')} of the change is left.",
+        detail=f"It holds without the user who weighs most ({who}): {format_value(share, 'ratio')} of the "
+        "change is left.",
     )
 
 
@@ -236,7 +246,8 @@ def _one_day(metric: Metric, finding: Finding, facts: Facts) -> Check:
         return Check(
             name="one_day",
             passed=True,
-            detail=f"It holds without its worst day ({day}), which carries {format_value(min(1.0, share), 'ratio')} of it.",
+            detail=f"It holds without its worst day ({day}), which carries "
+            f"{format_value(min(1.0, share), 'ratio')} of it.",
         )
     return Check(
         name="one_day",

@@ -1,6 +1,7 @@
 """From candidates with their evidence to findings with verdicts: the last, purely computed step.
 
-The critic calls it to see what stands, the writer to get the findings, and `hansei verify` to compute a report once more
+The critic calls it to see what stands, the writer to get the findings, and `hansei verify` to compute a report once
+more
 from fresh answers.
 """
 
@@ -101,44 +102,39 @@ def _judge(finding: Finding, facts: Facts, q: float | None) -> Finding:
 def _fold(judged: dict[str, Finding], facts: Facts) -> dict[str, Finding]:
     """Takes out confirmed findings that another one explains, and names them there."""
     out = dict(judged)
-    for finding in sorted(judged.values(), key=cause_rank):
-        # What explains it may itself have been explained by then; the order makes sure that this is known already.
-        if finding.verdict != "confirmed":
-            continue
-        twin = next((other for other in _confirmed(out) if is_twin(finding, other)), None)
-        if twin is not None:
+    standing = _confirmed(judged)
+    told_by: dict[str, str] = {}
+    # Causes come before their echoes in this order, so what explains a finding has been judged when its turn comes.
+    for finding in standing:
+        twin = next((other for other in standing if is_twin(finding, other)), None)
+        cause = told_by.get(twin.id, twin.id) if twin is not None else None
+        detail = "" if cause is None else f"It is another side of {_title(judged[cause])}, and is told there."
+        if cause is None:
+            for evidence in finding.evidence:
+                other_id = evidence.purpose.partition("without:")[2]
+                if other_id in out and out[other_id].verdict == "confirmed" and is_echo(finding, evidence, facts):
+                    cause = other_id
+                    left = format_value(max(0.0, min(1.0, left_without(finding, evidence, facts))), "ratio")
+                    detail = (
+                        f"Without the traces of {_title(judged[cause])}, {left} of the change is left: it "
+                        "is told there."
+                    )
+                    break
+        if cause is not None:
+            told_by[finding.id] = cause
+            _explain(out, finding.id, cause, Check(name="own_cause", passed=False, detail=detail))
+        elif any(item.purpose.startswith("without:") for item in finding.evidence):
             check = Check(
                 name="own_cause",
-                passed=False,
-                detail=f"It is another side of {name(_tell(twin).title, 120)}, and is told there.",
+                passed=True,
+                detail="It holds without the traces of each other finding that could explain it.",
             )
-            _explain(out, finding.id, twin.id, check)
-            continue
-        for evidence in finding.evidence:
-            cause = evidence.purpose.partition("without:")[2]
-            if not cause or cause not in out or out[cause].verdict != "confirmed":
-                continue
-            left = left_without(finding, evidence, facts)
-            share = format_value(max(0.0, min(1.0, left)), "ratio")
-            told = name(_tell(judged[cause]).title, 120)
-            if not is_echo(finding, evidence, facts):
-                continue
-            check = Check(
-                name="own_cause",
-                passed=False,
-                detail=f"Without the traces of {told}, {share} of the change is left: it is told there.",
-            )
-            _explain(out, finding.id, cause, check)
-            break
-        else:
-            if any(item.purpose.startswith("without:") for item in finding.evidence):
-                check = Check(
-                    name="own_cause",
-                    passed=True,
-                    detail="It holds without the traces of each other finding that could explain it.",
-                )
-                out[finding.id] = out[finding.id].model_copy(update={"checks": [*finding.checks, check]})
+            out[finding.id] = out[finding.id].model_copy(update={"checks": [*finding.checks, check]})
     return out
+
+
+def _title(finding: Finding) -> str:
+    return name(_tell(finding).title, 120)
 
 
 def is_echo(finding: Finding, without: Evidence, facts: Facts) -> bool:
@@ -147,6 +143,7 @@ def is_echo(finding: Finding, without: Evidence, facts: Facts) -> bool:
 
 
 def _confirmed(findings: Mapping[str, Finding]) -> list[Finding]:
+    """The confirmed ones, likeliest causes first."""
     return sorted((finding for finding in findings.values() if finding.verdict == "confirmed"), key=cause_rank)
 
 

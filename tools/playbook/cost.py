@@ -162,7 +162,8 @@ def _cause(finding: Finding) -> str | None:
     if before[price] > 0 and abs(now[price] / before[price] - 1) >= 0.1:
         verb = "rose" if now[price] > before[price] else "fell"
         said.append(
-            f"the price per million tokens {verb} from {format_value(before[price], 'usd')} to {format_value(now[price], 'usd')}"
+            f"the price per million tokens {verb} from {format_value(before[price], 'usd')} to "
+            f"{format_value(now[price], 'usd')}"
         )
     came = ""
     if telling.is_new(finding) and telling.change_of(finding.segment):

@@ -33,7 +33,8 @@ def rederive(dataset: Dataset, metric: Metric, candidate: Candidate, id: str, ob
 
     On large data, for a sample of traces, beside the analyst's value for the same sample.
 
-    Columns: source ('critic', 'analyst'), period, value, n, older_versions (superseded rows that were found and left out).
+    Columns: source ('critic', 'analyst'), period, value, n, older_versions (superseded rows that were found and left
+    out).
 
     Args:
         observations: how many the project has in both periods.
@@ -53,7 +54,8 @@ WITH {rows.cte}
 SELECT * FROM (
   SELECT 'critic' AS source, * FROM ({critic})
   UNION ALL
-  SELECT 'analyst' AS source, period, toFloat64({value}) AS value, count() AS n, 0 AS older_versions FROM rows GROUP BY period
+  SELECT 'analyst' AS source, period, toFloat64({value}) AS value, count() AS n, 0 AS older_versions FROM rows GROUP
+  BY period
 )
 ORDER BY source DESC, period DESC"""
     bound = dataset.bind(dataset.bind_raw(sql, raw), rows.relations, rows.needs)
@@ -75,7 +77,8 @@ def _critic(metric: Metric, candidate: Candidate) -> tuple[str, dict[str, object
         source = _TRACE_ROWS
         raw |= {"traces", "observations"}
     sql = f"""
-SELECT period, toFloat64({metric.again}) AS value, count() AS n, toInt64(sum(versions)) - toInt64(count()) AS older_versions
+SELECT period, toFloat64({metric.again}) AS value, count() AS n, toInt64(sum(versions)) - toInt64(count()) AS
+older_versions
 FROM (
   SELECT *, {period} AS period FROM ({source})
   WHERE {time} >= {{range_start:DateTime64(6, 'UTC')}} AND {time} < {{range_end:DateTime64(6, 'UTC')}}
@@ -97,7 +100,8 @@ def users(dataset: Dataset, metric: Metric, candidate: Candidate, id: str) -> Ev
 WITH {rows.cte}
 SELECT * FROM (
   SELECT user_id, toUInt64(sumIf(r.x, period = 'window')) AS x, toFloat64(sumIf(r.y, period = 'window')) / {scale} AS y,
-    toUInt64(sumIf(r.x, period != 'window')) AS reference_x, toFloat64(sumIf(r.y, period != 'window')) / {scale} AS reference_y,
+    toUInt64(sumIf(r.x, period != 'window')) AS reference_x, toFloat64(sumIf(r.y, period != 'window')) / {scale} AS
+    reference_y,
     toUInt64(sum(user_id != '' AND x > 0) OVER ()) AS users,
     toUInt64(sum(user_id != '' AND x > 0 AND {"y > 0" if metric.worse > 0 else "y < x"}) OVER ()) AS affected_users
   FROM rows AS r GROUP BY user_id
@@ -123,7 +127,8 @@ def strata(dataset: Dataset, metric: Metric, candidate: Candidate, id: str) -> E
     sql = f"""
 WITH {rows.cte}
 SELECT stratum, toUInt64(sumIf(r.x, period = 'window')) AS x, toFloat64(sumIf(r.y, period = 'window')) / {scale} AS y,
-  toUInt64(sumIf(r.x, period != 'window')) AS reference_x, toFloat64(sumIf(r.y, period != 'window')) / {scale} AS reference_y
+  toUInt64(sumIf(r.x, period != 'window')) AS reference_x, toFloat64(sumIf(r.y, period != 'window')) / {scale} AS
+  reference_y
 FROM rows AS r GROUP BY stratum ORDER BY x + reference_x DESC, stratum LIMIT 100"""
     return dataset.ask(id, "strata", dataset.bind(sql, rows.relations, rows.needs), rows.parameters)
 

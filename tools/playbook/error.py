@@ -48,12 +48,14 @@ def screen(profile: Profile) -> Screening:
 def detail(dataset: Dataset, candidate: Candidate, id: str) -> Evidence:
     """The most frequent status messages of the failing calls.
 
-    Columns: message (first 200 characters), now, before (calls in the window and in the reference).
+    Columns: message (first 200 characters), now, before (calls in the window and in the reference), failing (all
+    failing
+    calls of the window).
     """
     rows = rows_of(RATE, candidate, extra=", leftUTF8(status_message, 200) AS message")
     sql = f"""
 WITH {rows.cte}
-SELECT message, countIf(period = 'window') AS now, countIf(period != 'window') AS before
+SELECT message, countIf(period = 'window') AS now, countIf(period != 'window') AS before, sum(now) OVER () AS failing
 FROM rows WHERE y = 1 GROUP BY message ORDER BY now DESC, message LIMIT 5"""
     return dataset.ask(id, "detail", dataset.bind(sql, rows.relations, rows.needs), rows.parameters)
 
@@ -84,7 +86,7 @@ def _top_message(finding: Finding) -> tuple[str, int, int] | None:
     if found is None or not found.rows or not str(found.rows[0][0]).strip():
         return None
     row = found.records()[0]
-    return str(row["message"]), int(row["now"]), sum(int(r["now"]) for r in found.records())
+    return str(row["message"]), int(row["now"]), int(row["failing"])
 
 
 def _cause(finding: Finding) -> str | None:
@@ -92,10 +94,8 @@ def _cause(finding: Finding) -> str | None:
     parts = []
     if top:
         message, count, total = top
-        parts.append(
-            f"{format_count(count)} of the {format_count(total)} failing calls with the most frequent messages say "
-            f"{telling.name(message, 120)}."
-        )
+        of = "All" if count == total else f"{format_count(count)} of the"
+        parts.append(f"{of} {format_count(total)} failing calls say {telling.name(message, 120)}.")
     if telling.is_new(finding) and telling.change_of(finding.segment):
         parts.append(f"It came with {telling.change_of(finding.segment)}, which the baseline hardly has.")
     return " ".join(parts) or None

@@ -137,7 +137,8 @@ def tell(finding: Finding) -> Words:
         )
     else:
         advice = (
-            f"Look at the slowest example traces of {place}: cut what was added{telling.since(finding)}, and set a timeout "
+            f"Look at the slowest example traces of {place}: cut what was added{telling.since(finding)}, and "
+            "set a timeout "
             f"somewhat above the former p95 of {level}."
         )
     return Words(title, summary, _came_with(finding), advice)

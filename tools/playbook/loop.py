@@ -107,7 +107,10 @@ def tell(finding: Finding) -> Words:
             None,
             "Keep what changed; nothing needs to be done.",
         )
-    title = f"{format_value(finding.current.value, 'ratio')} of the traces that use {place} call it {least} times or more with the same input"
+    title = (
+        f"{format_value(finding.current.value, 'ratio')} of the traces that use {place} call it {least} "
+        "times or more with the same input"
+    )
     if finding.direction == "regression" and finding.baseline is not None:
         title += f", up from {format_value(finding.baseline.value, 'ratio')}"
     summary = telling.sentences(
@@ -121,14 +124,16 @@ def tell(finding: Finding) -> Words:
         top = found.records()[0]
         most = max(int(row["most"]) for row in found.records())
         cause = (
-            f"The agent repeats the call instead of using its result: up to {format_count(most)} times in one trace, for "
+            f"The agent repeats the call instead of using its result: up to {format_count(most)} times in one "
+            "trace, for "
             f"example {telling.name(str(top['input']), 80)}."
         )
     return Words(
         title,
         summary,
         cause,
-        f"Stop the agent when it repeats a call: answer the second identical call of {place} with “already asked, the result "
+        f"Stop the agent when it repeats a call: answer the second identical call of {place} with “already "
+        "asked, the result "
         f"was …”, and end the loop after {least} steps without a new result.",
     )
 

@@ -169,7 +169,8 @@ def examples(dataset: Dataset, metric: Metric, candidate: Candidate, id: str) ->
     sql = f"""
 WITH {rows.cte}
 SELECT cluster AS trace_id, toFloat64(total) / {metric.scale:.0f} AS y
-FROM (SELECT cluster, sum(x) * {metric.scale:.0f} AS x, sum(y) AS total FROM rows WHERE period = 'window' GROUP BY cluster)
+FROM (SELECT cluster, sum(x) * {metric.scale:.0f} AS x, sum(y) AS total FROM rows WHERE period = 'window' GROUP BY
+cluster)
 WHERE {keep}
 ORDER BY {order}
 LIMIT {EXAMPLES}"""

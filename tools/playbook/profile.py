@@ -110,10 +110,13 @@ GROUP BY ALL""",
 
 def _runs(dropped: frozenset[str]) -> tuple[str, Needs, str]:
     many = ", ".join(f"countIf(steps > {bound}) AS steps_over_{bound}" for bound in MANY_STEPS)
+    spent = ", ".join(
+        f"sumIf(ifNull(toFloat64(total_cost), 0), steps > {bound}) AS cost_over_{bound}" for bound in MANY_STEPS
+    )
     return (
         f"""
 SELECT {_DAY % "timestamp"}, {_dimensions(RUN_DIMENSIONS, dropped, {"trace_name": "name"})},
-  count() AS n, {many}, {", ".join(f"sumIf(ifNull(toFloat64(total_cost), 0), steps > {b}) AS cost_over_{b}" for b in MANY_STEPS)},
+  count() AS n, {many}, {spent},
   {_TIMED},
   {_SPENT}
 FROM traces

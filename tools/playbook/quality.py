@@ -1,6 +1,7 @@
 """Quality: the scores that users, annotators and evaluators gave.
 
-Scores of one name with different data types are different things and are never mixed: NUMERIC scores are averaged, BOOLEAN
+Scores of one name with different data types are different things and are never mixed: NUMERIC scores are averaged,
+BOOLEAN
 ones give the share of 1. A missing score is not a zero: only scores that exist are counted.
 """
 
@@ -73,7 +74,8 @@ _DIMENSIONS = (
 _SQL = """
 SELECT toInt32(floor(dateDiff('millisecond', {window_start:DateTime64(6, 'UTC')}, timestamp) / 86400000)) AS day,
   name AS score, data_type, trace_name, environment, release, version,
-  call.1 AS prompt_name, call.2 AS prompt_version, call.3 AS model, count() AS n, sum(value) AS y, sum(value * value) AS yy
+  call.1 AS prompt_name, call.2 AS prompt_version, call.3 AS model, count() AS n, sum(value) AS y, sum(value * value)
+  AS yy
 FROM scores
 LEFT JOIN (
   SELECT trace_id, groupUniqArray((prompt_name, prompt_version, model)) AS calls
@@ -169,9 +171,15 @@ def tell(finding: Finding) -> Words:
         return Words(title, summary, cause, "Keep what changed; nothing needs to be done.")
     level = format_value(finding.baseline.value, finding.unit) if finding.baseline else "its former level"
     if change and telling.is_new(finding):
-        advice = f"Roll back {change}: with what it replaced, the score was {level}. Then compare both on the example traces."
+        advice = (
+            f"Roll back {change}: with what it replaced, the score was {level}. Then compare both on the "
+            "example traces."
+        )
     else:
-        advice = f"Read the example traces of {place}, fix the first thing that goes wrong in them, and hold the score at {level}."
+        advice = (
+            f"Read the example traces of {place}, fix the first thing that goes wrong in them, and hold "
+            f"the score at {level}."
+        )
     return Words(title, summary, cause, advice)
 
 

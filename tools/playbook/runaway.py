@@ -98,8 +98,12 @@ def _with_bound(cells: Cells) -> tuple[Cells, dict[str, int]]:
 
 
 def detail(dataset: Dataset, candidate: Candidate, id: str) -> Evidence:
-    """What they cost. Columns: period, traces, runaways, cost, runaway_cost (US dollars), most_steps."""
-    rows = rows_of(RATE, candidate, extra=", total_cost, steps")
+    """What they cost, now and before, whatever the candidate is compared with.
+
+    Columns: period, traces, runaways, cost, runaway_cost (US dollars), most_steps.
+    """
+    before = Comparison(against="baseline", segment=candidate.segment)
+    rows = rows_of(RATE, candidate.model_copy(update={"comparison": before}), extra=", total_cost, steps")
     sql = f"""
 WITH {rows.cte}
 SELECT period, count() AS traces, toUInt64(sum(y)) AS runaways, toFloat64(sum(ifNull(total_cost, 0))) AS cost,
@@ -119,13 +123,21 @@ def tell(finding: Finding) -> Words:
     if row is not None and row["period"] == "window" and float(row["cost"]) > 0:
         share = float(row["runaway_cost"]) / float(row["cost"])
         money = (
-            f"They take {format_value(float(row['runaway_cost']), 'usd')} of the {format_value(float(row['cost']), 'usd')} that "
-            f"these traces cost in the window ({format_value(share, 'ratio')}); the longest has {format_count(row['most_steps'])} steps."
+            f"They take {format_value(float(row['runaway_cost']), 'usd')} of the "
+            f"{format_value(float(row['cost']), 'usd')} that "
+            f"these traces cost in the window ({format_value(share, 'ratio')}); the longest has "
+            f"{format_count(row['most_steps'])} steps."
         )
         title += f" and take {format_value(share, 'ratio')} of its cost"
+    before = ""
+    old = next((r for r in found.records() if r["period"] == "baseline"), None) if found is not None else None
+    if finding.direction == "hotspot" and old is not None:
+        count, of = format_count(old["runaways"]), format_count(old["traces"])
+        before = f"In the baseline it was {count} of its {of} traces, too few to tell a change of the rate from chance."
     summary = telling.sentences(
         f"The share of such traces {telling.from_to(finding)}{telling.since(finding)}.",
         money,
+        before,
         telling.measured(finding, "traces"),
         telling.touched(finding),
     )
@@ -133,7 +145,8 @@ def tell(finding: Finding) -> Words:
         title,
         summary,
         None,
-        f"Cap the steps of {place} at {bound} (a recursion limit, or a budget of tool calls in the prompt), and let it answer "
+        f"Cap the steps of {place} at {bound} (a recursion limit, or a budget of tool calls in the prompt), and "
+        "let it answer "
         "with what it has when the cap is reached.",
     )
 

@@ -275,7 +275,8 @@ def _slices(
 
 
 def _reference_variance(window: Cells, question: Question, expected: _Expectation, group: Ints, n: int) -> Floats:
-    """Variance of a slice's expected sum: the reference's rates are estimates too. One term per context in the slice."""
+    """Variance of a slice's expected sum: the reference's rates are estimates too. One term per context in the
+    slice."""
     pairs, index = np.unique(np.stack([group, expected.context], axis=1), axis=0, return_inverse=True)
     index = index.reshape(-1)
     x = np.bincount(index, weights=window.sums[question.x])

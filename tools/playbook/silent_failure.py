@@ -107,7 +107,8 @@ def tell(finding: Finding) -> Words:
     if finding.direction == "regression" and finding.baseline is not None:
         title += f", up from {format_value(finding.baseline.value, 'ratio')}"
     summary = telling.sentences(
-        f"Their output is an error or empty, but their level is not ERROR, so no dashboard shows them; the share {telling.from_to(finding)}{telling.since(finding)}.",
+        "Their output is an error or empty, but their level is not ERROR, so no dashboard shows them; the "
+        f"share {telling.from_to(finding)}{telling.since(finding)}.",
         telling.measured(finding, "calls"),
         telling.touched(finding),
     )
@@ -122,7 +123,8 @@ def tell(finding: Finding) -> Words:
         title,
         summary,
         cause,
-        f"Make {place} raise, or set level ERROR, when its output is an error, so that it can be seen and retried; then fix "
+        f"Make {place} raise, or set level ERROR, when its output is an error, so that it can be seen and "
+        "retried; then fix "
         "what the message names, and tell the model in the tool’s result what to do instead.",
     )
 

@@ -23,7 +23,8 @@ PER_CALL = Metric(
     min_effect=20,
     min_relative=0.1,
     per="model calls",
-    again="sum(if(mapContains(usage_details, 'total'), usage_details['total'], arraySum(mapValues(usage_details)))) / count()",
+    again="sum(if(mapContains(usage_details, 'total'), usage_details['total'], "
+    "arraySum(mapValues(usage_details)))) / count()",
     again_where="notEmpty(usage_details)",
 )
 

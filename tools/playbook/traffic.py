@@ -108,10 +108,14 @@ def tell(finding: Finding) -> Words:
     less = finding.direction == "regression"
     before = finding.baseline.value if finding.baseline else None
     verb = "fell" if less else "grew"
-    title = f"Traffic of {place} {verb} from {format_count(before and round(before))} to {format_count(round(finding.current.value))} traces a day"
+    title = (
+        f"Traffic of {place} {verb} from {format_count(before and round(before))} to "
+        f"{format_count(round(finding.current.value))} traces a day"
+    )
     change = format_relative(before, finding.current.value)
     summary = telling.sentences(
-        f"Traces per day {verb} by {change.lstrip('+−')} against the baseline{telling.since(finding)}; the same weekdays before, and how "
+        f"Traces per day {verb} by {change.lstrip('+−')} against the baseline{telling.since(finding)}; the same "
+        "weekdays before, and how "
         "much they differ among themselves, are allowed for.",
         f"Measured: {format_count(finding.current.n)} traces in the window.",
         f"About {format_count(round(finding.impact.excess_traces))} traces {'are missing' if less else 'came on top'}."
@@ -120,7 +124,8 @@ def tell(finding: Finding) -> Words:
     )
     if less:
         advice = (
-            f"Find out whether users or the instrumentation went away: compare with the web server’s own request count for {place}, "
+            "Find out whether users or the instrumentation went away: compare with the web server’s own "
+            f"request count for {place}, "
             "then look at what was deployed on that day."
         )
     else:

@@ -1,4 +1,5 @@
-"""Unfinished steps: observations that began and never ended. Events have no end, and the last hour may still be running."""
+"""Unfinished steps: observations that began and never ended. Events have no end, and the last hour may still be
+running."""
 
 from __future__ import annotations
 
@@ -70,7 +71,8 @@ def tell(finding: Finding) -> Words:
             "Steps of the last hour are left out, since they may still be running.",
         ),
         None,
-        f"End the span of {place} on every path (exceptions, cancellation, worker shutdown) and flush the SDK before the "
+        f"End the span of {place} on every path (exceptions, cancellation, worker shutdown) and flush the SDK "
+        "before the "
         "process exits; if the work itself hangs, give it a timeout.",
     )
 

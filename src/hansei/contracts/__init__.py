@@ -37,7 +37,7 @@ from hansei.contracts.window import Periods, Window, parse_duration, parse_insta
 
 __all__ = [
     "DIMENSIONS", "SCHEMA_VERSION", "SEVERITIES", "Check", "Comparison", "Count", "Coverage", "DetectorStatus",
-    "Direction", "Echo", "Estimate", "Evidence", "Figure", "Finding", "Impact", "Kind", "Periods", "PlanItem", "Progress",
-    "Report", "Request", "Run", "Screening", "Segment", "Severity", "Unit", "Verdict", "Window", "hash_result",
-    "parse_duration", "parse_instant",
+    "Direction", "Echo", "Estimate", "Evidence", "Figure", "Finding", "Impact", "Kind", "Periods", "PlanItem",
+    "Progress", "Report", "Request", "Run", "Screening", "Segment", "Severity", "Unit", "Verdict", "Window",
+    "hash_result", "parse_duration", "parse_instant",
 ]  # fmt: skip
