@@ -68,7 +68,7 @@ class Adapter(Protocol):
 
         For the critic, whose figures must not come from the same construction as the analyst's. Columns as in the
         narrow relations, and: versions. Rows of other projects, deleted rows and foreign environments are out; the
-        time range is widened by a day on both sides, so the query must give its own. Of the traces, only those whose hash is a
+        time range is widened by a day on both sides, so the query must give its own. Only traces whose hash is a
         multiple of the parameter ``sample`` are read (1: all).
 
         Args:
