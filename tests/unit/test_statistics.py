@@ -248,7 +248,7 @@ def test_equal_means_are_told_apart_as_often_as_promised() -> None:
 def test_days_that_scatter_raise_few_false_alarms() -> None:
     """With days that scatter three times more than chance, an ordinary test alarms in about every fourth world.
 
-    Seven days tell too little about their scatter for the promised 5 % to be kept, but most of those alarms are avoided.
+    Seven days tell too little about their scatter for the promised 5 % to be kept; most of those alarms are avoided.
     """
     between = math.sqrt(2 * 0.2 * 0.8 / 300)  # a day has 100 traces with 3 calls on average
 
