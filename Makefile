@@ -44,8 +44,8 @@ LOCK = .venv/lock/bin/uv pip compile --quiet --upgrade --universal --python-vers
 
 lock: ## Resolve the packages anew and write requirements/*.txt (needs the network)
 	@test -x .venv/lock/bin/uv || { $(PYTHON) -m venv .venv/lock && .venv/lock/bin/pip install --quiet uv; }
-	$(LOCK) --group build --output-file requirements/runtime.txt
-	$(LOCK) --group dev --constraints requirements/runtime.txt --output-file requirements/development.txt
+	$(LOCK) --group dev --output-file requirements/development.txt
+	$(LOCK) --group build --constraints requirements/development.txt --output-file requirements/runtime.txt
 
 clean: ## Remove what the other targets made, the demo's data included
 	rm -rf .venv build dist hansei-demo hansei-report .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -80,7 +80,7 @@ def run_analysis(request: Request, context: Context, console: Console) -> Report
             ):
                 if part["type"] == "custom":
                     console.progress(Progress.model_validate(part["data"]))
-                else:
+                elif part["type"] == "values":
                     state = part["data"]
     finally:
         lost = trace.close()
