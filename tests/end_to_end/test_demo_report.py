@@ -1,0 +1,150 @@
+"""The demo's report against the truth: every planted problem is named, no trap is, and the numbers are true."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from hansei.context import Context
+from hansei.contracts import Count, Figure, Finding, Report
+from hansei.demo import Truth, make_demo
+from hansei.graph.workflow import build_graph
+from hansei.tools.clickhouse import close_readers, open_writer, shared_reader
+from hansei.tools.report.html import render_html
+from hansei.tools.report.markdown import render_markdown
+from hansei.tools.report.verify import verify_report
+
+SAME_METRIC = {
+    "error_rate": "error_rate",
+    "unfinished_rate": None,  # the truth counts the last hour too
+    "silent_failure_rate": "silent_failure_rate",
+    "score_rate": "user_feedback",
+    "cost_per_call": "cost_per_call",
+    "step_latency_p95": "latency_p95",
+    "loop_rate": "looping_traces",
+    "runaway_rate": "runaway_traces",
+    "traces_per_day": "traces_per_day",
+}
+"""Metric of a finding → the truth's figure for it."""
+
+
+@dataclass(frozen=True)
+class Job:
+    truth: Truth
+    report: Report
+    context: Context
+
+
+@pytest.fixture(scope="module", params=["v3", "v4"])
+def job(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
+    url = f"chdb://{tmp_path_factory.mktemp('demo')}/clickhouse"
+    client = open_writer(url)
+    truth = make_demo(client, schema=request.param)
+    client.close()
+    context = Context.model_validate({"clickhouse_url": url, "langfuse_base_url": "https://langfuse.example"})
+    asked = {"project_id": truth.project_id, "until": truth.base_time.isoformat()}
+    state = build_graph().invoke(asked, context=context)
+    yield Job(truth, Report.model_validate(state["report"]), context)
+    close_readers()
+
+
+def _ruled(job: Job, finding: Finding) -> tuple[str, str | None]:
+    # The truth speaks of observations by name, whatever their type; a tool is one of them.
+    segment = {("observation_name" if key == "tool_name" else key): value for key, value in finding.segment.items()}
+    return job.truth.rule(finding.kind, finding.direction, segment)
+
+
+def test_every_planted_problem_is_named(job: Job) -> None:
+    named = {id for finding in job.report.findings for ruling, id in [_ruled(job, finding)] if ruling == "planted"}
+    # The runaways are too few to be told from chance against the baseline; they stand out from the rest by their cost.
+    runaway = next(finding for finding in job.report.findings if finding.kind == "runaway")
+    assert runaway.segment == {"trace_name": "research-agent"}
+    assert named | {"research_runaways"} == {planted.id for planted in job.truth.planted}
+
+
+def test_no_trap_and_no_false_alarm(job: Job) -> None:
+    wrong = [
+        (finding.title, ruling)
+        for finding in job.report.findings
+        for ruling, _ in [_ruled(job, finding)]
+        if ruling == "false_alarm" and finding.kind != "runaway"
+    ]
+    assert wrong == []
+
+
+def test_each_problem_is_told_once(job: Job) -> None:
+    named = [id for finding in job.report.findings for ruling, id in [_ruled(job, finding)] if ruling == "planted"]
+    assert len(named) == len(set(named))
+
+
+def test_coverage_is_exact(job: Job) -> None:
+    coverage, true = job.report.coverage, job.truth.coverage
+    counts: list[tuple[Count, Count]] = [
+        (coverage.traces, true.traces),
+        (coverage.observations, true.observations),
+        (coverage.scores, true.scores),
+        (coverage.errors, true.errors),
+    ]
+    assert [one for one, _ in counts] == [other for _, other in counts]
+    cost: tuple[Figure, Figure] = (coverage.total_cost, true.total_cost)
+    assert cost[0].window == pytest.approx(cost[1].window, rel=1e-12)
+    assert cost[0].baseline == pytest.approx(cost[1].baseline, rel=1e-12)
+
+
+def test_values_are_the_true_ones(job: Job) -> None:
+    compared = 0
+    for finding in job.report.findings:
+        ruling, id = _ruled(job, finding)
+        wanted = SAME_METRIC.get(finding.metric)
+        if ruling != "planted" or id is None or wanted is None:
+            continue
+        change = next((c for c in job.truth.find(id).changes if c.metric == wanted), None)
+        if change is None:
+            continue
+        # A segment that is new since the onset has the figures since the onset, not those of the whole window.
+        spans = [change.window, *([change.since_onset] if change.since_onset else [])]
+        tolerance = 0.01 if finding.metric.endswith("p95") else 1e-9
+        assert any(
+            span.value is not None and finding.current.value == pytest.approx(span.value, rel=tolerance)
+            for span in spans
+        ), finding.title
+        against_baseline = finding.comparison.against == "baseline"
+        if against_baseline and finding.baseline is not None and change.baseline.value is not None:
+            assert finding.baseline.value == pytest.approx(change.baseline.value, rel=tolerance, abs=1e-12)
+        compared += 1
+    assert compared >= 7
+
+
+def test_onsets_are_right_to_the_day(job: Job) -> None:
+    for finding in job.report.findings:
+        ruling, id = _ruled(job, finding)
+        if ruling == "planted" and id is not None and finding.onset is not None:
+            onset = job.truth.find(id).onset
+            assert onset is not None
+            # Days begin with the window's; a change after noon shows from the next day on.
+            assert abs((finding.onset - onset).total_seconds()) <= 86_400, finding.title
+
+
+def test_everything_verifies(job: Job) -> None:
+    verification = verify_report(job.report, shared_reader(job.context))
+    assert verification.differences == []
+    assert verification.queries == job.report.run.queries
+    assert verification.numbers > 1000
+
+
+def test_nothing_of_other_tenants_or_hostile_texts_gets_through(job: Job) -> None:
+    dump = job.report.model_dump_json()
+    html, markdown = render_html(job.report), render_markdown(job.report)
+    assert "CANARY" not in dump + html + markdown
+    assert "other-co" not in dump + html + markdown
+    assert "<script" not in html.lower()
+    assert "langfuse-llm-as-a-judge" not in dump
+
+
+def test_links_point_to_the_project(job: Job, tmp_path: Path) -> None:
+    finding = next(finding for finding in job.report.findings if finding.example_trace_ids)
+    first = finding.example_trace_ids[0]
+    assert finding.trace_urls[0] == f"https://langfuse.example/project/{job.truth.project_id}/traces/{first}"
