@@ -229,7 +229,11 @@ def may_echo(finding: Finding, cause: Finding) -> bool:
     A cause that is an average has touched all traces of its segment; leaving them out says something only about sums
     over the same traces.
     """
-    if {finding.kind, cause.kind} & {"traffic", "quality"} or cause_rank(cause) >= cause_rank(finding):
+    if "quality" in (finding.kind, cause.kind) and not (
+        finding.metric == cause.metric and finding.segment.items() < cause.segment.items()
+    ):
+        return False
+    if "traffic" in (finding.kind, cause.kind) or cause_rank(cause) >= cause_rank(finding):
         return False
     if (finding.direction == "improvement") != (cause.direction == "improvement") or is_twin(finding, cause):
         return False
@@ -241,7 +245,7 @@ def may_echo(finding: Finding, cause: Finding) -> bool:
     mine_hit, their_hit = finding.impact.excess_traces, cause.impact.excess_traces
     if mine_hit and their_hit is not None and their_hit < _EXPLAINS * mine_hit:
         return False
-    if cause.kind in _EVENTS or cause.kind == "latency":
+    if cause.kind in _EVENTS or cause.kind in ("latency", "quality"):
         return True
     whole = finding.metric in ("cost_per_trace", "trace_latency_p95", "trace_latency_p50")
     same_step = any(

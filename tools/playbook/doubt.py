@@ -141,7 +141,9 @@ def without(
     Purpose: ``without:<id of the other finding>``; columns as in `measure`.
     """
     other_metric, other = cause
-    hit = "1" if other_metric.shape == "mean" else "y > 0" if other_metric.worse > 0 else "y < x"
+    # An average has touched all traces of its segment, and so has a score: leaving out only the bad ones would prove
+    # anything.
+    hit = "1" if other_metric.shape == "mean" or other_metric.worse < 0 else "y > 0"
     theirs = rows_of(other_metric, other, name="cause_rows", prefix="cause_")
     rows = rows_of(
         metric,
