@@ -16,15 +16,12 @@ from typing_extensions import TypedDict
 from hansei.context import Context
 from hansei.contracts import Evidence
 from hansei.errors import HanseiError, QueryFailed
-from hansei.nodes.scope import CANDIDATES, Scope, Screened, Steps, Task, dataset_of
+from hansei.nodes.scope import CANDIDATES, Scope, Screened, Steps, Task, dataset_of, strongest
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.playbook.catalogue import detector as detector_named
 from hansei.tools.playbook.conclude import Draft
 from hansei.tools.playbook.measure import LEVELS, examples, measure, quantiles
 from hansei.tools.playbook.model import Candidate, Metric, Screening
-
-MOST_CANDIDATES = 8
-"""Candidates that one task measures, strongest first; what is left out is said in the coverage statement."""
 
 
 class AnalystInput(TypedDict):
@@ -52,21 +49,15 @@ def analyst(state: AnalystInput, runtime: Runtime[Context]) -> dict[str, Any]:
         if detector.screen_data is None:
             raise ValueError(f"the task for {detector.name} names no candidates, and it cannot screen by itself")
         screening = detector.screen_data(dataset)
-        candidates = screening.candidates
-        out["screened"] = {detector.name: _screened(screening)}
+        candidates, left_out = strongest(screening.candidates)
+        out["screened"] = {detector.name: _screened(screening, left_out)}
     else:
         candidates = CANDIDATES.validate_python(task["candidates"])
-    strongest = sorted(candidates, key=lambda c: (c.suspicion == "", -c.strength))
     read = 0
-    for candidate in strongest[:MOST_CANDIDATES]:
+    for candidate in candidates:
         draft = measure_candidate(dataset, candidate)
         read += sum(item.rows_read for item in draft.evidence)
         out["drafts"][draft.id] = draft.model_dump(mode="json")
-    if len(candidates) > MOST_CANDIDATES and "screened" in out:
-        out["screened"][detector.name] |= {
-            "status": "partial",
-            "reason": f"{len(candidates) - MOST_CANDIDATES} weaker candidates were not measured",
-        }
     steps.finished(f"{len(out['drafts'])} candidates measured", rows_read=read)
     return out
 
@@ -100,10 +91,10 @@ def _slow_ms(metric: Metric, candidate: Candidate, grid: Evidence) -> float:
     return round(float(rows[other]["seconds"][LEVELS.index(metric.level)]) * 1000, 3)
 
 
-def _screened(screening: Screening) -> Screened:
+def _screened(screening: Screening, left_out: str) -> Screened:
     return {
-        "status": screening.status,
-        "reason": screening.reason,
+        "status": "partial" if left_out else screening.status,
+        "reason": "; ".join(part for part in (screening.reason, left_out) if part),
         "slices": screening.slices,
         "candidates": [],
     }

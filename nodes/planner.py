@@ -14,7 +14,7 @@ from typing_extensions import TypedDict
 
 from hansei.context import Context
 from hansei.contracts import PlanItem
-from hansei.nodes.scope import Screened, Steps, Task
+from hansei.nodes.scope import CANDIDATES, Screened, Steps, Task, strongest
 from hansei.tools.playbook.catalogue import DETECTORS
 
 NAMES: dict[str, tuple[str, ...]] = {
@@ -44,31 +44,39 @@ class PlannerOutput(TypedDict):
 
     plan: list[dict[str, Any]]
     tasks: list[Task]
+    screened: dict[str, Screened]
 
 
 def planner(state: PlannerInput, runtime: Runtime[Context]) -> dict[str, Any]:
     """Turns the first screen into tasks for the analysts."""
     steps = Steps(runtime, "planner", "Planning")
     question = state.get("question")
-    wanted = called_for(question)
+    named = called_for(question)
+    wanted = named or frozenset(NAMES)
+    everything = "; the question names no kind of finding, so everything is looked at" if question and not named else ""
     plan: list[PlanItem] = []
     tasks: list[Task] = []
-    left_out: dict[str, Screened] = {}
+    changed: dict[str, Screened] = {}
     for detector in DETECTORS:
         if detector.name not in wanted:
-            left_out[detector.name] = {
+            changed[detector.name] = {
                 "status": "skipped", "reason": "the question is about something else", "slices": 0, "candidates": [],
             }  # fmt: skip
             continue
         screened = state["screened"].get(detector.name)
         if screened is not None and not screened["candidates"]:
             continue
-        found = screened["candidates"] if screened is not None else None
+        found = None
+        if screened is not None:
+            chosen, weaker = strongest(CANDIDATES.validate_python(screened["candidates"]))
+            found = [candidate.model_dump() for candidate in chosen]
+            if weaker:
+                changed[detector.name] = {**screened, "status": "partial", "reason": weaker}
         reason = (
             f"{len(found)} slice{'s' if len(found) != 1 else ''} passed the first screen"
             if found is not None
             else "it looks at the data itself"
-        )
+        ) + everything
         number = f"t{len(tasks) + 1}"
         tasks.append(
             {
@@ -78,14 +86,10 @@ def planner(state: PlannerInput, runtime: Runtime[Context]) -> dict[str, Any]:
         )  # fmt: skip
         plan.append(PlanItem(id=number, detector=detector.name, question=detector.question, reason=reason))
     steps.finished(f"{len(tasks)} tasks: {', '.join(task['detector'] for task in tasks)}")
-    return {"plan": [item.model_dump() for item in plan], "tasks": tasks, "screened": left_out}
+    return {"plan": [item.model_dump() for item in plan], "tasks": tasks, "screened": changed}
 
 
 def called_for(question: str | None) -> frozenset[str]:
-    """The detectors that a question names; all of them when it names none."""
-    every = frozenset(NAMES)
-    if not question:
-        return every
-    text = re.sub(r"\s+", " ", question.lower())
-    named = frozenset(name for name, words in NAMES.items() if any(word in text for word in words))
-    return named or every
+    """The detectors that a question names; none when there is no question or it names none."""
+    text = re.sub(r"\s+", " ", (question or "").lower())
+    return frozenset(name for name, words in NAMES.items() if any(word in text for word in words))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from langgraph.runtime import Runtime
@@ -51,6 +51,20 @@ class Task(TypedDict):
     reason: str
     candidates: list[dict[str, Any]] | None
     """Measure these; None: screen the data first."""
+
+
+MOST_CANDIDATES = 8
+"""Candidates of one detector that are measured, strongest first; what is left out is said in the coverage statement."""
+
+
+def strongest(candidates: Sequence[Candidate]) -> tuple[list[Candidate], str]:
+    """The candidates to measure, and the coverage statement's reason when some are left out, else ''.
+
+    Averages under suspicion go first: they are about the whole project, and the critic has something to say on them.
+    """
+    order = sorted(candidates, key=lambda c: (c.suspicion == "", -c.strength, sorted(c.segment.items())))
+    left_out = len(order) - MOST_CANDIDATES
+    return order[:MOST_CANDIDATES], f"{left_out} weaker candidates were not measured" if left_out > 0 else ""
 
 
 def merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
