@@ -1,0 +1,108 @@
+"""Faults to order for the made-up project: each changes the visits of one app from one day of the window on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.support.world import Fault, Step, Visit
+
+StepFault = Callable[[Visit, Step], None]
+
+
+def on_step(app: str, name: str, change: StepFault, *, day: int = 0, share: float = 1.0) -> Fault:
+    """Changes that share of the app's steps of that name, from that day of the window on."""
+
+    def fault(visit: Visit) -> None:
+        for step in visit.steps:
+            if visit.app == app and visit.day >= day and step.name == name and visit.random.random() < share:
+                change(visit, step)
+
+    return fault
+
+
+def fails(message: str) -> StepFault:
+    """The step ends at level ERROR."""
+
+    def change(visit: Visit, step: Step) -> None:
+        step.level, step.status = "ERROR", message
+
+    return change
+
+
+def answers(output: str) -> StepFault:
+    """The step gives that output and calls it a success."""
+
+    def change(visit: Visit, step: Step) -> None:
+        step.output = output
+
+    return change
+
+
+def takes(times: float) -> StepFault:
+    """The step takes that many times as long."""
+
+    def change(visit: Visit, step: Step) -> None:
+        step.seconds = round(step.seconds * times, 3)
+
+    return change
+
+
+def costs(times: float) -> StepFault:
+    """The call costs that many times as much, with the same tokens: a dearer price."""
+
+    def change(visit: Visit, step: Step) -> None:
+        step.cost *= times
+
+    return change
+
+
+def reads(tokens: int) -> StepFault:
+    """The call has that many more input tokens, at no cost."""
+
+    def change(visit: Visit, step: Step) -> None:
+        step.tokens = (step.tokens[0] + tokens, step.tokens[1])
+
+    return change
+
+
+def never_ends(visit: Visit, step: Step) -> None:
+    """The step has no end."""
+    step.finished = False
+
+
+def rated(app: str, share: float, *, day: int = 0) -> Fault:
+    """That share of the app's ratings are good."""
+
+    def fault(visit: Visit) -> None:
+        if visit.app == app and visit.day >= day:
+            visit.scores = [(name, float(visit.random.random() < share), kind) for name, _, kind in visit.scores]
+
+    return fault
+
+
+def repeats(app: str, name: str, times: int, *, day: int = 0, share: float = 1.0) -> Fault:
+    """The first call of that name is sent `times` more, each time the same."""
+
+    def fault(visit: Visit) -> None:
+        if visit.app != app or visit.day < day or visit.random.random() >= share:
+            return
+        at = next(i for i, step in enumerate(visit.steps) if step.name == name)
+        call = visit.steps[at]
+        visit.steps[at:at] = [Step(call.type, name, call.seconds, input=call.input) for _ in range(times)]
+
+    return fault
+
+
+def wanders(app: str, name: str, times: int, *, day: int = 0, share: float = 1.0) -> Fault:
+    """The trace goes on with `times` more calls of that name, each with an input of its own and no time of its own."""
+
+    def fault(visit: Visit) -> None:
+        if visit.app != app or visit.day < day or visit.random.random() >= share:
+            return
+        at = next(i for i, step in enumerate(visit.steps) if step.name == name)
+        call = visit.steps[at]
+        for n in range(times):
+            seconds = round(call.seconds * visit.random.lognormvariate(0, 0.4), 3)
+            visit.steps.insert(at, Step(call.type, name, seconds, input=f"{call.input} page {n}"))
+
+    return fault

@@ -1,0 +1,269 @@
+"""The screen on made-up cells: it names the narrowest cause, tells causes apart, and is quiet when nothing happened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hansei.contracts import Segment
+from hansei.tools.playbook.cells import Cells
+from hansei.tools.playbook.groupings import STEP_CONTEXTS, STEP_GROUPINGS
+from hansei.tools.playbook.profile import STEP_DIMENSIONS
+from hansei.tools.playbook.screen import Hit, Question, explain, reference_for, stand_out
+
+SHARE = Question("n", "errors", STEP_CONTEXTS, STEP_GROUPINGS, min_x=50, min_effect=0.01, min_relative=0.5)
+MEAN = Question("n", "cost", STEP_CONTEXTS, STEP_GROUPINGS, yy="cost2", min_x=50, min_relative=0.1)
+ALWAYS = Question("n", "errors", [()], STEP_GROUPINGS, min_x=100, min_effect=0.05, min_relative=2.0)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One kind of call: where it happens, how often a day, how often it fails and what it costs."""
+
+    trace_name: str
+    type: str
+    name: str
+    calls: int = 200
+    rate: float = 0.02
+    cost: float = 1.0
+    model: str = ""
+    prompt: tuple[str, str] = ("", "")
+    release: str = "1"
+    environment: str = "production"
+
+
+PARTS = (
+    Part("support", "TOOL", "lookup"),
+    Part("support", "TOOL", "refund"),
+    Part("support", "GENERATION", "answer", model="large", prompt=("answer", "6"), cost=5.0),
+    Part("research", "TOOL", "search"),
+    Part("research", "TOOL", "lookup"),
+    Part("research", "GENERATION", "write", model="large", prompt=("write", "2"), cost=9.0),
+)
+
+Days = Sequence[Sequence[Part]]
+"""The parts that there are on each day; the last seven days are the window."""
+
+
+def steady(*parts: Part) -> list[tuple[Part, ...]]:
+    return [parts or PARTS] * 14
+
+
+def changed(change: dict[str, Any], *, day: int = 0, parts: Sequence[Part] = PARTS, **where: str) -> Days:
+    """The parts with those values, changed from that day of the window on."""
+    after = [
+        replace(part, **change) if all(getattr(part, key) == value for key, value in where.items()) else part
+        for part in parts
+    ]
+    return [tuple(parts)] * (7 + day) + [tuple(after)] * (7 - day)
+
+
+def cells_of(days: Days, seed: int = 1, *, shuffled: int | None = None) -> Cells:
+    """Cells with binomial failures and gamma costs."""
+    random = np.random.default_rng(seed)
+    rows: list[dict[str, Any]] = []
+    for day, parts in enumerate(days):
+        for part in parts:
+            costs = random.gamma(16.0, part.cost / 16.0, part.calls)
+            rows.append(
+                {
+                    "day": day - 7, "trace_name": part.trace_name, "environment": part.environment,
+                    "release": part.release, "version": "", "type": part.type, "name": part.name, "model": part.model,
+                    "prompt_name": part.prompt[0], "prompt_version": part.prompt[1], "n": part.calls,
+                    "errors": int(random.binomial(part.calls, part.rate)),
+                    "cost": float(costs.sum()), "cost2": float((costs**2).sum()),
+                }
+            )  # fmt: skip
+    if shuffled is not None:
+        np.random.default_rng(shuffled).shuffle(rows)  # type: ignore[arg-type]
+    return Cells.read({key: [row[key] for row in rows] for key in rows[0]}, STEP_DIMENSIONS)
+
+
+def segments(hits: Sequence[Hit]) -> list[Segment]:
+    return [hit.segment for hit in hits]
+
+
+def test_the_narrow_slice_is_named_and_not_what_it_is_part_of() -> None:
+    cells = cells_of(changed({"rate": 0.2}, name="refund", trace_name="support"))
+    hits, slices = explain(cells, SHARE)
+    assert segments(hits) == [{"tool_name": "refund"}]
+    assert hits[0].observed == pytest.approx(0.2, abs=0.03)
+    assert hits[0].expected == pytest.approx(0.02, abs=0.01)
+    assert slices > 30
+
+
+def test_a_tool_that_fails_in_one_app_only_is_named_with_the_app() -> None:
+    hits, _ = explain(cells_of(changed({"rate": 0.2}, name="lookup", trace_name="research")), SHARE)
+    assert segments(hits) == [{"tool_name": "lookup", "trace_name": "research"}]
+
+
+def test_a_tool_that_fails_everywhere_is_named_alone() -> None:
+    hits, _ = explain(cells_of(changed({"rate": 0.2}, name="lookup")), SHARE)
+    assert segments(hits) == [{"tool_name": "lookup"}]
+
+
+def test_an_app_of_which_every_step_fails_is_named_itself() -> None:
+    hits, _ = explain(cells_of(changed({"rate": 0.15}, trace_name="research")), SHARE)
+    assert segments(hits) == [{"trace_name": "research"}]
+
+
+def test_when_all_fails_the_whole_project_is_named() -> None:
+    hits, _ = explain(cells_of(changed({"rate": 0.15})), SHARE)
+    assert segments(hits) == [{}]
+
+
+def test_two_faults_at_once_are_both_named() -> None:
+    after = [replace(p, rate={"refund": 0.25, "search": 0.15}.get(p.name, p.rate)) for p in PARTS]
+    hits, _ = explain(cells_of([PARTS] * 7 + [after] * 7), SHARE)
+    assert sorted(map(str, segments(hits))) == ["{'tool_name': 'refund'}", "{'tool_name': 'search'}"]
+
+
+def test_a_step_that_costs_more_is_named_by_the_mean() -> None:
+    hits, _ = explain(cells_of(changed({"cost": 6.0}, name="answer")), MEAN)
+    assert segments(hits) == [{"observation_name": "answer"}]
+    assert hits[0].observed == pytest.approx(6.0, rel=0.05)
+
+
+def test_a_deficit_is_found_by_its_sign() -> None:
+    cells = cells_of(changed({"cost": 6.0}, name="write"))
+    assert segments(explain(cells, MEAN)[0]) == []
+    assert segments(explain(cells, replace(MEAN, sign=-1))[0]) == [{"observation_name": "write"}]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_shift_of_the_mix_explains_nothing(seed: int) -> None:
+    """The dear, failing app doubles, the cheap one halves: every average moves, and no part of it."""
+    parts = [replace(p, rate=0.1 if p.trace_name == "research" else 0.01) for p in PARTS]
+    after = [replace(p, calls=p.calls * 2 if p.trace_name == "research" else p.calls // 2) for p in parts]
+    cells = cells_of([parts] * 7 + [after] * 7, seed)
+    rate = [cells.sums["errors"][at].sum() / cells.sums["n"][at].sum() for at in (~cells.in_window, cells.in_window)]
+    assert rate[1] > 1.3 * rate[0]
+    for question in (SHARE, MEAN, replace(SHARE, sign=-1), replace(MEAN, sign=-1)):
+        assert segments(explain(cells, question)[0]) == []
+
+
+def test_a_new_prompt_version_is_compared_with_the_former_ones() -> None:
+    cells = cells_of(changed({"prompt": ("answer", "7"), "rate": 0.2}, day=2, name="answer"))
+    (hit,), _ = explain(cells, SHARE)
+    assert hit.segment == {"prompt_name": "answer", "prompt_version": "7"}
+    reference = reference_for(cells, hit, "n")
+    assert (reference.against, reference.segment) == ("baseline", {"prompt_name": "answer"})
+
+
+def test_a_new_release_is_compared_with_the_app_that_it_runs() -> None:
+    new = [replace(p, release="2", rate=0.15) if p.trace_name == "support" else p for p in PARTS]
+    cells = cells_of([PARTS] * 7 + [[*PARTS[3:], *PARTS[:3], *new[:3]]] * 7)
+    (hit,), _ = explain(cells, SHARE)
+    assert hit.segment == {"release": "2"}
+    assert reference_for(cells, hit, "n").segment == {"trace_name": "support"}
+
+
+def test_what_was_there_before_is_compared_with_itself() -> None:
+    cells = cells_of(changed({"rate": 0.2}, name="refund"))
+    (hit,), _ = explain(cells, SHARE)
+    assert reference_for(cells, hit, "n").segment == hit.segment
+
+
+def test_a_prompt_that_was_there_before_is_named_by_its_step() -> None:
+    """The same rows: the version is as old as the baseline, so it explains nothing that the step does not."""
+    hits, _ = explain(cells_of(changed({"rate": 0.2}, name="answer")), SHARE)
+    assert segments(hits) == [{"observation_name": "answer"}]
+
+
+@pytest.mark.parametrize(
+    "day",
+    [
+        pytest.param(0, marks=pytest.mark.xfail(strict=True, reason="a wide slice ties with the tool inside it")),
+        3,
+        5,
+    ],
+)
+def test_the_first_errors_ever_are_seen(day: int) -> None:
+    never = [replace(p, rate=0.0) for p in PARTS]
+    hits, _ = explain(cells_of(changed({"rate": 0.1}, day=day, parts=never, name="refund")), SHARE)
+    assert segments(hits) == [{"tool_name": "refund"}]
+    assert 0 <= hits[0].expected < 0.005
+
+
+@pytest.mark.parametrize(
+    "share",
+    [
+        0.8,
+        pytest.param(0.95, marks=pytest.mark.xfail(strict=True, reason="a Poisson bound on shares near 1")),
+    ],
+)
+def test_a_high_share_that_falls_is_seen_as_well_as_a_low_one_that_rises(share: float) -> None:
+    """8 of 10 good ratings or 2 of 10 bad ones are the same news."""
+    parts = [replace(p, calls=40, rate=share) for p in PARTS]
+    drop = 3.6 * np.sqrt(2 * share * (1 - share) / 280)  # the same strength, whatever the share
+    good = cells_of(changed({"rate": share - 1.6 * drop}, parts=parts, name="refund"), 2)
+    bad = replace(good, sums={**good.sums, "errors": good.sums["n"] - good.sums["errors"]})
+    question = replace(SHARE, min_relative=0.0)
+    assert segments(explain(bad, question)[0]) == [{"tool_name": "refund"}]
+    assert segments(explain(good, replace(question, sign=-1))[0]) == [{"tool_name": "refund"}]
+
+
+def test_three_of_three_is_no_slice() -> None:
+    rare = Part("support", "TOOL", "rare", calls=1, rate=1.0)
+    hits, _ = explain(cells_of([PARTS] * 11 + [(*PARTS, rare)] * 3), SHARE)
+    assert segments(hits) == []
+
+
+def test_what_always_fails_stands_out_and_is_no_change() -> None:
+    parts = [replace(p, rate=0.3) if p.name == "search" else p for p in PARTS]
+    cells = cells_of([parts] * 14)
+    assert segments(explain(cells, SHARE)[0]) == []
+    assert segments(stand_out(cells, ALWAYS)[0]) == [{"tool_name": "search"}]
+
+
+def test_what_is_told_as_a_change_does_not_stand_out_as_well() -> None:
+    cells = cells_of(changed({"rate": 0.4}, name="search"))
+    worse, _ = explain(cells, SHARE)
+    assert segments(stand_out(cells, ALWAYS)[0]) == [{"tool_name": "search"}]
+    assert segments(stand_out(cells, ALWAYS, explained=worse)[0]) == []
+
+
+def test_what_was_explained_is_not_told_again() -> None:
+    cells = cells_of(changed({"rate": 0.2}, name="refund"))
+    hits, _ = explain(cells, SHARE)
+    assert segments(explain(cells, SHARE, explained=hits)[0]) == []
+
+
+@pytest.mark.parametrize("question", [SHARE, MEAN], ids=["share", "mean"])
+def test_equal_weeks_hardly_ever_pass(question: Question) -> None:
+    passed = sum(
+        len(explain(cells_of(steady(), seed), replace(question, min_relative=0.0, min_effect=0.0, sign=sign))[0])
+        for seed in range(60)
+        for sign in (1, -1)
+    )
+    assert passed <= 6
+
+
+def test_weeks_whose_days_scatter_hardly_ever_pass() -> None:
+    passed = 0
+    for seed in range(40):
+        random = np.random.default_rng(1000 + seed)
+        days = [[replace(p, rate=float(random.gamma(4, 0.02 / 4))) for p in PARTS] for _ in range(14)]
+        passed += len(explain(cells_of(days, seed), SHARE)[0])
+    assert passed <= 4
+
+
+@pytest.mark.parametrize("order", range(4))
+def test_the_order_of_rows_changes_nothing(order: int) -> None:
+    after = [replace(p, rate={"refund": 0.2, "search": 0.1}.get(p.name, p.rate)) for p in PARTS]
+    days = [PARTS] * 7 + [after] * 7
+    one, other = explain(cells_of(days), SHARE), explain(cells_of(days, shuffled=order), SHARE)
+    assert segments(one[0]) == segments(other[0])
+    assert [hit.z for hit in one[0]] == pytest.approx([hit.z for hit in other[0]])
+    assert one[1] == other[1]
+
+
+def test_without_a_baseline_or_a_window_nothing_is_said() -> None:
+    cells = cells_of(changed({"rate": 0.2}, name="refund"))
+    for part in (cells.where(cells.in_window), cells.where(~cells.in_window)):
+        assert explain(part, SHARE) == ([], 0)
+    assert stand_out(cells.where(~cells.in_window), ALWAYS) == ([], 0)
