@@ -80,7 +80,7 @@ _NOTEWORTHY = 0.01
 
 
 def _missing(rows: dict[tuple[str, str], dict[str, Any]]) -> list[str]:
-    """What the window's rows lack, one sentence each; shares under 1 % are left out."""
+    """What the window's rows lack, one sentence each; shares under 1 % are left out, and 100 % means all."""
     traces = rows.get(("traces", "window"), {})
     steps = rows.get(("observations", "window"), {})
     scores = rows.get(("scores", "window"), {})
@@ -99,7 +99,8 @@ def _missing(rows: dict[tuple[str, str], dict[str, Any]]) -> list[str]:
         total = float(row.get(of, 0))
         share = float(row.get(lacking, 0)) / total if total else 0.0
         if share >= _NOTEWORTHY:
-            out.append(f"{round(share * 100)} % of {text}.")
+            shown = 100 if share == 1 else min(round(share * 100), 99)
+            out.append(f"{shown} % of {text}.")
     if not float(scores.get("n", 0)):
         out.append("There are no scores in the window, so quality was not measured.")
     return out

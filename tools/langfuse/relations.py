@@ -64,11 +64,11 @@ class Adapter(Protocol):
         ...
 
     def raw(self, relation: str) -> str:
-        """A relation made without FINAL: each row's newest version by aggregation, with the number of its versions.
+        """A relation made without FINAL: each row's newest version by aggregation.
 
-        For the critic, whose figures must not come from the same construction as the analyst's. Columns as in the
-        narrow relations, and: versions. Rows of other projects, deleted rows and foreign environments are out; the
-        time range is widened by a day on both sides, so the query must give its own. Only traces whose hash is a
+        For the critic, whose figures must not come from the same construction as the analyst's. Columns as in the narrow
+        relations. Rows of other projects, deleted rows, foreign environments and experiments are out; the time range is
+        widened by a day on both sides, so the query must give its own. Of the traces, only those whose hash is a
         multiple of the parameter ``sample`` are read (1: all).
 
         Args:
@@ -101,6 +101,7 @@ def tokens(details: str = "usage_details") -> str:
     Keys that name a kind of input or output (input_cached_tokens, output_reasoning_tokens, …) are parts beside `input`
     and `output` in Langfuse, so all keys that begin alike add up; `total` is used when it is there.
     """
+
     def summed(name: str, condition: str) -> str:
         pairs = f"mapKeys({details}), mapValues({details})"
         return f"if(empty({details}), NULL, arraySum(arrayMap((k, v) -> if({condition}, v, 0), {pairs}))) AS {name}"

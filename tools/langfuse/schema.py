@@ -6,29 +6,57 @@ new rows, in ``dual`` both are filled. So the newest rows decide, and only one s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 
-from hansei.contracts import parse_instant
-from hansei.errors import NoData, SchemaNotSupported
+from hansei.contracts import Periods, Window, parse_instant
+from hansei.errors import NoData, PermissionMissing, SchemaNotSupported
 from hansei.tools.clickhouse import Reader
-from hansei.tools.langfuse.relations import Adapter
+from hansei.tools.langfuse.dataset import Dataset
+from hansei.tools.langfuse.relations import Adapter, SchemaVersion
 from hansei.tools.langfuse.v3 import V3
 from hansei.tools.langfuse.v4 import V4
 
+
+def _columns(names: str) -> frozenset[str]:
+    return frozenset(names.split())
+
+
 _REQUIRED: dict[str, frozenset[str]] = {
-    "traces": frozenset({"id", "timestamp", "project_id", "environment", "event_ts", "is_deleted"}),
-    "observations": frozenset(
-        {"id", "trace_id", "project_id", "type", "start_time", "end_time", "level", "usage_details", "total_cost"}
+    "traces": _columns(
+        "id timestamp name user_id session_id environment release version tags metadata input output project_id"
+        " event_ts is_deleted"
     ),
-    "events_core": frozenset(
-        {"trace_id", "span_id", "parent_span_id", "project_id", "start_time", "level", "usage_details", "cost_details"}
+    "observations": _columns(
+        "id trace_id parent_observation_id type name start_time end_time completion_start_time level status_message"
+        " provided_model_name prompt_name prompt_version version environment total_cost usage_details metadata input"
+        " output project_id event_ts is_deleted"
     ),
-    "scores": frozenset({"id", "timestamp", "project_id", "name", "value", "string_value", "data_type"}),
+    "events_core": _columns(
+        "span_id trace_id parent_span_id type name start_time end_time completion_start_time level status_message"
+        " provided_model_name prompt_name prompt_version version environment cost_details usage_details metadata_names"
+        " metadata_values input output trace_name user_id session_id release tags experiment_id project_id event_ts"
+        " is_deleted"
+    ),
+    "scores": _columns(
+        "id timestamp trace_id observation_id session_id dataset_run_id name value string_value data_type source"
+        " comment environment project_id event_ts is_deleted"
+    ),
 }
+"""Every column that the adapters name."""
+
+_TABLES: dict[SchemaVersion, tuple[str, ...]] = {"v3": ("traces", "observations"), "v4": ("events_core",)}
+"""What tells a schema; `scores` belongs to both."""
 
 _SAME_AGE = timedelta(hours=1)
+
+_SHOWN = 80
+"""Characters of a project's id that an error shows."""
+
+_LOOKED_AT = 200_000
+"""Spans, about, of which it is looked up whether those of one trace carry the same attributes."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +71,7 @@ class Source:
 
 @dataclass(frozen=True)
 class _Span:
+    adapter: Adapter
     oldest: datetime
     newest: datetime
 
@@ -62,87 +91,142 @@ def detect(reader: Reader, database: str, project_id: str) -> Source:
 
     Raises:
         SchemaNotSupported: there are no Langfuse tables, or a table lacks columns that are needed.
+        PermissionMissing: the scores cannot be seen.
         NoData: the project has no rows; the projects that can be seen are named.
     """
     present = tables(reader, database)
-    v3_there = {"traces", "observations"} <= present.keys()
-    v4_there = "events_core" in present
-    if not v3_there and not v4_there:
+    there = [version for version, names in _TABLES.items() if set(names) <= present.keys()]
+    if not there:
         raise SchemaNotSupported(
             f"The database “{database}” has no Langfuse tables that this user may read.",
             "Name Langfuse's database in the URL, and grant SELECT on traces, observations and scores (v3), or on "
             "events_core, events_full and scores (v4).",
         )
-    needed = ["scores"] + (["traces", "observations"] if v3_there else []) + (["events_core"] if v4_there else [])
-    for table in needed:
-        if lacking := sorted(_REQUIRED[table] - present.get(table, frozenset())):
-            raise SchemaNotSupported(
-                f"The table {database}.{table} lacks {', '.join(lacking)}.",
-                "This shape of Langfuse's tables is not known: check the Langfuse version, and the grants on columns.",
-            )
-    v3 = _span(reader, f"`{database}`.`traces`", "timestamp", project_id) if v3_there else None
-    v4 = _span(reader, f"`{database}`.`events_core`", "start_time", project_id) if v4_there else None
-    if v3 is None and v4 is None:
-        raise NoData(f"The project “{project_id}” has no traces here.", _other_projects(reader, database, v3_there))
-    return _choose(reader, database, project_id, present, v3, v4)
-
-
-def _choose(
-    reader: Reader,
-    database: str,
-    project_id: str,
-    present: dict[str, frozenset[str]],
-    v3: _Span | None,
-    v4: _Span | None,
-) -> Source:
-    take_v4 = v3 is None
+    if "scores" not in present:
+        raise PermissionMissing(
+            f"The database “{database}” has no table scores that this user may read.",
+            f"GRANT SELECT ON {database}.scores TO <user>; Langfuse has that table in every version.",
+        )
+    spans: dict[SchemaVersion, _Span] = {}
     notes: list[str] = []
-    if v3 is not None and v4 is not None:
-        if abs(v3.newest - v4.newest) <= _SAME_AGE:
-            take_v4 = v4.oldest <= v3.oldest
-            notes.append(
-                f"Langfuse writes both schemas (dual mode); only {'v4' if take_v4 else 'v3'} was read, so nothing is "
-                "counted twice."
-            )
-        else:
-            take_v4 = v4.newest > v3.newest
-            stale, newest = ("v3", v3.newest) if take_v4 else ("v4", v4.newest)
-            notes.append(f"The {stale} tables hold no rows after {newest:%Y-%m-%d %H:%M} UTC; they were not read.")
-    if take_v4 and v4 is not None:
-        adapter: Adapter = V4(database, attributes_on_spans=_attributes_on_spans(reader, database, project_id, v4))
-        return Source(adapter, v4.oldest, v4.newest, tuple(notes))
-    assert v3 is not None
-    has_experiments = "trace_id" in present.get("dataset_run_items_rmt", frozenset())
-    return Source(V3(database, has_experiments), v3.oldest, v3.newest, tuple(notes))
+    lacking = ""
+    for version in there:
+        if lacking := _lacking(database, (*_TABLES[version], "scores"), present):
+            notes.append(f"{lacking} The {version} tables were not read.")
+            continue
+        if span := _read_span(reader, database, version, project_id, present):
+            spans[version] = span
+    if len(notes) == len(there):
+        raise SchemaNotSupported(
+            lacking,
+            "This shape of Langfuse's tables is not known: check the Langfuse version, and the grants on columns.",
+        )
+    if not spans:
+        raise NoData(
+            f"The project “{_shown(project_id)}” has no traces here.", _other_projects(reader, database, there)
+        )
+    version, more = _choose(spans)
+    chosen = spans[version]
+    return Source(chosen.adapter, chosen.oldest, chosen.newest, (*notes, *more))
 
 
-def _span(reader: Reader, table: str, column: str, project_id: str) -> _Span | None:
-    row = reader.query(
-        f"SELECT count(), min({column}), max({column}) FROM {table}"
+def _lacking(database: str, names: Sequence[str], present: Mapping[str, frozenset[str]]) -> str:
+    for name in names:
+        if columns := sorted(_REQUIRED[name] - present[name]):
+            return f"The table {database}.{name} lacks {', '.join(columns)}."
+    return ""
+
+
+def _choose(spans: Mapping[SchemaVersion, _Span]) -> tuple[SchemaVersion, list[str]]:
+    """The schema to read, and what has to be said about the other one."""
+    if len(spans) == 1:
+        return next(iter(spans)), []
+    v3, v4 = spans["v3"], spans["v4"]
+    if abs(v3.newest - v4.newest) <= _SAME_AGE:
+        taken: SchemaVersion = "v4" if v4.oldest <= v3.oldest else "v3"
+        return taken, [f"Langfuse writes both schemas (dual mode); only {taken} was read, so nothing is counted twice."]
+    taken = "v4" if v4.newest > v3.newest else "v3"
+    stale: SchemaVersion = "v3" if taken == "v4" else "v4"
+    note = f"The {stale} tables hold no traces after {spans[stale].newest:%Y-%m-%d %H:%M} UTC; they were not read."
+    if spans[stale].oldest < spans[taken].oldest:
+        note += f" The {taken} tables begin at {spans[taken].oldest:%Y-%m-%d %H:%M} UTC: what is older was not counted."
+    return taken, [note]
+
+
+def _read_span(
+    reader: Reader, database: str, version: SchemaVersion, project_id: str, present: Mapping[str, frozenset[str]]
+) -> _Span | None:
+    """The project's traces in one schema, from first to last; None: there are none."""
+    table, time = (f"`{database}`.`{_TABLES[version][0]}`", "timestamp" if version == "v3" else "start_time")
+    special = ", countIf(trace_name = ''), countIf(experiment_id != '')" if version == "v4" else ""
+    count, first, last, *found = reader.query(
+        f"SELECT count(), min({time}), max({time}){special} FROM {table}"
         " WHERE project_id = {project_id:String} AND is_deleted = 0 AND NOT startsWith(environment, 'langfuse-')",
         {"project_id": project_id},
     ).rows[0]
-    return None if row[0] == 0 else _Span(parse_instant(str(row[1])), parse_instant(str(row[2])))
+    if count == 0:
+        return None
+    adapter: Adapter
+    if version == "v3":
+        adapter = V3(database, has_experiments="trace_id" in present.get("dataset_run_items_rmt", frozenset()))
+    else:
+        unnamed, of_experiments = found
+        alike = unnamed == 0 and _attributes_agree(reader, table, project_id, count)
+        adapter = V4(database, attributes_on_spans=alike, has_experiments=of_experiments > 0)
+    # Among these rows are superseded and deleted ones and experiments, so the edges are read again as traces.
+    between = Window(start=parse_instant(str(first)), end=parse_instant(str(last)) + timedelta(milliseconds=1))
+    newest = _edge(reader, adapter, project_id, between, "max")
+    oldest = _edge(reader, adapter, project_id, between, "min")
+    return None if oldest is None or newest is None else _Span(adapter, oldest, newest)
 
 
-def _attributes_on_spans(reader: Reader, database: str, project_id: str, span: _Span) -> bool:
-    """Whether all recent spans carry their trace's name, so that figures by trace need no join."""
+def _edge(
+    reader: Reader, adapter: Adapter, project_id: str, between: Window, which: Literal["min", "max"]
+) -> datetime | None:
+    """The first or last trace, looked for near that end of the span before all of it is read."""
+    for reach in (timedelta(days=1), timedelta(days=31), between.length):
+        start, end = between.start, between.end
+        if which == "max":
+            start = max(start, end - reach)
+        else:
+            end = min(end, start + reach)
+        periods = Periods.ending(end, end - start, timedelta(milliseconds=1))
+        near = Dataset(reader, adapter, project_id, periods)
+        sql = near.bind(f"SELECT count(), {which}(timestamp) FROM traces", ("traces",))
+        count, moment = reader.query(sql, near.parameters()).rows[0]
+        if count:
+            return parse_instant(str(moment))
+    return None
+
+
+def _attributes_agree(reader: Reader, table: str, project_id: str, spans: int) -> bool:
+    """Whether all spans of a trace carry the same attributes, so that figures by trace need no join.
+
+    Some senders set user and session on later spans only. Looks at a sample of the traces.
+    """
     row = reader.query(
-        f"SELECT countIf(trace_name = '') FROM `{database}`.events_core"
-        " WHERE project_id = {project_id:String} AND start_time >= {since:DateTime64(6, 'UTC')}",
-        {"project_id": project_id, "since": span.newest - timedelta(days=35)},
+        f"SELECT count() FROM (SELECT 1 FROM {table}"
+        " WHERE project_id = {project_id:String} AND is_deleted = 0 AND cityHash64(trace_id) % {share:UInt64} = 0"
+        " GROUP BY trace_id HAVING uniqExact(trace_name, user_id, session_id, release, tags) > 1 LIMIT 1)",
+        {"project_id": project_id, "share": max(1, spans // _LOOKED_AT)},
     ).rows[0]
     return bool(row[0] == 0)
 
 
-def _other_projects(reader: Reader, database: str, v3: bool) -> str:
-    table = "traces" if v3 else "events_core"
-    found = reader.query(f"SELECT DISTINCT project_id FROM `{database}`.`{table}` ORDER BY project_id LIMIT 11")
-    names = [str(row[0]) for row in found.rows]
+def _other_projects(reader: Reader, database: str, there: Sequence[SchemaVersion]) -> str:
+    union = " UNION DISTINCT ".join(f"SELECT project_id FROM `{database}`.`{_TABLES[version][0]}`" for version in there)
+    found = reader.query(f"SELECT DISTINCT project_id FROM ({union}) ORDER BY project_id LIMIT 11")
+    names = [_shown(str(row[0])) for row in found.rows]
     if not names:
         return "No project has any yet: check that the URL names Langfuse's database, or load sample data: hansei demo."
     more = " and others" if len(names) > 10 else ""
     return f"Projects with data: {', '.join(names[:10])}{more}. Name one with --project."
+
+
+def _shown(name: str) -> str:
+    """A project's id, which may be any text, fit for an error's one line."""
+    line = " ".join("".join(character if character.isprintable() else " " for character in name).split())
+    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
 
 
 def adapter_data(adapter: Adapter) -> dict[str, str | bool]:

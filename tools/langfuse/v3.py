@@ -112,7 +112,7 @@ class V3:
         trace = {"traces": "id", "observations": "trace_id", "scores": "trace_id"}[relation]
         return f"""SELECT * EXCEPT deleted FROM (
       SELECT r.id AS id, {newest},
-        argMax(r.is_deleted, r.event_ts) AS deleted, count() AS versions
+        argMax(r.is_deleted, r.event_ts) AS deleted
       FROM {self._table(relation)} AS r
       WHERE r.project_id = {{project_id:String}} AND {in_range(f"r.{time}", slack=True)}{skip}
         AND cityHash64({cluster}) % {{sample:UInt64}} = 0

@@ -34,11 +34,13 @@ class V4:
         full_texts: read events_full, which holds whole inputs, outputs and metadata; events_core cuts them to 200
             characters and is what all figures are read from.
         attributes_on_spans: every span carries its trace's name, user and release, so no join is needed for them.
+        has_experiments: there are spans of experiments, so that all of their traces and scores must be left out.
     """
 
     database: str
     full_texts: bool = False
     attributes_on_spans: bool = True
+    has_experiments: bool = False
     version: SchemaVersion = "v4"
 
     @property
@@ -65,6 +67,16 @@ class V4:
         return (
             f"{row}project_id = {{project_id:String}} AND {in_range(f'{row}start_time', slack=slack)}"
             f" AND {environments(f'{row}environment')} AND {row}experiment_id = ''"
+            f"{self._no_experiment(f'{row}trace_id')}"
+        )
+
+    def _no_experiment(self, column: str) -> str:
+        """Condition that a trace belongs to no experiment; not every span of one need say so, and no score does."""
+        if not self.has_experiments:
+            return ""
+        return (
+            f" AND {column} NOT IN (SELECT trace_id FROM {self._events}"
+            " WHERE project_id = {project_id:String} AND experiment_id != '')"
         )
 
     def _observations(self, *, trace: bool = False) -> str:
@@ -124,7 +136,7 @@ class V4:
       ifNull(string_value, '') AS string_value, data_type, source, ifNull(comment, '') AS comment, environment
     FROM `{self.database}`.`scores` FINAL
     WHERE project_id = {{project_id:String}} AND {in_range("timestamp")} AND {environments()}
-      AND ifNull(dataset_run_id, '') = ''"""
+      AND ifNull(dataset_run_id, '') = ''{self._no_experiment("ifNull(trace_id, '')")}"""
 
     def _with_trace(self, rows: str, also: str) -> str:
         return f"""SELECT r.*, t.name AS trace_name, t.user_id AS user_id, t.release AS release, t.tags AS tags,
@@ -134,25 +146,27 @@ class V4:
 
     def raw(self, relation: str) -> str:
         if relation == "scores":
-            return V3(self.database).raw("scores")
+            return V3(self.database).raw("scores") + self._no_experiment("trace_id")
         newest = ",\n        ".join(f"argMax(tuple({source}), r.event_ts).1 AS {name}" for name, source in _RAW.items())
         spans = f"""SELECT * EXCEPT deleted FROM (
       SELECT r.trace_id AS trace_id, r.span_id AS id, r.start_time AS start_time, {newest},
-        argMax(r.is_deleted, r.event_ts) AS deleted, count() AS versions
+        argMax(r.is_deleted, r.event_ts) AS deleted
       FROM {self._events} AS r
       WHERE r.project_id = {{project_id:String}} AND {in_range("r.start_time", slack=True)} AND r.experiment_id = ''
         AND cityHash64(r.trace_id) % {{sample:UInt64}} = 0
       GROUP BY r.trace_id, r.span_id, r.start_time
     )
-    WHERE deleted = 0 AND {environments()}"""
+    WHERE deleted = 0 AND {environments()}{self._no_experiment("trace_id")}"""
         if relation == "observations":
             return f"SELECT * FROM ({spans}) WHERE id != concat('t-', trace_id)"
         root = "s.id = concat('t-', s.trace_id) OR s.parent_id = ''"
+        as_root = "(s.id != concat('t-', s.trace_id), s.start_time, s.id, s.name, s.version)"
         return f"""SELECT s.trace_id AS id,
       if(countIf({root}) > 0, minIf(s.start_time, {root}), min(s.start_time)) AS timestamp,
-      max(if(s.trace_name = '' AND s.parent_id = '', s.name, s.trace_name)) AS name, max(s.user_id) AS user_id,
+      coalesce(nullIf(max(s.trace_name), ''), tupleElement(arraySort(groupArrayIf({as_root}, s.parent_id = ''))[1], 4))
+        AS name, max(s.user_id) AS user_id,
       max(s.session_id) AS session_id, max(s.environment) AS environment, max(s.release) AS release,
-      max(s.version) AS version, max(s.versions) AS versions
+      tupleElement(arraySort(groupArrayIf({as_root}, s.parent_id = ''))[1], 5) AS version
     FROM ({spans}) AS s
     GROUP BY s.trace_id"""
 

@@ -51,7 +51,7 @@ RATE = Metric(
     per="traces that use it",
     again="countIf(arrayMax(input -> countEqual(inputs, input), inputs) >= {repeats:Float64}) / count()",
     again_from=f"""SELECT trace_id, type, name, any(environment) AS environment, any(version) AS version,
-      min(start_time) AS start_time, groupArrayIf(input, {_COMPARABLE}) AS inputs, max(versions) AS versions
+      min(start_time) AS start_time, groupArrayIf(input, {_COMPARABLE}) AS inputs
     FROM raw_observations WHERE {_TOOLS} GROUP BY trace_id, type, name""",
 )
 
