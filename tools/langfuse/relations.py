@@ -66,10 +66,10 @@ class Adapter(Protocol):
     def raw(self, relation: str) -> str:
         """A relation made without FINAL: each row's newest version by aggregation.
 
-        For the critic, whose figures must not come from the same construction as the analyst's. Columns as in the narrow
-        relations. Rows of other projects, deleted rows, foreign environments and experiments are out; the time range is
-        widened by a day on both sides, so the query must give its own. Of the traces, only those whose hash is a
-        multiple of the parameter ``sample`` are read (1: all).
+        For the critic, whose figures must not come from the same construction as the analyst's. Columns as in the
+        narrow relations. Rows of other projects, deleted rows, foreign environments and experiments are out; the time
+        range is widened by a day on both sides, so the query must give its own. Only traces whose hash is a multiple
+        of the parameter ``sample`` are read (1: all).
 
         Args:
             relation: traces, observations or scores.
