@@ -13,7 +13,7 @@ from langgraph.graph.message import add_messages
 from typing_extensions import TypedDict
 
 from hansei.nodes.connect import ConnectInput
-from hansei.nodes.scope import Scope, Screened, Task, merge
+from hansei.nodes.scope import Scope, Screened, Task, merge, merge_screened
 
 
 class State(ConnectInput, total=False):
@@ -23,7 +23,7 @@ class State(ConnectInput, total=False):
     """connect: what is looked at."""
     run: dict[str, Any]
     """connect: id and start of the run."""
-    screened: Annotated[dict[str, Screened], merge]
+    screened: Annotated[dict[str, Screened], merge_screened]
     """profile, analysts: how each detector fared."""
     plan: list[dict[str, Any]]
     """planner: what is looked into, as reported."""

@@ -18,7 +18,7 @@ from hansei import __version__
 from hansei.context import Context
 from hansei.contracts import Request
 from hansei.graph.state import Output, State
-from hansei.nodes.analyst import AnalystInput, analyst, analyst_failed, is_transient
+from hansei.nodes.analyst import ATTEMPTS, AnalystInput, analyst, is_transient
 from hansei.nodes.connect import ConnectInput, connect
 from hansei.nodes.critic import CriticInput, critic
 from hansei.nodes.planner import PlannerInput, planner
@@ -28,7 +28,7 @@ from hansei.tools.langfuse.tracing import traced
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
 
-RETRY = RetryPolicy(max_attempts=3, initial_interval=0.2, retry_on=is_transient)
+RETRY = RetryPolicy(max_attempts=ATTEMPTS, initial_interval=0.2, retry_on=is_transient)
 """Only what may succeed when it is sent again; never bad SQL or a missing grant."""
 
 
@@ -47,7 +47,7 @@ def build_graph(checkpointer: Checkpointer = None, *, store: BaseStore | None = 
     graph.add_node("connect", connect, input_schema=ConnectInput, retry_policy=RETRY)
     graph.add_node("profile", profile, input_schema=ProfileInput, retry_policy=RETRY)
     graph.add_node("planner", planner, input_schema=PlannerInput)
-    graph.add_node("analyst", analyst, input_schema=AnalystInput, retry_policy=RETRY, error_handler=analyst_failed)
+    graph.add_node("analyst", analyst, input_schema=AnalystInput, retry_policy=RETRY)
     graph.add_node("critic", critic, input_schema=CriticInput, retry_policy=RETRY)
     graph.add_node("writer", writer, input_schema=WriterInput)
 

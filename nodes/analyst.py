@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from langgraph.errors import NodeError
 from langgraph.runtime import Runtime
-from langgraph.types import Command
 from typing_extensions import TypedDict
 
 from hansei.context import Context
 from hansei.contracts import Evidence
-from hansei.errors import HanseiError, QueryFailed
+from hansei.errors import ConnectionFailed, HanseiError, QueryFailed
 from hansei.nodes.scope import CANDIDATES, Scope, Screened, Steps, Task, dataset_of, strongest
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.playbook.catalogue import detector as detector_named
@@ -38,26 +36,47 @@ class AnalystOutput(TypedDict):
     screened: dict[str, Screened]
 
 
+ATTEMPTS = 3
+"""How often the graph runs an analyst whose failure `is_transient`."""
+
+
 def analyst(state: AnalystInput, runtime: Runtime[Context]) -> dict[str, Any]:
-    """Screens the data if the profile could not, then measures what passed."""
+    """Screens the data if the profile could not, then measures what passed.
+
+    A query that is refused ends this task alone: what was measured before it and the others' work stand, and the
+    coverage statement says what is missing.
+
+    Raises:
+        ConnectionFailed: ClickHouse is gone, so nobody can measure anything now; the run can be resumed from here.
+        QueryFailed: `is_transient`, and not the last attempt.
+    """
     task = state["task"]
     detector = detector_named(task["detector"])
     steps = Steps(runtime, "analyst", detector.question, task=detector.name)
-    dataset = dataset_of(state["scope"], runtime)
-    out: dict[str, Any] = {"drafts": {}}
-    if task["candidates"] is None:
-        if detector.screen_data is None:
-            raise ValueError(f"the task for {detector.name} names no candidates, and it cannot screen by itself")
-        screening = detector.screen_data(dataset)
-        candidates, left_out = strongest(screening.candidates)
-        out["screened"] = {detector.name: _screened(screening, left_out)}
-    else:
-        candidates = CANDIDATES.validate_python(task["candidates"])
+    out: dict[str, Any] = {"drafts": {}, "screened": {}}
     read = 0
-    for candidate in candidates:
-        draft = measure_candidate(dataset, candidate)
-        read += sum(item.rows_read for item in draft.evidence)
-        out["drafts"][draft.id] = draft.model_dump(mode="json")
+    try:
+        dataset = dataset_of(state["scope"], runtime)
+        if task["candidates"] is None:
+            if detector.screen_data is None:
+                raise ValueError(f"the task for {detector.name} names no candidates, and it cannot screen by itself")
+            out["screened"][detector.name] = _screened(Screening([], 0, "skipped", ""), "")
+            screening = detector.screen_data(dataset)
+            candidates, left_out = strongest(screening.candidates)
+            out["screened"][detector.name] = _screened(screening, left_out)
+        else:
+            candidates = CANDIDATES.validate_python(task["candidates"])
+        for candidate in candidates:
+            draft = measure_candidate(dataset, candidate)
+            read += sum(item.rows_read for item in draft.evidence)
+            out["drafts"][draft.id] = draft.model_dump(mode="json")
+    except HanseiError as error:
+        steps.failed(error.message)
+        attempt = runtime.execution_info.node_attempt if runtime.execution_info else ATTEMPTS
+        if isinstance(error, ConnectionFailed) or (is_transient(error) and attempt < ATTEMPTS):
+            raise
+        out["screened"].setdefault(detector.name, {}).update({"status": "partial", "reason": error.message})
+        return out
     steps.finished(f"{len(out['drafts'])} candidates measured", rows_read=read)
     return out
 
@@ -103,16 +122,3 @@ def _screened(screening: Screening, left_out: str) -> Screened:
 def is_transient(error: Exception) -> bool:
     """Whether the same query may succeed when it is sent again; never true of bad SQL or a missing grant."""
     return isinstance(error, QueryFailed) and error.retryable
-
-
-def analyst_failed(state: AnalystInput, error: NodeError) -> Command[str]:
-    """One analyst gave up: the others' work stands, and the coverage statement says what is missing.
-
-    Raises:
-        BaseException: what was raised, when it is no `HanseiError`: a bug must be seen.
-    """
-    if not isinstance(error.error, HanseiError):
-        raise error.error
-    name = state["task"]["detector"]
-    failed: Screened = {"status": "partial", "reason": error.error.message, "slices": 0, "candidates": []}
-    return Command(update={"screened": {name: failed}}, goto="critic")

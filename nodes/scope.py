@@ -72,6 +72,11 @@ def merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     return {**old, **new}
 
 
+def merge_screened(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Reducer: what an analyst says about a detector is laid over what the detector's first screen gave."""
+    return {**old, **{name: {**old.get(name, {}), **entry} for name, entry in new.items()}}
+
+
 def context_of(runtime: Runtime[Context]) -> Context:
     """The run's context; everything from the environment when none was given."""
     return runtime.context or Context()

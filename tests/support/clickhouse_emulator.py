@@ -114,16 +114,17 @@ class Faults:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._next: list[str] = []
+        self._matching = b""
         self.queries = 0
 
-    def order(self, kind: str, times: int) -> None:
+    def order(self, kind: str, times: int, matching: str) -> None:
         with self._lock:
-            self._next = [kind] * times
+            self._next, self._matching = [kind] * times, matching.encode()
 
-    def take(self) -> str:
+    def take(self, request: bytes) -> str:
         with self._lock:
             self.queries += 1
-            return self._next.pop(0) if self._next else ""
+            return self._next.pop(0) if self._next and self._matching in request else ""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -154,13 +155,13 @@ class Handler(BaseHTTPRequestHandler):
         try:
             body = self._body()
             if address.path == "/-/fault":
-                self.faults.order(options["kind"], int(options["times"]))
+                self.faults.order(options["kind"], int(options["times"]), options.get("matching", ""))
                 self._send(b"Ok.\n")
             elif address.path == "/-/queries":
                 self._send(str(self.faults.queries).encode())
             elif address.path == "/ping":
                 self._send(b"Ok.\n")
-            elif not self._misbehaves(self.faults.take()):
+            elif not self._misbehaves(self.faults.take(options.get("query", "").encode() + body)):
                 self._query(options, body)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
@@ -185,6 +186,11 @@ class Handler(BaseHTTPRequestHandler):
                 self.close_connection = True
             case "busy":
                 self._fail("Code: 202. DB::Exception: Too many simultaneous queries. (TOO_MANY_SIMULTANEOUS_QUERIES)")
+            case "denied":
+                self._fail(
+                    "Code: 497. DB::Exception: default: Not enough privileges. To execute this query, it's necessary to "
+                    "have the grant SELECT(input) ON langfuse.observations. (ACCESS_DENIED)"
+                )
             case _:  # an HTTP status, as a proxy in front of ClickHouse sends it
                 self._start(int(fault), [("Content-Type", "text/html")], 15)
                 self.wfile.write(b"<html>no</html>")

@@ -19,9 +19,9 @@ from types import TracebackType
 from typing import Literal, Self
 from urllib.parse import quote
 
-Fault = Literal["hang", "drop", "cut", "busy", "502", "503"]
+Fault = Literal["hang", "drop", "cut", "busy", "denied", "502", "503"]
 """hang: takes the query and stays silent; drop: closes the connection; cut: closes it in the middle of the answer;
-busy: too many simultaneous queries; 502, 503: what a proxy says."""
+busy: too many simultaneous queries; denied: a grant is missing; 502, 503: what a proxy says."""
 
 EMULATOR = Path(__file__).with_name("clickhouse_emulator.py")
 
@@ -55,9 +55,9 @@ class RunningServer:
         user, password, database = (quote(text, safe="") for text in (user, password, database))
         return f"{self._scheme}://{user}:{password}@127.0.0.1:{self.port}/{database}"
 
-    def misbehave(self, fault: Fault, times: int = 1) -> None:
-        """Answers the next `times` queries with a fault (0: behaves again)."""
-        self._control(f"fault?kind={fault}&times={times}")
+    def misbehave(self, fault: Fault, times: int = 1, matching: str = "") -> None:
+        """Answers the next `times` queries that hold the text `matching` with a fault (0: behaves again)."""
+        self._control(f"fault?kind={fault}&times={times}&matching={quote(matching, safe='')}")
 
     @property
     def queries(self) -> int:
