@@ -79,7 +79,7 @@ def cells_of(days: Days, seed: int = 1, *, shuffled: int | None = None) -> Cells
                 }
             )  # fmt: skip
     if shuffled is not None:
-        np.random.default_rng(shuffled).shuffle(rows)  # type: ignore[arg-type]
+        np.random.default_rng(shuffled).shuffle(rows)
     return Cells.read({key: [row[key] for row in rows] for key in rows[0]}, STEP_DIMENSIONS)
 
 

@@ -1,0 +1,228 @@
+"""From drafts to findings: chance over everything that was looked at, folding of echoes and twins, verdicts."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from scipy import stats
+from tests.support.drafts import concluded, draft_of, finding_of, measured
+
+from hansei.contracts import Evidence, Finding, Segment
+from hansei.tools.playbook.conclude import Conclusion, Draft, cause_rank, is_twin, may_echo
+
+WORSE, BEFORE = [(100, 10)] * 7, [(100, 2)] * 7
+TOOL = {"tool_name": "lookup_order"}
+CALL = {"observation_name": "answer"}
+
+
+def error() -> Draft:
+    return draft_of(WORSE, BEFORE, segment=TOOL)
+
+
+def silent(*more: Evidence) -> Draft:
+    return draft_of(WORSE, BEFORE, *more, metric="silent_failure_rate", segment=TOOL)
+
+
+def cost(*more: Evidence, segment: Segment | None = None, metric: str = "cost_per_call") -> Draft:
+    now, before = [(100, 150.0)] * 7, [(100, 100.0)] * 7
+    return draft_of(now, before, *more, metric=metric, segment=CALL if segment is None else segment, spread=0.3)
+
+
+def tokens(segment: Segment | None = None) -> Draft:
+    now, before = [(100, 90_000.0)] * 7, [(100, 60_000.0)] * 7
+    return draft_of(now, before, metric="tokens_per_call", segment=CALL if segment is None else segment, spread=90.0)
+
+
+def score(name: str, place: Segment) -> Draft:
+    return draft_of([(100, 60)] * 7, [(100, 80)] * 7, metric="score_rate", segment={"score_name": name, **place})
+
+
+def told(conclusion: Conclusion) -> dict[str, list[tuple[str, Segment]]]:
+    """kind → kinds and segments of its echoes, for what is confirmed."""
+    return {found.kind: [(echo.kind, echo.segment) for echo in found.echoes] for found in conclusion.findings}
+
+
+def reason(conclusion: Conclusion, kind: str) -> set[str]:
+    """The checks that the refuted finding of that kind failed."""
+    (found,) = [finding for finding in conclusion.refuted if finding.kind == kind]
+    return {check.name for check in found.checks if check.passed is False}
+
+
+# Verdicts
+
+
+def test_a_clear_change_is_confirmed_with_its_words() -> None:
+    (found,) = concluded(error()).findings
+    assert found.verdict == "confirmed"
+    assert found.title == "10 % of calls of tool “lookup_order” fail, up from 2 %"
+    assert found.recommendation
+
+
+def test_q_values_are_over_all_slices_that_were_looked_at() -> None:
+    drafts = [error(), cost(), tokens({"observation_name": "plan"})]
+    conclusion = concluded(*drafts, slices=250)
+    found = sorted([*conclusion.findings, *conclusion.refuted], key=lambda finding: finding.p_value or 0)
+    p_values = [finding.p_value or 0.0 for finding in found]
+    assert conclusion.p_values == p_values
+    theirs = stats.false_discovery_control(p_values + [1.0] * 247)[:3]
+    assert [finding.q_value for finding in found] == pytest.approx(list(theirs))
+
+
+def test_what_is_clear_among_few_slices_is_chance_among_many() -> None:
+    draft = draft_of([(100, 6)] * 7, [(100, 3)] * 7)
+    (few,) = concluded(draft, slices=5).findings
+    assert few.p_value is not None
+    assert few.p_value > 1e-5
+    many = concluded(draft, slices=100_000)
+    assert many.findings == []
+    assert reason(many, "error") == {"not_by_chance"}
+
+
+def test_too_little_data_is_not_measurable_rather_than_refuted() -> None:
+    (found,) = concluded(draft_of([(3, 3)], [(100, 0)] * 7)).refuted
+    assert found.verdict == "not_measurable"
+
+
+def test_a_draft_without_a_row_in_the_window_gives_no_finding() -> None:
+    conclusion = concluded(draft_of([], BEFORE))
+    assert (conclusion.findings, conclusion.refuted, conclusion.p_values) == ([], [], [])
+
+
+def test_without_drafts_there_is_nothing() -> None:
+    conclusion = concluded()
+    assert (conclusion.findings, conclusion.refuted) == ([], [])
+
+
+# Twins
+
+
+def test_more_tokens_of_the_dearer_calls_are_told_with_the_cost() -> None:
+    conclusion = concluded(cost(), tokens())
+    assert told(conclusion) == {"cost": [("token_usage", CALL)]}
+    assert reason(conclusion, "token_usage") == {"own_cause"}
+
+
+def test_more_tokens_of_other_calls_are_told_apart() -> None:
+    conclusion = concluded(cost(), tokens({"observation_name": "plan"}))
+    assert told(conclusion) == {"cost": [], "token_usage": []}
+
+
+def test_two_scores_of_one_place_are_one_finding() -> None:
+    place = {"prompt_name": "answer", "prompt_version": "7"}
+    conclusion = concluded(score("helpful", place), score("correct", place))
+    assert len(conclusion.findings) == 1
+    assert [echo.segment["prompt_version"] for echo in conclusion.findings[0].echoes] == ["7"]
+
+
+def test_scores_of_the_whole_project_are_no_twins() -> None:
+    assert len(concluded(score("helpful", {}), score("correct", {})).findings) == 2
+
+
+def test_the_same_share_against_baseline_and_against_the_rest_is_told_once() -> None:
+    hotspot = draft_of(WORSE, [(900, 18)] * 7, segment=TOOL, direction="hotspot", rest=True)
+    conclusion = concluded(error(), hotspot)
+    (found,) = conclusion.findings
+    assert found.direction == "regression"
+    assert len(found.echoes) == 1
+
+
+def test_an_improvement_is_no_twin_of_a_regression() -> None:
+    worse, better = finding_of(segment=TOOL), finding_of(direction="improvement", segment=TOOL)
+    assert not is_twin(worse, better)
+    assert not is_twin(better, worse)
+
+
+# Echoes
+
+
+def without(cause: Draft, now: list[tuple[int, float]], spread: float | None = None) -> Evidence:
+    return measured(now, [(100, 100.0)] * 7, purpose=f"without:{cause.id}", spread=spread)
+
+
+def test_what_is_gone_without_the_traces_of_another_is_its_echo() -> None:
+    per_trace = cost(without(cost(), [(20, 21.0)] * 7, 0.3), segment={"trace_name": "support"}, metric="cost_per_trace")
+    conclusion = concluded(cost(), per_trace)
+    assert told(conclusion) == {"cost": [("cost", {"trace_name": "support"})]}
+    assert reason(conclusion, "cost") == {"own_cause"}
+
+
+def test_what_is_left_without_the_traces_of_another_has_a_cause_of_its_own() -> None:
+    per_trace = cost(without(cost(), [(20, 29.0)] * 7, 0.3), segment={"trace_name": "support"}, metric="cost_per_trace")
+    conclusion = concluded(cost(), per_trace)
+    assert len(conclusion.findings) == 2
+    checks = {check.name: check.passed for finding in conclusion.findings for check in finding.checks}
+    assert checks["own_cause"] is True
+
+
+def test_what_is_not_confirmed_explains_nothing() -> None:
+    chance = draft_of([(100, 2)] * 7, BEFORE, segment=TOOL)
+    draft = cost(without(chance, [(20, 20.0)] * 7, 0.3), segment={"trace_name": "support"}, metric="cost_per_trace")
+    assert told(concluded(chance, draft)) == {"cost": []}
+
+
+def test_echoes_of_an_echo_are_told_with_the_first_cause() -> None:
+    """The tool's failures make the calls dearer, and the calls the whole traces."""
+    gone = [(20, 20.0)] * 7
+    calls = cost(without(error(), gone, 0.3))
+    traces = cost(without(calls, gone, 0.3), without(error(), gone, 0.3), segment={}, metric="cost_per_trace")
+    conclusion = concluded(error(), calls, traces)
+    assert {kind: len(echoes) for kind, echoes in told(conclusion).items()} == {"error": 2}
+
+
+def test_the_order_of_drafts_changes_nothing() -> None:
+    gone = [(20, 20.0)] * 7
+    calls = cost(without(error(), gone, 0.3))
+    drafts = [error(), calls, tokens(), score("helpful", CALL), score("correct", CALL), silent()]
+    dumps = [
+        ([f.model_dump() for f in conclusion.findings], [f.model_dump() for f in conclusion.refuted])
+        for conclusion in (concluded(*order) for order in itertools.islice(itertools.permutations(drafts), 0, 720, 97))
+    ]
+    assert len(dumps) > 5
+    assert all(dump == dumps[0] for dump in dumps)
+
+
+def test_every_confirmed_or_folded_finding_is_told_exactly_once() -> None:
+    drafts = [error(), cost(), tokens(), silent(), score("helpful", CALL), score("correct", CALL)]
+    conclusion = concluded(*drafts)
+    assert len(conclusion.findings) + len(conclusion.refuted) == len(drafts)
+    echoes = [echo for finding in conclusion.findings for echo in finding.echoes]
+    folded = [f for f in conclusion.refuted if any(c.name == "own_cause" and c.passed is False for c in f.checks)]
+    assert len(echoes) == len(folded)
+
+
+# What may explain what
+
+
+def ranked(one: Finding, other: Finding) -> bool:
+    return cause_rank(one) < cause_rank(other)
+
+
+def test_events_cause_averages_and_steps_cause_traces() -> None:
+    failing, dear = finding_of("error", segment=TOOL), finding_of("cost", segment=CALL)
+    slow = finding_of("cost", segment={"trace_name": "support"})
+    assert ranked(failing, dear)
+    assert ranked(dear, slow)
+    assert ranked(finding_of("error", segment=TOOL), finding_of("error", segment={"trace_name": "support"}))
+    assert ranked(finding_of("error", segment={**TOOL, "release": "2"}), finding_of("error", segment=TOOL))
+    assert ranked(finding_of("error", segment=TOOL), finding_of("error", "hotspot", segment=TOOL))
+
+
+def test_ranks_differ_so_that_no_two_findings_explain_each_other() -> None:
+    kinds = ("error", "cost", "loop", "token_usage", "quality", "silent_failure")
+    findings = [finding_of(kind, segment=place) for kind in kinds for place in (TOOL, CALL, {"trace_name": "support"})]
+    for one, other in itertools.combinations(findings, 2):
+        assert cause_rank(one) != cause_rank(other)
+        assert not (may_echo(one, other) and may_echo(other, one))
+        assert not (is_twin(one, other) and is_twin(other, one))
+
+
+def test_what_can_echo_what() -> None:
+    failing, dear = finding_of("error", segment=TOOL), finding_of("cost", segment={"trace_name": "support"})
+    assert may_echo(dear, failing)
+    assert not may_echo(failing, dear)
+    assert not may_echo(finding_of("traffic", segment={"trace_name": "support"}), failing)
+    assert not may_echo(finding_of("cost", "improvement", segment=CALL), failing)
+    assert not may_echo(
+        finding_of("cost", segment={"trace_name": "research"}), finding_of("error", segment={"trace_name": "support"})
+    )
