@@ -1,0 +1,129 @@
+"""Rows at the edges of the periods, and spans that lack what belongs to their trace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import count
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.job import database_of, fill, writing
+from tests.support.project import Project, again, set_up
+from tests.support.world import END, PERIODS, PROJECT, make_world
+
+from hansei.demo.rows import ObservationRow, Rows, ScoreRow, TraceRow
+from hansei.demo.tables import SCHEMAS, Schema
+from hansei.tools.clickhouse import Reader, open_reader
+from hansei.tools.langfuse.relations import Needs
+from hansei.tools.langfuse.v4 import V4
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+HOUR = timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
+START = PERIODS.window.start
+BEGIN = PERIODS.baseline.start
+
+_numbers = count()
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"chdb://{tmp_path_factory.mktemp('detection')}"
+
+
+@pytest.fixture
+def url(directory: str) -> str:
+    """A database that nobody has used yet."""
+    return f"{directory}?database=d{next(_numbers)}"
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[Client]:
+    with writing(url) as client:
+        yield client
+
+
+@pytest.fixture
+def reader(client: Client, url: str) -> Iterator[Reader]:
+    reader = open_reader(url)
+    yield reader
+    reader.close()
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_rows_belong_to_the_period_in_which_they_begin(
+    client: Client, reader: Reader, schema: Schema, native: bool
+) -> None:
+    rows = Rows()
+    for name, at in (("begin", BEGIN), ("middle", START), ("end", END)):
+        rows.extend(crossing(f"over-{name}", at - MINUTE, at + MINUTE, native))
+        rows.extend(crossing(f"at-{name}", at, at + MINUTE, native))
+    set_up(client, schema, rows)
+    found = Project(reader).coverage
+    # Of the six traces one begins before the baseline and one at the window's end, which is not inside.
+    assert (found.traces.baseline, found.traces.window) == (2, 2)
+    assert (found.observations.baseline, found.observations.window) == (4, 4)
+    assert (found.scores.baseline, found.scores.window) == (2, 2)
+
+
+def crossing(name: str, first: datetime, second: datetime, native: bool) -> Rows:
+    """A trace with a root at `first`, a child at `second` and scores at both."""
+    common = {"project_id": PROJECT, "trace_id": name}
+    root = ObservationRow(id=f"{name}-1", start_time=first, type="SPAN", name=name, end_time=second, **common)  # type: ignore[arg-type]
+    child = replace(root, id=f"{name}-2", start_time=second, parent_observation_id=root.id, name="child")
+    score = ScoreRow(id=f"{name}-s", timestamp=second, name="helpful", value=1.0, **common)  # type: ignore[arg-type]
+    trace = TraceRow(id=name, timestamp=first, name=name, project_id=PROJECT, opentelemetry=native)
+    return Rows([trace], [root, child], [score])
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_a_trace_is_whole_although_it_crosses_an_edge(client: Client, reader: Reader, schema: Schema) -> None:
+    set_up(client, schema, crossing("late", END - MINUTE, END + HOUR, native=True))
+    [row] = Project(reader).ask("SELECT id, steps, latency_ms FROM traces", "traces", Needs(totals=True))
+    assert row == [
+        "late",
+        2,
+        int(2 * HOUR / timedelta(milliseconds=1)) - int((HOUR - MINUTE) / timedelta(milliseconds=1)),
+    ]
+
+
+def test_spans_without_their_traces_name_have_the_roots(client: Client, reader: Reader) -> None:
+    rows = Rows()
+    for n in range(4):
+        rows.extend(crossing(f"app{n}", START + n * HOUR, START + n * HOUR + MINUTE, native=True))
+    set_up(client, "v4", rows)
+    again(client, "'' AS trace_name", "trace_id IN ('app0', 'app1')")
+    project = Project(reader)
+    assert isinstance(project.source.adapter, V4)
+    assert not project.source.adapter.attributes_on_spans
+    assert project.ask("SELECT DISTINCT id, name FROM traces ORDER BY id", "traces", Needs()) == [
+        [f"app{n}", f"app{n}"] for n in range(4)
+    ]
+    sql = "SELECT trace_id, trace_name, count() FROM observations GROUP BY ALL ORDER BY trace_id"
+    assert project.ask(sql, "observations", Needs(trace=True)) == [[f"app{n}", f"app{n}", 2] for n in range(4)]
+
+
+def test_spans_that_know_their_user_tell_those_that_do_not(client: Client, reader: Reader) -> None:
+    rows = Rows()
+    for n in range(4):
+        rows.extend(crossing(f"app{n}", START + n * HOUR, START + n * HOUR + MINUTE, native=True))
+    set_up(client, "v4", rows)
+    again(client, "'ann' AS user_id, 'now' AS release", "trace_id = 'app3' AND parent_span_id != ''")
+    sql = "SELECT user_id, release, count() FROM observations GROUP BY ALL ORDER BY user_id"
+    project = Project(reader)
+    assert project.ask(sql, "observations", Needs(trace=True)) == [["", "", 6], ["ann", "now", 2]]
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_database_names_that_need_quotes(directory: str, schema: Schema) -> None:
+    rows = make_world(per_day=6)
+    url = fill(f"{directory}?database=lang-fuse.{schema}", schema, rows)
+    reader = open_reader(url)
+    assert reader.target.database == database_of(url)
+    assert Project(reader).counts() == (len(rows.traces), len(rows.observations), len(rows.scores))
+    reader.close()
