@@ -63,11 +63,10 @@ def draft_of(
     """A draft with the measure of these days and further answers."""
     place = {"tool_name": "lookup_order"} if segment is None else segment
     detector, _ = detector_of(metric)
+    reference = ({} if rest else place) if against is None else against
     candidate = Candidate(
         detector=detector.name, metric=metric, direction=direction, segment=place, parameters=parameters,
-        comparison=Comparison(
-            against="rest_of_window" if rest else "baseline", segment=({} if rest else place) if against is None else against
-        ),
+        comparison=Comparison(against="rest_of_window" if rest else "baseline", segment=reference),
     )  # fmt: skip
     answer = measured(now, before, spread=spread, reference="rest" if rest else "baseline")
     return Draft(candidate=candidate, evidence=[answer, *more])

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 from tests.support.drafts import concluded, draft_of, finding_of, measured
 
-from hansei.contracts import Evidence, Finding, Segment
+from hansei.contracts import Evidence, Finding, Kind, Segment
 from hansei.tools.playbook.conclude import Conclusion, Draft, cause_rank, is_twin, may_echo
 
 WORSE, BEFORE = [(100, 10)] * 7, [(100, 2)] * 7
@@ -209,7 +209,7 @@ def test_events_cause_averages_and_steps_cause_traces() -> None:
 
 
 def test_ranks_differ_so_that_no_two_findings_explain_each_other() -> None:
-    kinds = ("error", "cost", "loop", "token_usage", "quality", "silent_failure")
+    kinds: tuple[Kind, ...] = ("error", "cost", "loop", "token_usage", "quality", "silent_failure")
     findings = [finding_of(kind, segment=place) for kind in kinds for place in (TOOL, CALL, {"trace_name": "support"})]
     for one, other in itertools.combinations(findings, 2):
         assert cause_rank(one) != cause_rank(other)
