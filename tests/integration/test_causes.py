@@ -1,0 +1,136 @@
+"""One cause, one finding: several faults are told apart, and what follows from a fault is told with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.support.faults import costs, fails, on_step, repeats, takes
+from tests.support.in_memory import Analyse, in_memory
+from tests.support.world import Visit, make_world
+
+from hansei.contracts import Report, Segment
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Analyse]:
+    with in_memory() as analyse_rows:
+        yield analyse_rows
+
+
+def told(report: Report) -> set[tuple[str, str, tuple[tuple[str, str], ...]]]:
+    return {(found.kind, found.direction, tuple(sorted(found.segment.items()))) for found in report.findings}
+
+
+def entry(kind: str, segment: Segment, direction: str = "regression") -> tuple[str, str, tuple[tuple[str, str], ...]]:
+    return kind, direction, tuple(sorted(segment.items()))
+
+
+@pytest.mark.xfail(strict=True, reason="two tools that begin to fail are told as the whole project")
+def test_two_tools_that_begin_to_fail_are_two_findings(engine: Analyse) -> None:
+    faults = (
+        on_step("support", "lookup_order", fails("timeout"), day=3, share=0.3),
+        on_step("research", "web_search", fails("429"), day=1, share=0.15),
+    )
+    report = engine(make_world(*faults), "v3")
+    assert told(report) == {
+        entry("error", {"tool_name": "lookup_order"}),
+        entry("error", {"tool_name": "web_search"}),
+    }
+
+
+@pytest.mark.xfail(strict=True, reason="loops of one of several tools are told as the whole project")
+def test_one_of_several_tools_that_begins_to_loop_is_named(engine: Analyse) -> None:
+    report = engine(make_world(repeats("research", "web_search", 5, day=1, share=0.3)), "v4")
+    assert entry("loop", {"tool_name": "web_search"}) in told(report)
+
+
+def test_when_every_step_fails_it_is_the_whole_project(engine: Analyse) -> None:
+    def fault(visit: Visit) -> None:
+        for step in visit.steps:
+            if visit.day >= 2 and visit.random.random() < 0.2:
+                step.level, step.status = "ERROR", "out of memory"
+
+    assert told(engine(make_world(fault), "v4")) == {entry("error", {})}
+
+
+def test_a_slow_step_is_told_with_the_slow_traces_that_follow(engine: Analyse) -> None:
+    report = engine(make_world(on_step("support", "answer", takes(2.5), day=2)), "v3")
+    (found,) = report.findings
+    assert found.segment == {"observation_name": "answer"}
+    assert [(echo.kind, echo.segment) for echo in found.echoes] == [("latency", {"trace_name": "support"})]
+
+
+@pytest.mark.xfail(strict=True, reason="the project's average is told beside the step that moved it")
+def test_a_dear_step_is_told_with_the_averages_that_it_moves(engine: Analyse) -> None:
+    report = engine(make_world(on_step("support", "answer", costs(1.8), day=2)), "v4")
+    assert told(report) == {entry("cost", {"observation_name": "answer"})}
+    assert {str(echo.segment) for echo in report.findings[0].echoes} >= {"{'trace_name': 'support'}"}
+
+
+def test_a_new_prompt_version_is_named_and_compared_with_the_former(engine: Analyse) -> None:
+    def fault(visit: Visit) -> None:
+        if visit.app == "support" and visit.day >= 2 and visit.random.random() < 0.7:
+            step = visit.steps[-1]
+            step.prompt, step.tokens = ("answer", 7), (step.tokens[0] + 900, step.tokens[1])
+            step.cost = (step.tokens[0] * 2 + step.tokens[1] * 8) / 1e6
+
+    report = engine(make_world(fault), "v4")
+    (found,) = report.findings
+    assert (found.kind, found.segment) == ("cost", {"prompt_name": "answer", "prompt_version": "7"})
+    assert found.comparison.segment == {"prompt_name": "answer"}
+    assert "token_usage" in {echo.kind for echo in found.echoes}
+    assert found.cause is not None
+    assert "version 7 of prompt “answer”" in found.cause
+
+
+def test_a_new_model_is_named_and_compared_with_what_it_replaced(engine: Analyse) -> None:
+    def fault(visit: Visit) -> None:
+        if visit.app == "support" and visit.day >= 2:
+            visit.steps[-1].model = "large-2"
+            visit.steps[-1].cost *= 1.3
+
+    (found,) = engine(make_world(fault), "v3").findings
+    assert (found.kind, found.segment) == ("cost", {"model": "large-2"})
+    assert found.comparison.segment != found.segment
+
+
+def fixed(visit: Visit) -> None:
+    """A tool that failed until the window's second day."""
+    if visit.app == "support" and visit.random.random() < (0.25 if visit.day < 2 else 0.02):
+        visit.steps[1].level, visit.steps[1].status = "ERROR", "timeout"
+
+
+@pytest.mark.xfail(strict=True, reason="the fix of one tool is told as the whole project's, beside a hotspot")
+def test_a_fix_is_told_as_the_improvement_of_its_place(engine: Analyse) -> None:
+    assert told(engine(make_world(fixed), "v3")) == {entry("error", {"tool_name": "lookup_order"}, "improvement")}
+
+
+@pytest.mark.xfail(strict=True, reason="a faster step and the faster traces that follow are told apart")
+def test_a_faster_step_is_told_with_the_faster_traces_that_follow(engine: Analyse) -> None:
+    report = engine(make_world(on_step("support", "answer", takes(0.5), day=2)), "v4")
+    assert told(report) == {entry("latency", {"observation_name": "answer"}, "improvement")}
+
+
+def test_what_always_fails_is_a_hotspot(engine: Analyse) -> None:
+    report = engine(make_world(on_step("research", "web_search", fails("429"), day=-99, share=0.2)), "v3")
+    (found,) = report.findings
+    assert (found.kind, found.direction, found.segment) == ("error", "hotspot", {"tool_name": "web_search"})
+    assert found.onset is None
+
+
+@pytest.mark.xfail(strict=True, reason="an outage of all apps is told as one app's")
+def test_an_outage_of_all_apps_is_the_whole_projects(engine: Analyse) -> None:
+    rows = make_world(days=35, per_day=150, volume=lambda day, app: 0.3 if day >= 3 else 1.0)
+    assert told(engine(rows, "v4")) == {entry("traffic", {})}
+
+
+@pytest.mark.xfail(strict=True, reason="a user whom the baseline hardly knows cannot be measured against it")
+def test_a_new_user_who_causes_all_errors_is_named(engine: Analyse) -> None:
+    def fault(visit: Visit) -> None:
+        if visit.app == "support" and visit.day >= 0 and visit.random.random() < 0.125:
+            visit.user = "mallory"
+            visit.steps[1].level, visit.steps[1].status = "ERROR", "no such customer"
+
+    report = engine(make_world(fault, per_day=120), "v3")
+    assert told(report) == {entry("error", {"tool_name": "lookup_order", "user_id": "mallory"})}
