@@ -55,6 +55,20 @@ def as_time(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
 
 
+def usage_of(api: Mapping[str, Any]) -> dict[str, int]:
+    """Tokens of an observation by kind; older versions of the API returned only three of them."""
+    if "usageDetails" in api:
+        return dict(api["usageDetails"])
+    return {kind: api[f"{kind}Usage"] for kind in ("input", "output", "total")}
+
+
+def cost_of(api: Mapping[str, Any]) -> dict[str, Decimal]:
+    """US dollars of an observation by kind, in the same way."""
+    if "costDetails" in api:
+        return _money(api["costDetails"])
+    return {kind: Decimal(api[f"{kind}Cost"]) for kind in ("input", "output", "total")}
+
+
 def repeated(
     traces: list[RealTrace], until: datetime, *, days: int, per_day: int, project_id: str, native: bool = False
 ) -> Iterator[Rows]:
@@ -166,9 +180,9 @@ def _observation(api: Mapping[str, Any]) -> ObservationRow:
         model=api.get("model"),
         model_id=api.get("internalModelId"),
         model_parameters=as_text(api.get("modelParameters")),
-        usage_details=api.get("usageDetails", {}),
+        usage_details=usage_of(api),
         provided_cost_details=_money(api.get("providedCostDetails")),
-        cost_details=_money(api.get("costDetails")),
+        cost_details=cost_of(api),
         usage_pricing_tier_id=api.get("usagePricingTierId"),
         usage_pricing_tier_name=api.get("usagePricingTierName"),
         completion_start_time=as_time(api.get("completionStartTime")),
