@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 from uuid import uuid4
 
+from langgraph.channels import EphemeralValue
 from langgraph.runtime import Runtime
 from langgraph.types import Overwrite
 from typing_extensions import TypedDict
@@ -22,15 +23,15 @@ from hansei.tools.report.formats import format_moment, format_span
 
 
 class ConnectInput(TypedDict, total=False):
-    """The request."""
+    """The request. It is gone after this step, so that on a thread that is asked again nothing of it is left."""
 
-    project_id: str
-    window: str
-    baseline: str | None
-    until: str | None
-    question: str | None
-    environments: list[str]
-    language: str
+    project_id: Annotated[str, EphemeralValue]
+    window: Annotated[str, EphemeralValue]
+    baseline: Annotated[str | None, EphemeralValue]
+    until: Annotated[str | None, EphemeralValue]
+    question: Annotated[str | None, EphemeralValue]
+    environments: Annotated[list[str], EphemeralValue]
+    language: Annotated[str, EphemeralValue]
 
 
 class ConnectOutput(TypedDict):
@@ -70,6 +71,8 @@ def connect(state: ConnectInput, runtime: Runtime[Context]) -> dict[str, Any]:
     scope: Scope = {
         "project_id": request.project_id,
         "environments": request.environments,
+        "question": request.question,
+        "language": request.language,
         "periods": periods.model_dump(mode="json"),
         "adapter": adapter_data(source.adapter),
         "notes": [*source.notes, *notes],

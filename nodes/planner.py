@@ -14,7 +14,7 @@ from typing_extensions import TypedDict
 
 from hansei.context import Context
 from hansei.contracts import PlanItem
-from hansei.nodes.scope import CANDIDATES, Screened, Steps, Task, strongest
+from hansei.nodes.scope import CANDIDATES, Scope, Screened, Steps, Task, strongest
 from hansei.tools.playbook.catalogue import DETECTORS
 
 NAMES: dict[str, tuple[str, ...]] = {
@@ -35,7 +35,7 @@ NAMES: dict[str, tuple[str, ...]] = {
 class PlannerInput(TypedDict):
     """The question and the first screen."""
 
-    question: str | None
+    scope: Scope
     screened: dict[str, Screened]
 
 
@@ -50,7 +50,7 @@ class PlannerOutput(TypedDict):
 def planner(state: PlannerInput, runtime: Runtime[Context]) -> dict[str, Any]:
     """Turns the first screen into tasks for the analysts."""
     steps = Steps(runtime, "planner", "Planning")
-    question = state.get("question")
+    question = state["scope"]["question"]
     named = called_for(question)
     wanted = named or frozenset(NAMES)
     everything = "; the question names no kind of finding, so everything is looked at" if question and not named else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from langgraph.runtime import Runtime
 from pydantic import TypeAdapter
@@ -26,6 +26,8 @@ class Scope(TypedDict):
 
     project_id: str
     environments: list[str]
+    question: str | None
+    language: Literal["en", "ja"]
     periods: dict[str, Any]
     adapter: dict[str, Any]
     notes: list[str]

@@ -31,8 +31,6 @@ class WriterInput(TypedDict):
     drafts: dict[str, dict[str, Any]]
     screened: dict[str, Screened]
     plan: list[dict[str, Any]]
-    question: str | None
-    language: str
 
 
 class WriterOutput(TypedDict):
@@ -72,8 +70,8 @@ def writer(state: WriterInput, runtime: Runtime[Context]) -> dict[str, Any]:
             project_id=scope["project_id"],
             window=periods.window,
             baseline=periods.baseline,
-            language="ja" if state.get("language") == "ja" else "en",
-            question=state.get("question"),
+            language=scope["language"],
+            question=scope["question"],
             coverage=coverage,
             screening={"slices": slices, "p_values": conclusion.p_values, "false_discovery_rate": 0.05},
             findings=conclusion.findings,

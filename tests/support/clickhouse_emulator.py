@@ -109,13 +109,13 @@ class Engine:
 
 
 class Faults:
-    """Misbehaviour ordered for the next requests, and a count of the queries that came."""
+    """Misbehaviour ordered for the next requests, and counts of the queries that came and of the faults among them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._next: list[str] = []
         self._matching = b""
-        self.queries = 0
+        self.queries = self.committed = 0
 
     def order(self, kind: str, times: int, matching: str) -> None:
         with self._lock:
@@ -124,7 +124,10 @@ class Faults:
     def take(self, request: bytes) -> str:
         with self._lock:
             self.queries += 1
-            return self._next.pop(0) if self._next and self._matching in request else ""
+            if not self._next or self._matching not in request:
+                return ""
+            self.committed += 1
+            return self._next.pop(0)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -158,7 +161,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.faults.order(options["kind"], int(options["times"]), options.get("matching", ""))
                 self._send(b"Ok.\n")
             elif address.path == "/-/queries":
-                self._send(str(self.faults.queries).encode())
+                self._send(f"{self.faults.queries} {self.faults.committed}".encode())
             elif address.path == "/ping":
                 self._send(b"Ok.\n")
             elif not self._misbehaves(self.faults.take(options.get("query", "").encode() + body)):
@@ -188,8 +191,8 @@ class Handler(BaseHTTPRequestHandler):
                 self._fail("Code: 202. DB::Exception: Too many simultaneous queries. (TOO_MANY_SIMULTANEOUS_QUERIES)")
             case "denied":
                 self._fail(
-                    "Code: 497. DB::Exception: default: Not enough privileges. To execute this query, it's necessary to "
-                    "have the grant SELECT(input) ON langfuse.observations. (ACCESS_DENIED)"
+                    "Code: 497. DB::Exception: default: Not enough privileges. To execute this query, it's necessary "
+                    "to have the grant SELECT(input) ON langfuse.observations. (ACCESS_DENIED)"
                 )
             case _:  # an HTTP status, as a proxy in front of ClickHouse sends it
                 self._start(int(fault), [("Content-Type", "text/html")], 15)

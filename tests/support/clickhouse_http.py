@@ -62,7 +62,12 @@ class RunningServer:
     @property
     def queries(self) -> int:
         """How many queries have come so far, those answered with a fault included."""
-        return int(self._control("queries"))
+        return int(self._control("queries").split()[0])
+
+    @property
+    def faults(self) -> int:
+        """How many queries have been answered with a fault so far."""
+        return int(self._control("queries").split()[1])
 
     def stop(self) -> None:
         """Ends the server's process."""
