@@ -190,8 +190,8 @@ def _edge(
             start = max(start, end - reach)
         else:
             end = min(end, start + reach)
-        periods = Periods.ending(end, end - start, timedelta(milliseconds=1))
-        near = Dataset(reader, adapter, project_id, periods)
+        before = Window(start=start - timedelta(milliseconds=1), end=start)
+        near = Dataset(reader, adapter, project_id, Periods(window=Window(start=start, end=end), baseline=before))
         sql = near.bind(f"SELECT count(), {which}(timestamp) FROM traces", ("traces",))
         count, moment = reader.query(sql, near.parameters()).rows[0]
         if count:

@@ -79,5 +79,18 @@ class Periods(BaseModel):
 
     @classmethod
     def ending(cls, end: datetime, window: timedelta, baseline: timedelta) -> Periods:
-        start = end - window
-        return cls(window=Window(start=start, end=end), baseline=Window(start=start - baseline, end=start))
+        """The window of that length up to `end`, and the baseline before it.
+
+        Fractions of a second are rounded up: the days of a window are told apart by their start in whole seconds.
+
+        Raises:
+            UsageError: they reach beyond the calendar.
+        """
+        try:
+            end = end.replace(microsecond=0) + timedelta(seconds=1 if end.microsecond else 0)
+            start = end - window
+            return cls(window=Window(start=start, end=end), baseline=Window(start=start - baseline, end=start))
+        except OverflowError:
+            raise UsageError(
+                "The window and its baseline reach beyond the calendar.", "Give shorter ones, or another --until."
+            ) from None
