@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from hansei.contracts import Finding, Report
 from hansei.tools.playbook.telling import where
 from hansei.tools.report.formats import format_count
-
-PARTS = ("run", "coverage", "screening", "plan", "follow_ups")
 
 
 def compose(report: Report) -> Report:
@@ -49,18 +48,45 @@ def follow_ups(findings: list[Finding]) -> list[str]:
 
 
 def seals(dump: dict[str, Any]) -> dict[str, str]:
-    """SHA-256 of each part of a report's JSON, so that `verify` can say which part was edited.
+    """A seal per part of a report's JSON: eight hexadecimal digits for each value in it, in order, see `leaves`.
 
-    It is no protection against someone who computes the seals anew; it is one against slips and silent edits.
+    With them `verify` names the very value that was edited. They are no protection against someone who computes them
+    anew; they are one against slips and silent edits.
     """
-    parts = {part: dump[part] for part in PARTS}
-    parts["head"] = {key: value for key, value in dump.items() if key not in (*PARTS, "findings", "refuted", "seals")}
-    for group in ("findings", "refuted"):
-        for i, finding in enumerate(dump[group]):
-            parts[f"{group}[{i}]"] = finding
-    return {name: _digest(value) for name, value in parts.items()}
+    return {name: " ".join(seal(path, value) for path, value in leaves(part, name)) for name, part in _parts(dump)}
 
 
-def _digest(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+def seal(path: str, value: Any) -> str:
+    """The seal of one value at its place."""
+    return hashlib.sha256(f"{path}={json.dumps(value)}".encode()).hexdigest()[:8]
+
+
+def leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """The values of a part with their paths, such as ``findings[0].current.value``.
+
+    Each row of evidence is one value, and so is an empty list or object.
+    """
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            if key == "rows" and "result_hash" in value:
+                yield from ((f"{path}.rows[{i}]", row) for i, row in enumerate(inner))
+            else:
+                yield from leaves(inner, f"{path}.{key}")
+    elif isinstance(value, list) and value:
+        for i, inner in enumerate(value):
+            yield from leaves(inner, f"{path}[{i}]")
+    else:
+        yield path, value
+
+
+def sealed_parts(dump: dict[str, Any]) -> dict[str, list[tuple[str, Any]]]:
+    """What each seal of `seals` covers: the paths and values of its part."""
+    return {name: list(leaves(part, name)) for name, part in _parts(dump)}
+
+
+def _parts(dump: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key, value in dump.items():
+        if key in ("findings", "refuted"):
+            yield from ((f"{key}[{i}]", finding) for i, finding in enumerate(value))
+        elif key != "seals":
+            yield key, value

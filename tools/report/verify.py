@@ -2,9 +2,9 @@
 
 Three things are told apart:
 
+- a value whose seal does not fit: it was edited after the report was written;
 - an answer that differs from the one in the report: the data changed, or the answer was edited;
-- a number or sentence that does not follow from the report's own evidence: it was edited;
-- anything else that was edited (a timing, a note): the seal of that part does not fit.
+- a number or sentence that does not follow from the fresh answers.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from hansei.contracts import Evidence, Finding, Periods, Report, hash_result
-from hansei.errors import QueryFailed
+from hansei.contracts import Evidence, Finding, Periods, Report
+from hansei.errors import HanseiError, NoData, PermissionMissing, QueryFailed, SchemaNotSupported, UsageError
 from hansei.tools.clickhouse import Reader
 from hansei.tools.langfuse.coverage import coverage_of
 from hansei.tools.langfuse.dataset import run_evidence
+from hansei.tools.langfuse.schema import detect
 from hansei.tools.playbook.assess import Facts, candidate_of
 from hansei.tools.playbook.catalogue import detector_of
 from hansei.tools.playbook.checks import FALSE_DISCOVERY_RATE
 from hansei.tools.playbook.conclude import Draft, Place, conclude
-from hansei.tools.report.compose import compose, seals
+from hansei.tools.report.compose import compose, seal, sealed_parts
 
 _TIMED = frozenset({"seconds", "rows_read"})
 """What differs from run to run without anything being wrong."""
@@ -61,36 +62,102 @@ def verify_report(report: Report, reader: Reader) -> Verification:
         reader: a session on the same data.
 
     Raises:
-        HanseiError: ClickHouse cannot be asked.
+        UsageError: the report is about another database.
+        NoData, SchemaNotSupported: the database holds nothing of the report's project.
+        ConnectionFailed: ClickHouse cannot be asked.
     """
-    result = Verification()
-    written = report.model_dump(mode="json")
-    answers: dict[int, Evidence] = {}
+    broken = edits(report)
+    try:
+        _must_be_about(report, reader)
+    except (UsageError, NoData, SchemaNotSupported):
+        if not broken:
+            raise
+        return Verification(differences=broken)
+    return compare(report, ask_again(report, reader))
+
+
+Answers = dict[str, Evidence | QueryFailed | PermissionMissing]
+"""Path of an evidence → the same query's answer now, or why there is none."""
+
+
+def ask_again(report: Report, reader: Reader) -> Answers:
+    """Runs every query of a report once more.
+
+    Raises:
+        ConnectionFailed: ClickHouse cannot be asked.
+    """
+    answers: Answers = {}
     for path, evidence in _all_evidence(report):
-        result.queries += 1
         try:
             again = run_evidence(reader, evidence.id, evidence.purpose, evidence.sql, evidence.parameters)
-        except QueryFailed as error:
-            result.differences.append(Difference(f"{path}.sql", "a query that answers", error.message))
+        except (QueryFailed, PermissionMissing) as error:
+            answers[path] = error
+        else:
+            answers[path] = again
+    return answers
+
+
+def compare(report: Report, answers: Answers) -> Verification:
+    """Holds a report against its own seals, against fresh answers and against what follows from these.
+
+    Args:
+        report: as it was read.
+        answers: from `ask_again`.
+    """
+    result = Verification(queries=len(answers))
+    broken = edits(report)
+    found: list[Difference] = []
+    used: dict[int, Evidence] = {}
+    for path, evidence in _all_evidence(report):
+        again = answers[path]
+        if isinstance(again, HanseiError):
+            found.append(Difference(f"{path}.sql", "a query that answers", again.message))
             again = evidence
-        answers[id(evidence)] = again
-        stored = hash_result(evidence.columns, evidence.rows)
-        if stored != evidence.result_hash:
-            result.differences.append(Difference(f"{path}.rows", f"rows with hash {stored}", evidence.result_hash))
-        result.differences += _compare(_answer(evidence), _answer(again), path, result)
-    recomputed = _recompute(report, answers)
-    result.differences += _compare(_without_answers(written), _without_answers(recomputed), "", result)
-    named = [difference.path for difference in result.differences]
-    fits = seals(written)
-    for part in sorted(fits.keys() | report.seals.keys()):
-        inside = "" if part == "head" else part
-        told = any(path.startswith(inside) for path in named) if inside else bool(named)
-        if fits.get(part) != report.seals.get(part) and not told:
-            result.differences.append(
-                Difference(part if inside else "report", "edited after it was written", "as it was sealed")
-            )
-    result.differences = list({difference.path: difference for difference in result.differences}.values())
+        used[id(evidence)] = again
+        found += _compare(_answer(evidence), _answer(again), path, result)
+    written = report.model_dump(mode="json")
+    try:
+        recomputed = _recompute(report, used)
+    except (LookupError, ValueError, TypeError, ArithmeticError):
+        # Something that numbers are computed from was edited into what cannot be computed with.
+        if not broken:
+            raise
+    else:
+        found += _compare(_without_answers(written), _without_answers(recomputed), "", result)
+    now = {difference.path: difference for difference in reversed(found)}
+    first = [now.get(edit.path, edit) for edit in broken]
+    result.differences = list({item.path: item for item in (*first, *found)}.values())
     return result
+
+
+_EDITED = "something else when the report was written"
+
+
+def edits(report: Report) -> list[Difference]:
+    """What was changed after the report was written, by its seals alone."""
+    out = []
+    dump = report.model_dump(mode="json")
+    parts = sealed_parts(dump)
+    for name in dict.fromkeys((*parts, *report.seals)):
+        values, marks = parts.get(name), report.seals.get(name, "").split()
+        if values is None or len(values) != len(marks):
+            out.append(Difference(name, "values that were added or removed", _EDITED))
+            continue
+        out += [
+            Difference(path, value, _EDITED)
+            for (path, value), mark in zip(values, marks, strict=True)
+            if seal(path, value) != mark
+        ]
+    return out
+
+
+def _must_be_about(report: Report, reader: Reader) -> None:
+    database = reader.target.database
+    detect(reader, database, report.project_id)
+    if not any(f"`{database}`." in evidence.sql for _, evidence in _all_evidence(report)):
+        raise UsageError(
+            f"The report was not made from the database “{database}”.", "Name the report's own database in the URL."
+        )
 
 
 def _all_evidence(report: Report) -> Iterator[tuple[str, Evidence]]:

@@ -107,5 +107,5 @@ class Report(Strict):
     follow_ups: list[str]
     seals: dict[str, str] = Field(
         default_factory=dict,
-        description="SHA-256 per part of the report as it was written, so that verify sees any later edit.",
+        description="Per part of the report a checksum of each of its values: verify names what was edited later.",
     )
