@@ -163,12 +163,15 @@ def _send_back(refuted: Sequence[Finding], drafts: dict[str, Draft]) -> list[Tas
         top = evidence_for(finding.evidence, "users")
         if failed != {"one_user"} or top is None or not top.rows:
             continue
-        user = str(top.records()[0]["user_id"])
+        row = top.records()[0]
+        mine = {"user_id": str(row["user_id"])}
+        # A user whom the reference hardly knows is compared with everybody in it.
+        known = mine if int(row["reference_x"]) >= detector_of(finding.metric)[1].min_n else {}
         candidate = drafts[finding.id].candidate.model_copy(
             update={
-                "segment": {**finding.segment, "user_id": user},
+                "segment": {**finding.segment, **mine},
                 "comparison": Comparison(
-                    against=finding.comparison.against, segment={**finding.comparison.segment, "user_id": user}
+                    against=finding.comparison.against, segment={**finding.comparison.segment, **known}
                 ),
             }
         )

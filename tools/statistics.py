@@ -22,7 +22,8 @@ from functools import cached_property
 import numpy as np
 
 PRIOR_DAYS = 10.0
-"""How many days' worth of belief the dispersion factor has in 1, the value when days differ by chance only."""
+"""How many days' worth of belief the dispersion factor has in 1, the value when days differ by chance only, as long as
+the days do not contradict it."""
 
 SMALL_COUNT = 10
 """With fewer affected traces than this on either side a proportion is tested exactly."""
@@ -89,6 +90,8 @@ def dispersion(days: Sequence[Sums]) -> Dispersion:
 
     Days without clusters, and references of one day, say nothing and leave the prior.
     """
+    from scipy.stats import chi2
+
     total = Sums.total(days)
     ratio = total.ratio
     spread, counted = 0.0, 0
@@ -102,7 +105,9 @@ def dispersion(days: Sequence[Sums]) -> Dispersion:
             spread += (day.y - ratio * day.x) ** 2 / expected
             counted += 1
     freedom = max(0, counted - 1)
-    return Dispersion(max(1.0, (PRIOR_DAYS + spread) / (PRIOR_DAYS + freedom)), PRIOR_DAYS + freedom)
+    # The belief that days differ by chance only gives way as the days contradict it.
+    prior = PRIOR_DAYS * min(1.0, float(chi2.sf(spread, freedom)) / 0.2) if freedom else PRIOR_DAYS
+    return Dispersion(max(1.0, (prior + spread) / (prior + freedom)), prior + freedom)
 
 
 @dataclass(frozen=True)

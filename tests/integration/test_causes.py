@@ -26,7 +26,6 @@ def entry(kind: str, segment: Segment, direction: str = "regression") -> tuple[s
     return kind, direction, tuple(sorted(segment.items()))
 
 
-@pytest.mark.xfail(strict=True, reason="two tools that begin to fail are told as the whole project")
 def test_two_tools_that_begin_to_fail_are_two_findings(engine: Analyse) -> None:
     faults = (
         on_step("support", "lookup_order", fails("timeout"), day=3, share=0.3),
@@ -39,7 +38,6 @@ def test_two_tools_that_begin_to_fail_are_two_findings(engine: Analyse) -> None:
     }
 
 
-@pytest.mark.xfail(strict=True, reason="loops of one of several tools are told as the whole project")
 def test_one_of_several_tools_that_begins_to_loop_is_named(engine: Analyse) -> None:
     report = engine(make_world(repeats("research", "web_search", 5, day=1, share=0.3)), "v4")
     assert entry("loop", {"tool_name": "web_search"}) in told(report)
@@ -61,7 +59,6 @@ def test_a_slow_step_is_told_with_the_slow_traces_that_follow(engine: Analyse) -
     assert [(echo.kind, echo.segment) for echo in found.echoes] == [("latency", {"trace_name": "support"})]
 
 
-@pytest.mark.xfail(strict=True, reason="the project's average is told beside the step that moved it")
 def test_a_dear_step_is_told_with_the_averages_that_it_moves(engine: Analyse) -> None:
     report = engine(make_world(on_step("support", "answer", costs(1.8), day=2)), "v4")
     assert told(report) == {entry("cost", {"observation_name": "answer"})}
@@ -101,12 +98,10 @@ def fixed(visit: Visit) -> None:
         visit.steps[1].level, visit.steps[1].status = "ERROR", "timeout"
 
 
-@pytest.mark.xfail(strict=True, reason="the fix of one tool is told as the whole project's, beside a hotspot")
 def test_a_fix_is_told_as_the_improvement_of_its_place(engine: Analyse) -> None:
     assert told(engine(make_world(fixed), "v3")) == {entry("error", {"tool_name": "lookup_order"}, "improvement")}
 
 
-@pytest.mark.xfail(strict=True, reason="a faster step and the faster traces that follow are told apart")
 def test_a_faster_step_is_told_with_the_faster_traces_that_follow(engine: Analyse) -> None:
     report = engine(make_world(on_step("support", "answer", takes(0.5), day=2)), "v4")
     assert told(report) == {entry("latency", {"observation_name": "answer"}, "improvement")}
@@ -119,13 +114,11 @@ def test_what_always_fails_is_a_hotspot(engine: Analyse) -> None:
     assert found.onset is None
 
 
-@pytest.mark.xfail(strict=True, reason="an outage of all apps is told as one app's")
 def test_an_outage_of_all_apps_is_the_whole_projects(engine: Analyse) -> None:
     rows = make_world(days=35, per_day=150, volume=lambda day, app: 0.3 if day >= 3 else 1.0)
     assert told(engine(rows, "v4")) == {entry("traffic", {})}
 
 
-@pytest.mark.xfail(strict=True, reason="a user whom the baseline hardly knows cannot be measured against it")
 def test_a_new_user_who_causes_all_errors_is_named(engine: Analyse) -> None:
     def fault(visit: Visit) -> None:
         if visit.app == "support" and visit.day >= 0 and visit.random.random() < 0.125:

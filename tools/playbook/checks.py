@@ -108,7 +108,7 @@ def _large_enough(metric: Metric, finding: Finding) -> Check:
         least = max(metric.min_effect, 0.4 * abs(finding.baseline.value))
     return Check(
         name="large_enough",
-        passed=effect >= least > 0 or effect > 0 == least,
+        passed=effect > 0 and effect >= least * (1 - 1e-9),
         detail=f"The difference is {_size(finding.effect or 0.0, finding.unit)}"
         f"{'' if effect > 0 else ' in the other direction'}; {_size(least, finding.unit)} is the least that matters.",
     )
@@ -262,7 +262,12 @@ def left_without(finding: Finding, found: Evidence, facts: Facts) -> float:
         return 1.0
     whole = series(measured, facts.periods, history_days=history)
     rest = series(found, facts.periods, history_days=history)
-    if rest.current.x <= 0:
-        return 0.0
     effect = whole.current.ratio - whole.before.ratio
-    return (rest.current.ratio - whole.before.ratio) / effect if effect else 1.0
+    if rest.current.x <= 0 or effect == 0:
+        return 0.0
+    left = rest.current.ratio - whole.before.ratio
+    if rest.before.x < whole.before.x:
+        # Left out of the reference as well: the rest is compared with itself, and counts by how much of the whole it is.
+        reference = rest.before.ratio if rest.before.x > 0 else whole.before.ratio
+        left = (rest.current.ratio - reference) * rest.current.x / whole.current.x
+    return left / effect

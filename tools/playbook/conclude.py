@@ -243,7 +243,7 @@ def may_echo(finding: Finding, cause: Finding) -> bool:
     if finding.kind in _EVENTS and finding.kind != cause.kind and (cause.kind, finding.kind) != ("loop", "runaway"):
         return False
     mine_hit, their_hit = finding.impact.excess_traces, cause.impact.excess_traces
-    if mine_hit and their_hit is not None and their_hit < _EXPLAINS * mine_hit:
+    if mine_hit and their_hit is not None and abs(their_hit) < _EXPLAINS * abs(mine_hit):
         return False
     if cause.kind in _EVENTS or cause.kind in ("latency", "quality"):
         return True

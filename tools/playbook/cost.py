@@ -8,6 +8,7 @@ from hansei.contracts import Comparison, Evidence, Finding
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.playbook import telling
 from hansei.tools.playbook.cells import Cells
+from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import (
     RUN_CONTEXTS,
     RUN_GROUPINGS,
@@ -18,7 +19,7 @@ from hansei.tools.playbook.groupings import (
 from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
 from hansei.tools.playbook.profile import Profile
-from hansei.tools.playbook.screen import Question, explain
+from hansei.tools.playbook.screen import explain
 from hansei.tools.report.formats import format_count, format_value
 
 # Costs are decimals with twelve places, so a whole number of 1e-12 dollars is exact.

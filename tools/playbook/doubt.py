@@ -134,19 +134,27 @@ FROM rows AS r GROUP BY stratum ORDER BY x + reference_x DESC, stratum LIMIT 100
 def without(
     dataset: Dataset, metric: Metric, candidate: Candidate, cause: tuple[Metric, Candidate], cause_id: str, id: str
 ) -> Evidence:
-    """The measure once more without the window's traces that another finding affected.
+    """The measure once more without the traces that another finding affected.
 
     Purpose: ``without:<id of the other finding>``; columns as in `measure`.
     """
     other_metric, other = cause
-    # An average has touched all traces of its segment, and so has a score: leaving out only the bad ones would prove
-    # anything.
-    hit = "1" if other_metric.shape == "mean" or other_metric.worse < 0 else "y > 0"
+    if other_metric.shape == "mean" or other_metric.worse < 0:
+        # An average has touched all traces of its segment, and so has a score (leaving out only the bad ones would
+        # prove anything): without them, in both periods, the rest is compared with the rest. Where a new version took
+        # the place of others, the others' traces go too.
+        hit = "1"
+        if other.comparison.against == "baseline":
+            other = other.model_copy(update={"segment": other.comparison.segment})
+    elif other.direction == "improvement":
+        hit = "period = 'window' AND y < x"
+    else:
+        hit = "period = 'window' AND y > 0"
     theirs = rows_of(other_metric, other, name="cause_rows", prefix="cause_")
     rows = rows_of(
         metric,
         candidate,
-        also=f"cluster NOT IN (SELECT cluster FROM cause_rows WHERE period = 'window' AND {hit})",
+        also=f"cluster NOT IN (SELECT cluster FROM cause_rows WHERE {hit})",
     )
     sql = f"WITH {theirs.cte},\n{rows.cte}\n{measure_columns(metric)}"
     relations = tuple(dict.fromkeys((*theirs.relations, *rows.relations)))

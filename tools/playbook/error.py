@@ -5,11 +5,12 @@ from __future__ import annotations
 from hansei.contracts import Evidence, Finding
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.playbook import telling
+from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import STEP_CONTEXTS, STEP_GROUPINGS, against_baseline, against_rest
 from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
 from hansei.tools.playbook.profile import Profile
-from hansei.tools.playbook.screen import Question, explain, stand_out
+from hansei.tools.playbook.screen import explain, stand_out
 from hansei.tools.report.formats import format_count, format_value
 
 RATE = Metric(
@@ -36,7 +37,7 @@ def screen(profile: Profile) -> Screening:
     cells = profile.steps
     worse, looked = explain(cells, _WORSE)
     better, looked_again = explain(cells, _BETTER)
-    always, looked_within = stand_out(cells, _ALWAYS, explained=worse)
+    always, looked_within = stand_out(cells, _ALWAYS, explained=[*worse, *better])
     candidates = [
         *against_baseline("error", RATE, "regression", cells, worse, "n"),
         *against_baseline("error", RATE, "improvement", cells, better, "n"),

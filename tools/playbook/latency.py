@@ -10,6 +10,7 @@ import numpy as np
 from hansei.contracts import Finding
 from hansei.tools.playbook import telling
 from hansei.tools.playbook.cells import Cells
+from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import (
     RUN_CONTEXTS,
     RUN_GROUPINGS,
@@ -20,7 +21,7 @@ from hansei.tools.playbook.groupings import (
 )
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
 from hansei.tools.playbook.profile import SLOW_MS, Profile
-from hansei.tools.playbook.screen import Question, explain, merged
+from hansei.tools.playbook.screen import explain, merged
 from hansei.tools.report.formats import format_count, format_value
 
 _MS = "(toUnixTimestamp64Milli(toDateTime64(end_time, 3)) - toUnixTimestamp64Milli(toDateTime64(start_time, 3)))"

@@ -11,10 +11,11 @@ from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.relations import Needs
 from hansei.tools.playbook import telling
 from hansei.tools.playbook.cells import Cells
+from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import STEP_GROUPINGS, against_baseline, against_rest
 from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
-from hansei.tools.playbook.screen import Question, explain, stand_out
+from hansei.tools.playbook.screen import explain, stand_out
 from hansei.tools.report.formats import format_count, format_value
 
 REPEATS = 4
@@ -76,7 +77,7 @@ GROUP BY ALL"""
         return Screening([], 0, "skipped", "no tool calls: there are no observations of type TOOL, RETRIEVER or SPAN")
     worse, looked = explain(cells, _WORSE)
     better, looked_again = explain(cells, _BETTER)
-    always, looked_within = stand_out(cells, _ALWAYS, explained=worse)
+    always, looked_within = stand_out(cells, _ALWAYS, explained=[*worse, *better])
     found = [
         *against_baseline("loop", RATE, "regression", cells, worse, "n"),
         *against_baseline("loop", RATE, "improvement", cells, better, "n"),

@@ -16,10 +16,11 @@ from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.relations import Needs
 from hansei.tools.playbook import telling
 from hansei.tools.playbook.cells import Cells
+from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import against_baseline
 from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
-from hansei.tools.playbook.screen import Question, explain, merged
+from hansei.tools.playbook.screen import explain, merged
 from hansei.tools.report.formats import format_count, format_value
 
 _MICRO = 1_000_000

@@ -10,11 +10,12 @@ from hansei.contracts import Comparison, Evidence, Finding
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.playbook import telling
 from hansei.tools.playbook.cells import Cells
+from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import RUN_CONTEXTS, against_baseline
 from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
 from hansei.tools.playbook.profile import MANY_STEPS, Profile
-from hansei.tools.playbook.screen import Question, explain
+from hansei.tools.playbook.screen import explain
 from hansei.tools.report.formats import format_count, format_value
 
 RATE = Metric(

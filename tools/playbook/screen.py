@@ -17,45 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hansei.contracts import Comparison, Segment
-from hansei.tools.playbook.cells import CHANGING, PRIORITY, Cells, Floats, Ints, is_blank, segment_of
+from hansei.tools.playbook.cells import CHANGING, PRIORITY, Cells, Floats, is_blank, segment_of
+from hansei.tools.playbook.expectation import Expectation, Question, expect, reference_variance, summed
 
 MIN_Z = 3.5
 """Standard errors that an excess must have to be measured. Far looser than the bound on false alarms that follows."""
-
-SHRINK = 20.0
-"""Rows' worth of belief that a context is like its parent."""
 
 _TIE = 0.97
 """Slices within 3 % of the best score tie: the shorter description wins."""
 
 _PER_DIMENSION = 4.0
 """What each further dimension must earn, in units of z squared."""
-
-
-@dataclass(frozen=True)
-class Question:
-    """What to look for in the cells.
-
-    Args:
-        x, y: names of the sums whose ratio is looked at; `yy`: sum of squares of y over rows, None for shares (then
-            the variance follows from the ratio).
-        contexts: units that define like with like, finest first; each later tuple is the fallback of the one before.
-        groupings: the slices that are looked at.
-        sign: 1 looks for an excess, -1 for a deficit.
-        min_x: fewest rows of a slice.
-        min_effect, min_relative: least change of the ratio, absolute and relative to the expected one.
-    """
-
-    x: str
-    y: str
-    contexts: Sequence[Sequence[str]]
-    groupings: Sequence[Sequence[str]]
-    yy: str | None = None
-    sign: int = 1
-    min_x: float = 30
-    min_effect: float = 0.0
-    min_relative: float = 0.0
-    limit: int = 6
 
 
 @dataclass(frozen=True)
@@ -74,17 +46,6 @@ class Hit:
         return segment_of(self.units, self.values)
 
 
-@dataclass(frozen=True)
-class _Expectation:
-    """Per cell of the window: expected y, its variance, and the rate's variance per squared row."""
-
-    y: Floats
-    variance: Floats
-    context: Ints
-    rate_variance: Floats
-    known: NDArray[np.bool_]
-
-
 def explain(cells: Cells, question: Question, *, explained: Sequence[Hit] = ()) -> tuple[list[Hit], int]:
     """Finds the causes behind the window's excess over the baseline.
 
@@ -99,7 +60,7 @@ def explain(cells: Cells, question: Question, *, explained: Sequence[Hit] = ()) 
     if not len(window) or not len(baseline):
         return [], 0
     stale = _stale_prompts(window, baseline, question.x) if "prompt" in cells.codes else frozenset()
-    return _causes(window, question, _expect(window, baseline, question), explained, stale)
+    return _causes(window, question, expect(window, baseline, question), explained, stale)
 
 
 def stand_out(cells: Cells, question: Question, *, explained: Sequence[Hit] = ()) -> tuple[list[Hit], int]:
@@ -115,106 +76,25 @@ def stand_out(cells: Cells, question: Question, *, explained: Sequence[Hit] = ()
     window = window.where(keep)
     if not len(window):
         return [], 0
-    return _causes(window, question, _expect(window, window, question, scatter=False))
-
-
-def _expect(window: Cells, reference: Cells, question: Question, *, scatter: bool = True) -> _Expectation:
-    """Expected sums of the window's cells from the reference's rates, shrunk towards the wider context."""
-    rx, ry = reference.sums[question.x], reference.sums[question.y]
-    share = question.yy is None
-    ryy = ry if question.yy is None else reference.sums[question.yy]
-    total_x = max(float(rx.sum()), 1.0)
-    # Half a case more than was seen: where nothing ever happened, the first case must not be infinitely surprising.
-    prior = 0.5 if share else 0.0
-    rate = np.full(len(window), (float(ry.sum()) + prior) / total_x)
-    square = np.full(len(window), (float(ryy.sum()) + prior) / total_x)
-    weight = np.full(len(window), total_x)
-    context = np.zeros(len(window), dtype=np.int64)
-    known = np.zeros(len(window), dtype=bool)
-    last = 0
-    for units in reversed(list(question.contexts)):
-        groups, sums = _lookup(window, reference, units, (rx, ry, ryy))
-        gx, gy, gyy = (column[groups] for column in sums)
-        rate = (gy + SHRINK * rate) / (gx + SHRINK)
-        square = (gyy + SHRINK * square) / (gx + SHRINK)
-        # A context with rows of its own brings its own uncertainty; one without has its parent's, shared with others.
-        own = gx >= SHRINK
-        context = np.where(own, last + 1 + groups, context)
-        weight = np.where(own, gx, weight)
-        last += 1 + len(sums[0])
-        if units:
-            known |= gx > 0
-    spread = rate * (1 - rate) if share else np.maximum(square - rate**2, 0)
-    factor = _day_scatter(reference, question, rx, ry, ryy) if scatter else 1.0
-    x = window.sums[question.x]
-    if not any(question.contexts):
-        known[:] = True
-    return _Expectation(x * rate, factor * x * spread, context, factor * spread / weight, known)
-
-
-def _lookup(
-    window: Cells, reference: Cells, units: Sequence[str], sums: tuple[Floats, ...]
-) -> tuple[Ints, list[Floats]]:
-    """Group index per window cell, and the reference's sums per group."""
-    both = Cells(
-        {unit: np.concatenate([window.codes[unit], reference.codes[unit]]) for unit in units},
-        window.values,
-        np.concatenate([window.day, reference.day]),
-        {},
-    )
-    index, names = both.group(units)
-    mine, theirs = index[: len(window)], index[len(window) :]
-    return mine, [_summed(theirs, column, len(names)) for column in sums]
-
-
-def _summed(index: Ints, column: Floats, groups: int) -> Floats:
-    """Sum of `column` per group."""
-    return np.bincount(index, weights=column, minlength=groups).astype(np.float64)
-
-
-def _day_scatter(reference: Cells, question: Question, rx: Floats, ry: Floats, ryy: Floats) -> float:
-    """How much more the baseline's days scatter around their contexts' rates than independent rows would (≥ 1).
-
-    It also carries the likeness of rows of one trace.
-    """
-    finest = list(question.contexts[0])
-    group, names = reference.group(finest)
-    gx = _summed(group, rx, len(names))
-    gy = _summed(group, ry, len(names))
-    gyy = _summed(group, ryy, len(names))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rate = np.where(gx > 0, gy / gx, 0.0)
-        spread = rate * (1 - rate) if question.yy is None else np.maximum(np.where(gx > 0, gyy / gx, 0) - rate**2, 0)
-    days, index = np.unique(np.stack([group, reference.day], axis=1), axis=0, return_inverse=True)
-    index = index.reshape(-1)
-    dx, dy = np.bincount(index, weights=rx), np.bincount(index, weights=ry)
-    of = days[:, 0].astype(np.int64)
-    expected = dx * spread[of]
-    usable = expected > 1e-12
-    if question.yy is None:
-        usable &= dx * rate[of] >= 1.0
-    freedom = int(usable.sum()) - len(np.unique(of[usable]))
-    if freedom <= 0:
-        return 1.0
-    scatter = float((((dy - rate[of] * dx) ** 2)[usable] / expected[usable]).sum()) / freedom
-    return float(np.clip(scatter, 1.0, 25.0))
+    return _causes(window, question, expect(window, window, question, scatter=False))
 
 
 def _stale_prompts(window: Cells, baseline: Cells, x: str) -> frozenset[tuple[str, ...]]:
     """Prompt versions that were there before as well: they explain nothing that the step's own name does not."""
     n = len(window.values["prompt"])
-    now = _summed(window.codes["prompt"], window.sums[x], n)
-    before = _summed(baseline.codes["prompt"], baseline.sums[x], n)
+    now = summed(window.codes["prompt"], window.sums[x], n)
+    before = summed(baseline.codes["prompt"], baseline.sums[x], n)
     return frozenset(window.values["prompt"][i] for i in np.flatnonzero(before >= 0.3 * now))
 
 
 def _causes(
     window: Cells,
     question: Question,
-    expected: _Expectation,
+    expected: Expectation,
     explained: Sequence[Hit] = (),
     stale: frozenset[tuple[str, ...]] = frozenset(),
 ) -> tuple[list[Hit], int]:
+    look = _Look(window, question, expected)
     remaining = np.where(expected.known, window.sums[question.y], expected.y)
     for hit in explained:
         remaining = np.where(hit.cells, expected.y, remaining)
@@ -224,17 +104,51 @@ def _causes(
         scored = [
             slice_
             for units in question.groupings
-            for slice_ in _slices(window, question, expected, remaining, tuple(units), count=round_ == 0)
+            for slice_ in _slices(look, remaining, tuple(units), count=round_ == 0)
         ]
         if round_ == 0:
             slices = sum(1 for slice_ in scored if slice_.compared)
         passing = [slice_ for slice_ in scored if slice_.passes]
         if not passing:
             break
-        best = _best(passing, stale)
-        hits.append(_hit(window, question, expected, best))
+        hits.append(_hit(window, question, expected, _narrowest(look, remaining, passing, stale)))
         remaining = np.where(hits[-1].cells, expected.y, remaining)
     return hits, slices
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What all slices are computed from."""
+
+    window: Cells
+    question: Question
+    expected: Expectation
+
+    def groups(self, y: Floats, units: Sequence[str], keep: NDArray[np.bool_] | None = None) -> _Groups:
+        """Sums per group under `units`, of the cells that `keep` names (default: all)."""
+        window, expected = self.window, self.expected
+        group, names = window.group(units)
+        n = len(names)
+        weight = np.ones(len(window)) if keep is None else keep.astype(np.float64)
+        x = window.sums[self.question.x] * weight
+        return _Groups(
+            names,
+            summed(group, x * expected.known, n),
+            summed(group, y * weight, n),
+            summed(group, expected.y * weight, n),
+            summed(group, expected.variance * weight, n) + reference_variance(expected, x, group, n),
+        )
+
+
+@dataclass(frozen=True)
+class _Groups:
+    """Per group: its values, rows, observed and expected sum, and the variance of their difference."""
+
+    names: list[tuple[tuple[str, ...], ...]]
+    x: Floats
+    observed: Floats
+    wanted: Floats
+    variance: Floats
 
 
 @dataclass(frozen=True)
@@ -249,48 +163,91 @@ class _Slice:
     def score(self) -> float:
         return self.z**2 - _PER_DIMENSION * len(self.units)
 
+    def mask(self, window: Cells) -> NDArray[np.bool_]:
+        """The cells of the slice."""
+        inside = np.ones(len(window), dtype=bool)
+        for unit, value in zip(self.units, self.values, strict=True):
+            inside &= window.codes[unit] == window.values[unit].index(value)
+        return inside
 
-def _slices(
-    window: Cells, question: Question, expected: _Expectation, y: Floats, units: tuple[str, ...], *, count: bool
-) -> list[_Slice]:
-    group, names = window.group(units)
-    n = len(names)
-    x = _summed(group, window.sums[question.x] * expected.known, n)
-    observed = _summed(group, y, n)
-    wanted = _summed(group, expected.y, n)
-    variance = _summed(group, expected.variance, n) + _reference_variance(window, question, expected, group, n)
-    large = x >= question.min_x
-    with np.errstate(divide="ignore", invalid="ignore"):
-        z = question.sign * (observed - wanted) / np.sqrt(np.maximum(variance, 1e-12))
-        if question.yy is None:
-            z = np.minimum(z, _poisson_z(observed, wanted, variance, question.sign))
-        effect = question.sign * (observed - wanted) / np.maximum(x, 1.0)
-        base = np.abs(wanted) / np.maximum(x, 1.0)
+
+def _slices(look: _Look, y: Floats, units: tuple[str, ...], *, count: bool) -> list[_Slice]:
+    question = look.question
+    sums = look.groups(y, units)
+    large = sums.x >= question.min_x
+    difference = question.sign * (sums.observed - sums.wanted)
+    z = difference / np.sqrt(np.maximum(sums.variance, 1e-12))
+    if question.yy is None:
+        z = np.minimum(z, _binomial_z(sums, question.sign))
+    effect = difference / np.maximum(sums.x, 1.0)
+    base = np.abs(sums.wanted) / np.maximum(sums.x, 1.0)
     passes = large & (z >= MIN_Z) & (effect >= question.min_effect) & (effect >= question.min_relative * base)
     out = []
     for i in np.flatnonzero(large if count else passes):
-        blank = is_blank(units, names[i])
-        out.append(_Slice(units, names[i], float(z[i]), not blank, bool(passes[i]) and not blank))
+        blank = is_blank(units, sums.names[i])
+        out.append(_Slice(units, sums.names[i], float(z[i]), not blank, bool(passes[i]) and not blank))
     return out
 
 
-def _reference_variance(window: Cells, question: Question, expected: _Expectation, group: Ints, n: int) -> Floats:
-    """Variance of a slice's expected sum: the reference's rates are estimates too. One term per context in the
-    slice."""
-    pairs, index = np.unique(np.stack([group, expected.context], axis=1), axis=0, return_inverse=True)
-    index = index.reshape(-1)
-    x = np.bincount(index, weights=window.sums[question.x])
-    rate_variance = np.zeros(len(pairs))
-    rate_variance[index] = expected.rate_variance
-    return _summed(pairs[:, 0].astype(np.int64), x**2 * rate_variance, n)
+def _binomial_z(sums: _Groups, sign: int) -> Floats:
+    """Signed root of the binomial likelihood ratio, scaled to the variance: honest where counts are small."""
+    n = np.maximum(np.maximum(sums.x, sums.observed), 1e-9)
+    share = np.clip(sums.wanted / n, 1e-12, 1 - 1e-12)
+
+    def part(count: Floats, expected: Floats) -> Floats:
+        return np.where(count > 0, count * np.log(np.maximum(count, 1e-12) / np.maximum(expected, 1e-12)), 0.0)
+
+    ratio = part(sums.observed, n * share) + part(n - sums.observed, n * (1 - share))
+    scale = np.maximum(sums.variance / (n * share * (1 - share)), 1.0)
+    return np.asarray(sign * np.sign(sums.observed - sums.wanted) * np.sqrt(np.maximum(2 * ratio, 0) / scale))
 
 
-def _poisson_z(observed: Floats, expected: Floats, variance: Floats, sign: int) -> Floats:
-    """Signed root of the Poisson likelihood ratio, scaled to `variance`: honest where counts are small."""
-    wanted = np.maximum(expected, 1e-9)
-    ratio = np.where(observed > 0, observed * np.log(np.maximum(observed, 1e-9) / wanted), 0.0) - (observed - wanted)
-    scale = np.maximum(variance / wanted, 1.0)
-    return sign * np.sign(observed - wanted) * np.sqrt(np.maximum(2 * ratio, 0) / scale)
+def _narrowest(look: _Look, y: Floats, passing: list[_Slice], stale: frozenset[tuple[str, ...]]) -> _Slice:
+    """The best slice of which every large part shows the change; the best at all when there is none."""
+    left = list(passing)
+    while left:
+        best = _best(left, stale)
+        if not _too_wide(look, y, best):
+            return best
+        left.remove(best)
+    return _best(passing, stale)
+
+
+def _too_wide(look: _Look, y: Floats, slice_: _Slice) -> bool:
+    """Whether a narrower slice tells the change better: because a part that is large enough to show it does not, or
+    because a small part is all of it.
+
+    Both ways of sharing a change are allowed for: every part by the same amount, or in proportion to what it had.
+    """
+    sign = look.question.sign
+    keep = slice_.mask(look.window)
+    whole = look.groups(y, (), keep)
+    x, excess, wanted = float(whole.x[0]), sign * float(whole.observed[0] - whole.wanted[0]), float(whole.wanted[0])
+    if x <= 0:
+        return False
+    for unit in look.window.codes:
+        if unit in slice_.units:
+            continue
+        parts = look.groups(y, (unit,), keep)
+        alike = np.minimum(excess * parts.x / x, excess * parts.wanted / wanted if wanted > 0 else np.inf)
+        shown = sign * (parts.observed - parts.wanted)
+        able = (parts.x >= _LARGE_PART * x) & (alike >= _ABLE * np.sqrt(np.maximum(parts.variance, 0)))
+        if bool((able & (shown < _INNOCENT * alike)).any()):
+            return True
+        if bool(((parts.x <= _SMALL_PART * x) & (shown >= _ALL * excess)).any()):
+            return True
+    return False
+
+
+_LARGE_PART = 0.1
+"""Parts smaller than this share of a slice's rows need not be named apart."""
+_SMALL_PART = 0.5
+_ALL = 0.95
+"""A part with at most that share of the rows and at least this share of the change is what the change is about."""
+_ABLE = 4.0
+"""Standard errors that a part's share of the change must have for its absence to mean something."""
+_INNOCENT = 0.25
+"""A part that shows less than this share of its share of the change is innocent."""
 
 
 def _best(slices: list[_Slice], stale: frozenset[tuple[str, ...]]) -> _Slice:
@@ -306,10 +263,8 @@ def _best(slices: list[_Slice], stale: frozenset[tuple[str, ...]]) -> _Slice:
     return min(near, key=lambda s: (len(s.units), names(s), -s.score, s.values))
 
 
-def _hit(window: Cells, question: Question, expected: _Expectation, best: _Slice) -> Hit:
-    mask = np.ones(len(window), dtype=bool)
-    for unit, value in zip(best.units, best.values, strict=True):
-        mask &= window.codes[unit] == window.values[unit].index(value)
+def _hit(window: Cells, question: Question, expected: Expectation, best: _Slice) -> Hit:
+    mask = best.mask(window)
     counted = mask & expected.known
     x = max(float(window.sums[question.x][counted].sum()), 1.0)
     return Hit(
@@ -341,7 +296,7 @@ def reference_for(cells: Cells, hit: Hit, x: str) -> Comparison:
     if not {"prompt", "step"} & set(hit.units):
         for unit in ("trace_name", "step"):
             if unit in cells.codes and unit not in hit.units:
-                share = _summed(cells.codes[unit], now, len(cells.values[unit])) / max(float(now.sum()), 1.0)
+                share = summed(cells.codes[unit], now, len(cells.values[unit])) / max(float(now.sum()), 1.0)
                 if share.max() >= _NEARLY_ALL:
                     kept |= segment_of((unit,), (cells.values[unit][int(share.argmax())],))
     return Comparison(against="baseline", segment=kept)

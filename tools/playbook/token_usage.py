@@ -6,10 +6,11 @@ from dataclasses import replace
 
 from hansei.contracts import Finding
 from hansei.tools.playbook import telling
+from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import STEP_CONTEXTS, STEP_GROUPINGS, against_baseline
 from hansei.tools.playbook.model import Detector, Metric, Screening, Words
 from hansei.tools.playbook.profile import Profile
-from hansei.tools.playbook.screen import Question, explain
+from hansei.tools.playbook.screen import explain
 
 PER_CALL = Metric(
     name="tokens_per_call",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
-from hansei.contracts import Comparison, Finding
+from hansei.contracts import Comparison, Finding, Segment
 from hansei.tools import statistics
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.playbook import telling
@@ -54,7 +55,7 @@ GROUP BY ALL"""
     history = min(-first, math.ceil((start - since) / DAY))
     if dataset.periods.window.length % DAY:
         return Screening([], 0, "skipped", "the window is no whole number of days, so days cannot be compared")
-    candidates: list[Candidate] = []
+    moved: list[_Moved] = []
     slices, unknown = 0, 0
     for units in _GROUPINGS:
         index, names = cells.group(units)
@@ -62,22 +63,58 @@ GROUP BY ALL"""
             if is_blank(units, values):
                 continue
             mine = index == i
-            counts = np.bincount(cells.day[mine] + history, weights=cells.sums["n"][mine], minlength=history + window)[
-                : history + window
-            ]
+            days = cells.day[mine] + history
+            counts = np.bincount(days, weights=cells.sums["n"][mine], minlength=history + window)[: history + window]
             test = statistics.count_test(list(counts[:history]), list(counts[history:]))
             if test is None:
                 unknown += 1
                 continue
             slices += 1
-            now = counts[history:].sum() / window
-            total = max(now, test.expected) * window
-            moved = abs(now - test.expected) / max(test.expected, 1e-9)
-            if total >= PER_DAY.min_n and moved >= PER_DAY.min_relative and test.p <= _P:
-                candidates.append(_candidate(segment_of(units, values), now < test.expected, test.p))
+            now = float(counts[history:].sum())
+            moved.append(_Moved(segment_of(units, values), now, test.expected * window, test.p, test.factor))
     if unknown and not slices:
         return Screening([], 0, "skipped", "no weekday of the window occurs in the days before it")
-    return Screening(_narrowest(candidates), slices)
+    return Screening(_told_once(moved), slices)
+
+
+@dataclass(frozen=True)
+class _Moved:
+    """A slice's traffic in the window against what was expected, its p-value, and how much its days scatter."""
+
+    segment: Segment
+    now: float
+    expected: float
+    p: float
+    factor: float
+
+    @property
+    def change(self) -> float:
+        """Relative to what was expected."""
+        return self.now / self.expected - 1 if self.expected > 0 else math.inf
+
+    @property
+    def counts(self) -> bool:
+        """Whether it passes the screen."""
+        large = max(self.now, self.expected) >= PER_DAY.min_n
+        return large and abs(self.change) >= PER_DAY.min_relative and self.p <= _P
+
+    def shows(self, change: float) -> bool:
+        """Whether this part shares a wider slice's change, or is too small to tell."""
+        deviation = math.sqrt(max(self.expected, 1.0) * self.factor)
+        if abs(change) * self.expected < 3 * deviation:
+            return True
+        return self.change * math.copysign(1, change) >= 0.25 * abs(change)
+
+
+def _told_once(slices: list[_Moved]) -> list[Candidate]:
+    """The widest slices of which every part moved; what lies inside one of them is told with it."""
+    kept: list[_Moved] = []
+    for slice_ in sorted(slices, key=lambda s: (len(s.segment), s.p, sorted(s.segment.items()))):
+        inside = [part for part in slices if slice_.segment.items() < part.segment.items()]
+        told = any(wide.segment.items() <= slice_.segment.items() for wide in kept)
+        if slice_.counts and not told and all(part.shows(slice_.change) for part in inside):
+            kept.append(slice_)
+    return [_candidate(slice_.segment, slice_.change < 0, slice_.p) for slice_ in kept]
 
 
 def _candidate(segment: dict[str, str], less: bool, p: float) -> Candidate:
@@ -90,16 +127,6 @@ def _candidate(segment: dict[str, str], less: bool, p: float) -> Candidate:
         parameters={"history_days": float(HISTORY_DAYS)},
         strength=round(-math.log10(max(p, 1e-300)), 2),
     )
-
-
-def _narrowest(candidates: list[Candidate]) -> list[Candidate]:
-    """Leaves out what only repeats a narrower candidate: the whole project falls when one of its apps does."""
-
-    def inside(narrow: Candidate, wide: Candidate) -> bool:
-        return narrow.segment != wide.segment and wide.segment.items() <= narrow.segment.items()
-
-    kept = [c for c in candidates if not any(inside(o, c) and o.direction == c.direction for o in candidates)]
-    return sorted(kept, key=lambda c: (-c.strength, sorted(c.segment.items())))[:6]
 
 
 def tell(finding: Finding) -> Words:

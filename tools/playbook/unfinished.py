@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from hansei.contracts import Finding
 from hansei.tools.playbook import telling
+from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import STEP_CONTEXTS, STEP_GROUPINGS, against_baseline, against_rest
 from hansei.tools.playbook.model import Detector, Metric, Screening, Words
 from hansei.tools.playbook.profile import Profile
-from hansei.tools.playbook.screen import Question, explain, stand_out
+from hansei.tools.playbook.screen import explain, stand_out
 from hansei.tools.report.formats import format_value
 
 RATE = Metric(
@@ -39,7 +40,7 @@ def screen(profile: Profile) -> Screening:
     cells = profile.steps
     worse, looked = explain(cells, _WORSE)
     better, looked_again = explain(cells, _BETTER)
-    always, looked_within = stand_out(cells, _ALWAYS, explained=worse)
+    always, looked_within = stand_out(cells, _ALWAYS, explained=[*worse, *better])
     candidates = [
         *against_baseline("unfinished", RATE, "regression", cells, worse, "due"),
         *against_baseline("unfinished", RATE, "improvement", cells, better, "due"),
