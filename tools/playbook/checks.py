@@ -267,7 +267,7 @@ def left_without(finding: Finding, found: Evidence, facts: Facts) -> float:
         return 0.0
     left = rest.current.ratio - whole.before.ratio
     if rest.before.x < whole.before.x:
-        # Left out of the reference as well: the rest is compared with itself, and counts by how much of the whole it is.
+        # Left out of the reference too: the rest is compared with itself, and counts by its share of the whole.
         reference = rest.before.ratio if rest.before.x > 0 else whole.before.ratio
         left = (rest.current.ratio - reference) * rest.current.x / whole.current.x
     return left / effect
