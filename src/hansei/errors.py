@@ -32,6 +32,10 @@ class HanseiError(Exception):
     def __reduce__(self) -> tuple[object, ...]:
         return (type(self), (self.message, self.remedy))
 
+    def _asdict(self) -> dict[str, str]:
+        """What LangGraph's server tells its clients; of an exception without this it hides the text."""
+        return {"error": type(self).__name__, "message": str(self)}
+
 
 class UsageError(HanseiError, ValueError):
     """The request cannot be understood."""
