@@ -95,6 +95,20 @@ def environments(column: str = "environment") -> str:
     )
 
 
+def newest(column: str, source: str) -> str:
+    """A column of the newest version of a row, for the relations that are made without FINAL.
+
+    argMax passes over NULLs. A tuple would keep them, at four times the time.
+    """
+    if column in _NULLABLE:
+        found = f"argMax(assumeNotNull({source}), r.event_ts)"
+        return f"if(argMax(isNull({source}), r.event_ts), NULL, {found}) AS {column}"
+    return f"argMax({source}, r.event_ts) AS {column}"
+
+
+_NULLABLE = frozenset({"end_time", "total_cost"})
+
+
 def tokens(details: str = "usage_details") -> str:
     """Token counts out of Langfuse's usage map, whose keys differ from SDK to SDK.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hansei.tools.langfuse.relations import Needs, SchemaVersion, environments, in_range, tokens
+from hansei.tools.langfuse.relations import Needs, SchemaVersion, environments, in_range, newest, tokens
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,7 @@ class V3:
 
     def raw(self, relation: str) -> str:
         columns, key, time = _RAW[relation]
-        newest = ",\n        ".join(
-            f"argMax(tuple({source}), r.event_ts).1 AS {name}" for name, source in columns.items()
-        )
+        newest_row = ",\n        ".join(newest(name, source) for name, source in columns.items())
         skip = " AND ifNull(r.dataset_run_id, '') = ''" if relation == "scores" else ""
         cluster = {
             "traces": "r.id",
@@ -111,7 +109,7 @@ class V3:
         }[relation]
         trace = {"traces": "id", "observations": "trace_id", "scores": "trace_id"}[relation]
         return f"""SELECT * EXCEPT deleted FROM (
-      SELECT r.id AS id, {newest},
+      SELECT r.id AS id, {newest_row},
         argMax(r.is_deleted, r.event_ts) AS deleted
       FROM {self._table(relation)} AS r
       WHERE r.project_id = {{project_id:String}} AND {in_range(f"r.{time}", slack=True)}{skip}

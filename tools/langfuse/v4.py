@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hansei.tools.langfuse.relations import Needs, SchemaVersion, environments, in_range, tokens
+from hansei.tools.langfuse.relations import Needs, SchemaVersion, environments, in_range, newest, tokens
 from hansei.tools.langfuse.v3 import V3
 
 _SYNTHETIC = "span_id = concat('t-', trace_id)"
@@ -147,9 +147,9 @@ class V4:
     def raw(self, relation: str) -> str:
         if relation == "scores":
             return V3(self.database).raw("scores") + self._no_experiment("trace_id")
-        newest = ",\n        ".join(f"argMax(tuple({source}), r.event_ts).1 AS {name}" for name, source in _RAW.items())
+        newest_row = ",\n        ".join(newest(name, source) for name, source in _RAW.items())
         spans = f"""SELECT * EXCEPT deleted FROM (
-      SELECT r.trace_id AS trace_id, r.span_id AS id, r.start_time AS start_time, {newest},
+      SELECT r.trace_id AS trace_id, r.span_id AS id, r.start_time AS start_time, {newest_row},
         argMax(r.is_deleted, r.event_ts) AS deleted
       FROM {self._events} AS r
       WHERE r.project_id = {{project_id:String}} AND {in_range("r.start_time", slack=True)} AND r.experiment_id = ''
