@@ -19,6 +19,7 @@ from hansei.tools.clickhouse import shared_reader
 from hansei.tools.langfuse.coverage import coverage_of, read_coverage
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.schema import Source, adapter_data, detect
+from hansei.tools.playbook.telling import name
 from hansei.tools.report.formats import format_moment, format_span
 
 
@@ -92,22 +93,31 @@ def connect(state: ConnectInput, runtime: Runtime[Context]) -> dict[str, Any]:
 
 def _periods(request: Request, source: Source) -> tuple[Periods, list[str]]:
     window, baseline = request.lengths()
+    newest, notes = format_moment(source.newest), []
     if request.until is not None:
         end = parse_instant(request.until)
-        return Periods.ending(end, window, baseline), []
-    # Rounded up to the hour, so that the newest trace is inside.
-    newest = source.newest
-    end = newest.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
-    return Periods.ending(end, window, baseline), [
-        f"No end was given: the window ends at {format_moment(end)}, the full hour after the newest trace "
-        f"({format_moment(newest)})."
-    ]
+        if end > source.newest + timedelta(hours=1):
+            notes.append(f"The window ends after the project's newest trace ({newest}): its last part is empty.")
+    else:
+        # Rounded up to the hour, so that the newest trace is inside.
+        end = source.newest.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+        notes.append(
+            f"No end was given: the window ends at {format_moment(end)}, the full hour after the newest trace "
+            f"({newest})."
+        )
+    periods = Periods.ending(end, window, baseline)
+    if periods.baseline.start < source.oldest < periods.baseline.end:
+        notes.append(
+            f"The baseline begins before the project's first trace ({format_moment(source.oldest)}), so it is shorter "
+            "than was asked for."
+        )
+    return periods, notes
 
 
 def _nothing(request: Request, periods: Periods, source: Source) -> str:
-    where = f" in the environments {', '.join(request.environments)}" if request.environments else ""
+    where = f" in the environments {', '.join(map(name, request.environments))}" if request.environments else ""
     return (
-        f"The project “{request.project_id}” has no traces{where} in the window or the baseline"
+        f"The project {name(request.project_id)} has no traces{where} in the window or the baseline"
         f" ({format_span(periods.baseline)}, {format_span(periods.window)})."
     )
 

@@ -49,7 +49,8 @@ def writer(state: WriterInput, runtime: Runtime[Context]) -> dict[str, Any]:
     drafts = drafts_of(state["drafts"])
     slices = sum(entry["slices"] for entry in state["screened"].values())
     conclusion = conclude(drafts, facts_of(scope), slices, place_of(scope, runtime))
-    asked = [*evidence, *(item for draft in drafts.values() for item in draft.evidence)]
+    shown = (*conclusion.findings, *conclusion.refuted)
+    asked = [*evidence, *(item for finding in shown for item in finding.evidence)]
     started = datetime.fromisoformat(state["run"]["started_at"])
     run = Run(
         id=state["run"]["id"],

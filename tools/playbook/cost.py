@@ -47,6 +47,8 @@ _TRACES = Question("costed", "cost", RUN_CONTEXTS, RUN_GROUPINGS, yy="cost2", mi
 
 def screen(profile: Profile) -> Screening:
     """Cost per call, cost per trace, and an average that moves although no part of it does."""
+    if not profile.steps.sums["costed"].any():
+        return Screening.nothing("no observation carries a cost")
     candidates: list[Candidate] = []
     slices = 0
     for cells, question, metric in ((profile.steps, _CALLS, PER_CALL), (profile.runs, _TRACES, PER_TRACE)):

@@ -61,6 +61,8 @@ _LONGER = math.log(1.2)
 
 def screen(profile: Profile) -> Screening:
     """Steps, then whole traces: by the average of the logarithm (everything slower) and by the tail (some slower)."""
+    if not profile.steps.sums["timed"].any():
+        return Screening.nothing("no observation has an end time")
     candidates: list[Candidate] = []
     slices = 0
     for cells, contexts, groupings, p95, p50 in (

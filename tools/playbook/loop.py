@@ -74,7 +74,7 @@ GROUP BY ALL"""
     columns = dataset.columns(dataset.bind(sql, ("observations",), Needs(trace=True)))
     cells = Cells.read(columns, _DIMENSIONS)
     if not len(cells):
-        return Screening([], 0, "skipped", "no tool calls: there are no observations of type TOOL, RETRIEVER or SPAN")
+        return Screening.nothing("no tool calls: there are no observations of type TOOL, RETRIEVER or SPAN")
     worse, looked = explain(cells, _WORSE)
     better, looked_again = explain(cells, _BETTER)
     always, looked_within = stand_out(cells, _ALWAYS, explained=[*worse, *better])

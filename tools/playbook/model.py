@@ -83,6 +83,11 @@ class Screening:
     reason: str = ""
 
     @classmethod
+    def nothing(cls, reason: str) -> Screening:
+        """A detector that the data gives nothing to look at."""
+        return cls([], 0, "skipped", reason)
+
+    @classmethod
     def of(cls, candidates: list[Candidate], slices: int, has_baseline: bool) -> Screening:
         """A complete look, or a partial one when there was no baseline to compare with."""
         if has_baseline:

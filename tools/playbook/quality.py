@@ -7,6 +7,7 @@ ones give the share of 1. A missing score is not a zero: only scores that exist 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -55,7 +56,7 @@ LOWER_IS_BETTER = (
     "error", "toxic", "hallucinat", "harm", "bias", "refus", "fail", "violation", "unsafe", "pii", "leak", "negative",
     "latency", "cost", "distance", "complaint", "escalat", "incorrect", "wrong", "spam", "contradict",
 )  # fmt: skip
-"""Words in a score's name that say that less is better; otherwise more is."""
+"""Beginnings of words in a score's name that say that less is better; otherwise more is."""
 
 _CONTEXTS = (
     ("score", "trace_name", "environment", "prompt", "model"),
@@ -97,7 +98,7 @@ def screen(dataset: Dataset) -> Screening:
     slices = 0
     has_baseline = False
     if not len(columns["day"]):
-        return Screening([], 0, "skipped", "there are no numeric or boolean scores")
+        return Screening.nothing("there are no numeric or boolean scores")
     for kind, shares in (("NUMERIC", False), ("BOOLEAN", True)):
         for lower in (False, True):
             part = _only(columns, kind, lower)
@@ -120,8 +121,13 @@ def screen(dataset: Dataset) -> Screening:
 
 
 def is_lower_better(score: str) -> bool:
-    """Whether a score's name says that less is better."""
-    return any(word in score.lower() for word in LOWER_IS_BETTER)
+    """Whether a score's name says that less is better: toxicity, error_count; not error_free, no_hallucination."""
+    words = re.findall(r"[a-z]+", re.sub(r"([a-z])([A-Z])", r"\1 \2", score).lower())
+    bad = any(word.startswith(stem) for word in words for stem in LOWER_IS_BETTER)
+    return bad and not any(word in _NEGATIONS for word in words)
+
+
+_NEGATIONS = frozenset({"no", "not", "non", "free", "without", "absence", "avoidance", "avoids", "anti"})
 
 
 def _only(columns: Mapping[str, Sequence[Any]], kind: str, lower: bool) -> dict[str, Sequence[Any]]:

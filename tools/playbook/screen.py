@@ -299,6 +299,11 @@ def reference_for(cells: Cells, hit: Hit, x: str) -> Comparison:
                 share = summed(cells.codes[unit], now, len(cells.values[unit])) / max(float(now.sum()), 1.0)
                 if share.max() >= _NEARLY_ALL:
                     kept |= segment_of((unit,), (cells.values[unit][int(share.argmax())],))
+        if "step" in cells.codes and not {"tool_name", "observation_name"} & kept.keys():
+            # A model is compared with other models, not with tools.
+            types = {cells.values["step"][code][0] for code in np.unique(cells.codes["step"][now > 0])}
+            if len(types) == 1:
+                kept["observation_type"] = types.pop()
     return Comparison(against="baseline", segment=kept)
 
 

@@ -71,7 +71,7 @@ GROUP BY ALL"""
     columns = dataset.columns(dataset.bind(sql, ("observations",), Needs(trace=True)))
     cells = Cells.read(columns, _DIMENSIONS)
     if not len(cells):
-        return Screening([], 0, "skipped", "no tool calls: there are no observations of type TOOL or RETRIEVER")
+        return Screening.nothing("no tool calls: there are no observations of type TOOL or RETRIEVER")
     worse, looked = explain(cells, _WORSE)
     better, looked_again = explain(cells, _BETTER)
     always, looked_within = stand_out(cells, _ALWAYS, explained=[*worse, *better])

@@ -37,6 +37,8 @@ _MORE = Question(
 def screen(profile: Profile) -> Screening:
     """Tokens per call, more and fewer."""
     cells = profile.steps
+    if not cells.sums["counted"].any():
+        return Screening.nothing("no observation carries token usage")
     worse, looked = explain(cells, _MORE)
     better, looked_again = explain(cells, replace(_MORE, sign=-1))
     candidates = [

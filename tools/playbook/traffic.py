@@ -49,12 +49,12 @@ GROUP BY ALL"""
     columns = dataset.columns(dataset.bind(sql, ("traces",)), since=since)
     cells = Cells.read(columns, ("trace_name", "environment"))
     if not cells.has_baseline:
-        return Screening([], 0, "skipped", "there are no traces before the window to compare with")
+        return Screening.nothing("there are no traces before the window to compare with")
     window = math.ceil(dataset.periods.window.length / DAY)
     first = int(cells.day.min())
     history = min(-first, math.ceil((start - since) / DAY))
     if dataset.periods.window.length % DAY:
-        return Screening([], 0, "skipped", "the window is no whole number of days, so days cannot be compared")
+        return Screening.nothing("the window is no whole number of days, so days cannot be compared")
     moved: list[_Moved] = []
     slices, unknown = 0, 0
     for units in _GROUPINGS:
@@ -73,7 +73,7 @@ GROUP BY ALL"""
             now = float(counts[history:].sum())
             moved.append(_Moved(segment_of(units, values), now, test.expected * window, test.p, test.factor))
     if unknown and not slices:
-        return Screening([], 0, "skipped", "no weekday of the window occurs in the days before it")
+        return Screening.nothing("no weekday of the window occurs in the days before it")
     return Screening(_told_once(moved), slices)
 
 

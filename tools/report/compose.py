@@ -22,7 +22,8 @@ def headline(report: Report) -> str:
     """The verdict in one or two sentences."""
     problems = [finding for finding in report.findings if finding.direction != "improvement"]
     better = len(report.findings) - len(problems)
-    looked = f"{format_count(report.screening.slices)} slices were compared"
+    slices = report.screening.slices
+    looked = f"{format_count(slices)} slice{' was' if slices == 1 else 's were'} compared"
     if not problems:
         text = f"Nothing got worse that could be told from chance; {looked}."
     else:
