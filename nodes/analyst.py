@@ -77,7 +77,8 @@ def analyst(state: AnalystInput, runtime: Runtime[Context]) -> dict[str, Any]:
             raise
         out["screened"].setdefault(detector.name, {}).update({"status": "partial", "reason": error.message})
         return out
-    steps.finished(f"{len(out['drafts'])} candidates measured", rows_read=read)
+    measured = len(out["drafts"])
+    steps.finished(f"{measured} candidate{'' if measured == 1 else 's'} measured", rows_read=read)
     return out
 
 

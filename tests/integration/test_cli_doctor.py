@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.clickhouse_http import User, start_server
 from tests.support.otlp_server import Mode, OtlpServer
+
+from hansei.demo import create_tables
+from hansei.tools.clickhouse import open_writer
 
 SETTINGS = ("HANSEI_CLICKHOUSE_URL", "HANSEI_PROJECT_ID", "LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY")
 NOBODY = "clickhouse://me:s3cret@127.0.0.1:1/langfuse"
@@ -64,13 +69,37 @@ def test_all_is_fine(url: str, tmp_path: Path) -> None:
     found = checks(doctor(tmp_path, "--json", HANSEI_CLICKHOUSE_URL=url, HANSEI_PROJECT_ID="shop"))
     assert {name: check["status"] for name, check in found.items()} == {
         "connection": "ok",
+        "version": "ok",
+        "read-only session": "ok",
+        "limits": "ok",
+        "clock": "ok",
+        "time zone": "ok",
         "permissions": "ok",
         "schema": "ok",
-        "clock": "ok",
         "tracing": "skipped",
     }
+    assert "no inserts" in found["read-only session"]["detail"]
     assert found["permissions"]["detail"] == "may read traces, observations, scores"
     assert found["schema"]["detail"].startswith("v3, traces from ")
+
+
+def test_the_time_zone_of_this_machine_does_not_matter(url: str, tmp_path: Path) -> None:
+    done = doctor(tmp_path, "--clickhouse", url, "--project", "shop", "--json", TZ="Asia/Tokyo")
+    assert checks(done)["time zone"]["detail"] == "UTC"
+
+
+def test_what_a_server_leaves_open_is_noted_with_a_remedy(tmp_path: Path) -> None:
+    users = {"default": User(), "loose": User("s3cret", init=["SET readonly = 2"])}
+    with start_server(users=users) as server:
+        client = open_writer(server.url())
+        create_tables(client, "v3")
+        client.close()
+        done = doctor(tmp_path, "--clickhouse", server.url("loose", "s3cret"), no_proxy="*")
+    assert done.returncode == 0
+    assert re.search(r"^  note +read-only session +the engine refuses writes, but", done.stdout, re.MULTILINE)
+    assert "read-only session: Have an administrator set readonly = 1" in done.stdout
+    assert done.stdout.endswith("All is fine.\n")
+    assert "s3cret" not in done.stdout
 
 
 def test_without_a_project_the_schema_is_not_looked_at(url: str, tmp_path: Path) -> None:
@@ -95,7 +124,8 @@ def test_traces_of_the_future_are_a_clock_that_is_ahead(url: str, tmp_path: Path
 def test_without_a_connection_the_rest_is_skipped(tmp_path: Path) -> None:
     done = doctor(tmp_path, "--clickhouse", NOBODY, "--json")
     found = checks(done)
-    assert [check["status"] for check in found.values()] == ["failed", "skipped", "skipped", "skipped", "skipped"]
+    assert list(found) == ["connection", "permissions", "schema", "tracing"]
+    assert [check["status"] for check in found.values()] == ["failed", "skipped", "skipped", "skipped"]
     assert found["connection"]["remedy"]
     assert "s3cret" not in done.stdout
 

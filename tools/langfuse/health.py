@@ -5,27 +5,26 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Literal
 
 from hansei.context import Context
-from hansei.contracts import parse_instant
 from hansei.errors import HanseiError, PermissionMissing
 from hansei.tools.clickhouse import Reader, shared_reader
+from hansei.tools.clickhouse.check import CLOCK_TOLERANCE, CheckResult, check_connection
 from hansei.tools.langfuse.schema import detect, tables
 
 TABLES = ("traces", "observations", "scores", "events_core", "events_full")
 """Langfuse's tables that Hansei may read: the first three are v3's, v4 has `scores` and the last two."""
 
-CLOCK_TOLERANCE = timedelta(minutes=1)
-
-Status = Literal["ok", "failed", "skipped"]
+Status = Literal["ok", "note", "failed", "skipped"]
+"""note: an analysis works, and something is worth knowing or doing."""
 
 
 @dataclass(frozen=True)
 class Health:
-    """The outcome of one check; `remedy` is empty unless it failed."""
+    """The outcome of one check; `remedy` is empty unless there is something to do."""
 
     name: str
     status: Status
@@ -37,16 +36,22 @@ def examine(context: Context, project_id: str | None) -> Iterator[Health]:
     """Runs the checks in order. What cannot be checked because an earlier check failed is skipped and says so."""
     try:
         reader = shared_reader(context)
-        yield Health("connection", "ok", f"{reader.target.display}, ClickHouse {reader.version}, read-only session")
     except HanseiError as error:
         yield Health("connection", "failed", error.message, error.remedy)
-        for name in ("permissions", "schema", "clock"):
+        for name in ("permissions", "schema"):
             yield Health(name, "skipped", "there is no connection")
     else:
+        for result in check_connection(reader):
+            if result.name != "grants":  # `_permissions` asks about Langfuse's own tables
+                yield _from_connection(result)
         yield _outcome("permissions", lambda: _permissions(reader))
         yield _outcome("schema", lambda: _schema(reader, project_id))
-        yield _outcome("clock", lambda: _clock(reader))
     yield _tracing()
+
+
+def _from_connection(result: CheckResult) -> Health:
+    status: Status = "ok" if result.ok else "note" if result.ok is None else "failed"
+    return Health(result.name, status, result.detail, result.remedy)
 
 
 def _outcome(name: str, check: Callable[[], str | Health]) -> Health:
@@ -83,19 +88,6 @@ def _schema(reader: Reader, project_id: str | None) -> str | Health:
         )
     span = f"{source.oldest:%Y-%m-%d} to {source.newest:%Y-%m-%d %H:%M} UTC"
     return " ".join((f"{source.adapter.version}, traces from {span}.", *source.notes))
-
-
-def _clock(reader: Reader) -> str | Health:
-    server = parse_instant(str(reader.query("SELECT now64(3, 'UTC') AS now").rows[0][0]))
-    apart = abs(server - datetime.now(UTC))
-    if apart > CLOCK_TOLERANCE:
-        return Health(
-            "clock",
-            "failed",
-            f"ClickHouse's clock and this machine's are {apart.total_seconds():,.0f} s apart.",
-            "Set both by NTP: windows that end now would otherwise miss traces or reach into the future.",
-        )
-    return f"ClickHouse and this machine agree within {CLOCK_TOLERANCE.total_seconds():.0f} s"
 
 
 def _tracing() -> Health:

@@ -30,7 +30,7 @@ Status = Literal["started", "running", "finished", "failed"]
 
 _COLOURS = {
     "critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan",
-    "ok": "green", "failed": "bold red", "skipped": "dim", "title": "bold",
+    "ok": "green", "note": "yellow", "failed": "bold red", "skipped": "dim", "title": "bold",
 }  # fmt: skip
 
 

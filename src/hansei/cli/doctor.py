@@ -17,7 +17,7 @@ def doctor(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> int:
-    """Check the connection, the permissions, Langfuse's schema, the clocks and the tracing keys.
+    """Check the connection, the read-only session, the permissions, Langfuse's schema, the clocks and the tracing keys.
 
     Every failure comes with its fix. Exits with 0 when all is fine, with 2 when something has to be done.
 
@@ -35,8 +35,9 @@ def doctor(
 
     console.table(["status", "check", "result"], [[item.status, item.name, item.detail] for item in findings])
     failed = [item for item in findings if item.status == "failed"]
-    for item in failed:
-        console.line(f"{item.name}: {item.remedy}", style="failed")
+    for item in findings:
+        if item.remedy:
+            console.line(f"{item.name}: {item.remedy}", style=item.status)
     if not failed:
         console.line("All is fine.", style="ok")
     console.data(
