@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from hansei.contracts import Evidence
+from hansei.contracts import Evidence, Segment
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.relations import Needs
 from hansei.tools.playbook.model import Candidate, Metric
-from hansei.tools.playbook.segments import CLUSTER, TIME, condition
+from hansei.tools.playbook.segments import CLUSTER, TIME, condition, shared
 
 LEVELS = (
     0.01,
@@ -67,12 +67,14 @@ def rows_of(
             stand in one query.
     """
     time = TIME[metric.relation]
-    mine = condition(candidate.segment, metric.relation, f"{prefix}seg")
-    theirs = condition(candidate.comparison.segment, metric.relation, f"{prefix}ref")
+    in_both = shared(candidate.segment, candidate.comparison.segment, metric.relation)
+    both = condition(in_both, metric.relation, f"{prefix}both")
+    mine = condition(_less(candidate.segment, in_both), metric.relation, f"{prefix}seg")
+    theirs = condition(_less(candidate.comparison.segment, in_both), metric.relation, f"{prefix}ref")
     now = f"{time} >= {{window_start:DateTime64(6, 'UTC')}}"
     if candidate.comparison.against == "baseline":
         period = f"if({now}, 'window', 'baseline')"
-        chosen = f"if({now}, {mine.sql}, {theirs.sql})"
+        chosen = f"if({now}, {mine.sql}, {theirs.sql})" if mine.sql != theirs.sql else mine.sql
     else:
         period = f"if({mine.sql}, 'window', 'rest')"
         chosen = f"{now} AND ({theirs.sql})"
@@ -85,12 +87,17 @@ def rows_of(
       toInt32(floor(dateDiff('millisecond', {{window_start:DateTime64(6, 'UTC')}}, {time}) / 86400000)) AS day,
       toInt64(ifNull({x}, 0)) AS x, toInt256(ifNull({y}, 0)) AS y{_amount(metric)}{extra}
     FROM {f"({metric.source})" if metric.source else metric.relation}
-    WHERE ({where}) AND ({chosen}) AND ({also})
+    WHERE ({where}) AND ({both.sql}) AND ({chosen}) AND ({also})
   )"""
     through = mine.through_observations or theirs.through_observations
     relations = tuple(dict.fromkeys((metric.relation, *(("observations",) if through else ()))))
-    trace = with_trace or bool(metric.source) or mine.needs.trace or theirs.needs.trace
-    return Rows(cte, {**mine.parameters, **theirs.parameters, **own}, relations, Needs(trace, metric.totals), candidate)
+    trace = with_trace or bool(metric.source) or any(part.needs.trace for part in (both, mine, theirs))
+    parameters = {**both.parameters, **mine.parameters, **theirs.parameters, **own}
+    return Rows(cte, parameters, relations, Needs(trace, metric.totals), candidate)
+
+
+def _less(segment: Segment, known: Segment) -> Segment:
+    return {dimension: value for dimension, value in segment.items() if dimension not in known}
 
 
 def _amount(metric: Metric) -> str:

@@ -119,6 +119,19 @@ def condition(segment: Segment, relation: Relation, prefix: str) -> Condition:
     return Condition(" AND ".join(here) or "1", parameters, Needs(trace=trace), bool(through))
 
 
+def shared(segment: Segment, other: Segment, relation: Relation) -> Segment:
+    """What two segments have in common and rows of `relation` can be asked themselves.
+
+    A condition that holds for both sides stands alone in a query: ClickHouse can use it before it reads and joins the
+    rest, which it cannot do inside an ``if``.
+    """
+    return {
+        dimension: value
+        for dimension, value in segment.items()
+        if other.get(dimension) == value and _test(dimension, relation, "") is not None
+    }
+
+
 def _test(dimension: str, relation: Relation, name: str) -> str | None:
     value = f"{{{name}:String}}"
     if dimension in _OWN[relation]:
