@@ -147,7 +147,8 @@ def _doubt(dataset: Dataset, draft: Draft, finding: Finding, observations: int) 
     candidate = draft.candidate
     added = []
     if not draft.has("rederive"):
-        added.append(rederive(dataset, metric, candidate, f"{finding.id}.rederive", observations))
+        measured = evidence_for(draft.evidence, "measure")
+        added.append(rederive(dataset, metric, candidate, f"{finding.id}.rederive", observations, measured))
     if metric.shape != "count" and finding.comparison.against == "baseline" and not draft.has("strata"):
         added.append(strata(dataset, metric, candidate, f"{finding.id}.strata"))
     if metric.shape != "count" and not draft.has("users"):

@@ -67,9 +67,9 @@ class Adapter(Protocol):
         """A relation made without FINAL: each row's newest version by aggregation.
 
         For the critic, whose figures must not come from the same construction as the analyst's. Columns as in the
-        narrow relations. Rows of other projects, deleted rows, foreign environments and experiments are out; the time
-        range is widened by a day on both sides, so the query must give its own. Only traces whose hash is a multiple
-        of the parameter ``sample`` are read (1: all).
+        narrow relations. Rows of other projects, deleted rows, foreign environments and experiments are out. Only two
+        spans of time are read, see `in_spans`, and only traces whose hash is a multiple of the parameter ``sample``
+        (1: all).
 
         Args:
             relation: traces, observations or scores.
@@ -85,6 +85,21 @@ def in_range(column: str, *, slack: bool = False) -> str:
             f" AND {column} < {{range_end:DateTime64(6, 'UTC')}} + toIntervalDay({SLACK_DAYS})"
         )
     return f"{column} >= {{range_start:DateTime64(6, 'UTC')}} AND {column} < {{range_end:DateTime64(6, 'UTC')}}"
+
+
+def in_spans(column: str, *, slack: bool = False) -> str:
+    """Condition that `column` lies in one of two spans of time, which may be the same.
+
+    They are the parameters first_start, first_end, second_start and second_end, widened by the parameter ``slack_days``
+    when there is slack.
+    """
+    before, after = (f" {sign} toIntervalDay({{slack_days:UInt8}})" if slack else "" for sign in "-+")
+    either = " OR ".join(
+        f"({column} >= {{{which}_start:DateTime64(6, 'UTC')}}{before}"
+        f" AND {column} < {{{which}_end:DateTime64(6, 'UTC')}}{after})"
+        for which in ("first", "second")
+    )
+    return f"({either})"
 
 
 def environments(column: str = "environment") -> str:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hansei.tools.langfuse.relations import Needs, SchemaVersion, environments, in_range, newest, tokens
+from hansei.tools.langfuse.relations import (
+    Needs,
+    SchemaVersion,
+    environments,
+    in_range,
+    in_spans,
+    newest,
+    tokens,
+)
 
 
 @dataclass(frozen=True)
@@ -112,7 +120,7 @@ class V3:
       SELECT r.id AS id, {newest_row},
         argMax(r.is_deleted, r.event_ts) AS deleted
       FROM {self._table(relation)} AS r
-      WHERE r.project_id = {{project_id:String}} AND {in_range(f"r.{time}", slack=True)}{skip}
+      WHERE r.project_id = {{project_id:String}} AND {in_spans(f"r.{time}", slack=True)}{skip}
         AND cityHash64({cluster}) % {{sample:UInt64}} = 0
       GROUP BY {key}
     )

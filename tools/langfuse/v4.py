@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hansei.tools.langfuse.relations import Needs, SchemaVersion, environments, in_range, newest, tokens
+from hansei.tools.langfuse.relations import (
+    Needs,
+    SchemaVersion,
+    environments,
+    in_range,
+    in_spans,
+    newest,
+    tokens,
+)
 from hansei.tools.langfuse.v3 import V3
 
 _SYNTHETIC = "span_id = concat('t-', trace_id)"
@@ -152,7 +160,7 @@ class V4:
       SELECT r.trace_id AS trace_id, r.span_id AS id, r.start_time AS start_time, {newest_row},
         argMax(r.is_deleted, r.event_ts) AS deleted
       FROM {self._events} AS r
-      WHERE r.project_id = {{project_id:String}} AND {in_range("r.start_time", slack=True)} AND r.experiment_id = ''
+      WHERE r.project_id = {{project_id:String}} AND {in_spans("r.start_time", slack=True)} AND r.experiment_id = ''
         AND cityHash64(r.trace_id) % {{sample:UInt64}} = 0
       GROUP BY r.trace_id, r.span_id, r.start_time
     )

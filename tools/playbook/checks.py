@@ -147,14 +147,14 @@ def _rederived(metric: Metric, finding: Finding, facts: Facts, found: Evidence) 
                 return Check(name="rederived", passed=False, detail=f"The second query found no {period} rows.")
             continue
         value = float(critic["value"])
-        if metric.shape == "count":
+        if metric.shape == "count" and not sampled:
             value /= (facts.periods.window if period == "window" else facts.periods.baseline).days
         pairs.append((value, float(rows["analyst", period]["value"]) if sampled else estimate.value))
     same = all(abs(a - b) <= _SAME * max(abs(a), abs(b)) + 1e-9 for a, b in pairs)
     shown = " and ".join(format_value(a, finding.unit) for a, _ in pairs)
     detail = f"A second query, which tells row versions apart in another way, gives {shown}"
     detail += ", the same" if same else f" instead of {' and '.join(format_value(b, finding.unit) for _, b in pairs)}"
-    detail += " on a sample of the traces" if sampled else ""
+    detail += " on a part of the rows" if sampled else ""
     return Check(name="rederived", passed=same, detail=f"{detail}.")
 
 

@@ -6,16 +6,21 @@ instead of FINAL, and the value is one flat aggregate instead of sums over trace
 
 from __future__ import annotations
 
-from hansei.contracts import Evidence
+import math
+from dataclasses import dataclass
+from datetime import datetime
+
+from hansei.contracts import Evidence, Window, parse_instant
 from hansei.tools.langfuse.dataset import Dataset
-from hansei.tools.langfuse.relations import Needs
+from hansei.tools.langfuse.relations import SLACK_DAYS, Needs, in_spans
+from hansei.tools.playbook.assess import DAY
 from hansei.tools.playbook.measure import measure_columns, rows_of
 from hansei.tools.playbook.model import Candidate, Metric
-from hansei.tools.playbook.segments import TIME, raw_condition
+from hansei.tools.playbook.segments import CLUSTER, TIME, raw_condition
 
 SAMPLE_ABOVE = 2_000_000
-"""With more observations than this in both periods, rows are deduplicated for a share of the traces only: doing without
-FINAL takes memory for every row."""
+"""With more observations than this, rows are deduplicated for one day of each period only, and when even these days
+hold more, for a share of their traces: doing without FINAL takes memory for every row."""
 
 # A trace's own figures from its raw observations.
 _TRACE_ROWS = """SELECT t.*, o.steps AS steps, o.span_ms AS span_ms, o.total_cost AS total_cost
@@ -28,37 +33,100 @@ _TRACE_ROWS = """SELECT t.*, o.steps AS steps, o.span_ms AS span_ms, o.total_cos
     ) AS o ON t.id = o.trace_id"""
 
 
-def rederive(dataset: Dataset, metric: Metric, candidate: Candidate, id: str, observations: int) -> Evidence:
+def rederive(
+    dataset: Dataset, metric: Metric, candidate: Candidate, id: str, observations: int, measured: Evidence | None
+) -> Evidence:
     """The metric's value per period, from rows that were deduplicated without FINAL.
 
-    On large data, for a sample of traces, beside the analyst's value for the same sample.
+    On large data, for a part of the rows, beside the analyst's value for the same part.
 
     Columns: source ('critic', 'analyst'), period, value, n. How many superseded rows were left out is not among them:
     ClickHouse merges them away at times of its own choosing, and the answer must stay the same.
 
     Args:
         observations: how many the project has in both periods.
+        measured: the candidate's measure, for the days on which it has most rows.
     """
-    sample = -(-observations // SAMPLE_ABOVE) if observations > SAMPLE_ABOVE else 1
-    critic, parameters, raw = _critic(metric, candidate)
-    parameters["sample"] = sample
-    if sample == 1:
+    critic, values, raw = _critic(metric, candidate)
+    part = _part(dataset, metric, raw, observations, measured)
+    if part.is_whole:
         sql = f"SELECT 'critic' AS source, * FROM ({critic}) ORDER BY period DESC"
-        return dataset.ask(id, "rederive", dataset.bind_raw(sql, raw), parameters)
-    rows = rows_of(metric, candidate, also="cityHash64(cluster) % {sample:UInt64} = 0")
-    value = f"toFloat64(sum(y)) / {metric.scale:.0f} / sum(x)"
-    if metric.shape == "quantile":
-        value = f"quantileExact({metric.level})(amount) / 1000"
+        return dataset.ask(id, "rederive", dataset.bind_raw(sql, raw), {**values, **part.parameters})
+    rows = rows_of(
+        metric,
+        candidate,
+        also=f"{in_spans(TIME[metric.relation])} AND cityHash64({CLUSTER[metric.relation]}) % {{sample:UInt64}} = 0",
+    )
     sql = f"""
 WITH {rows.cte}
 SELECT * FROM (
   SELECT 'critic' AS source, * FROM ({critic})
   UNION ALL
-  SELECT 'analyst' AS source, period, toFloat64({value}) AS value, count() AS n FROM rows GROUP BY period
+  SELECT 'analyst' AS source, period, toFloat64({_value(metric)}) AS value, count() AS n FROM rows GROUP BY period
 )
 ORDER BY source DESC, period DESC"""
     bound = dataset.bind(dataset.bind_raw(sql, raw), rows.relations, rows.needs)
-    return dataset.ask(id, "rederive", bound, {**rows.parameters, **parameters})
+    since = rows.since(dataset)
+    return dataset.ask(id, "rederive", bound, {**rows.parameters, **values, **part.parameters}, since=since)
+
+
+def _value(metric: Metric) -> str:
+    if metric.shape == "count":
+        return "count()"
+    if metric.shape == "quantile":
+        return f"quantileExact({metric.level})(amount) / 1000"
+    return f"sum(y) / {metric.scale:.0f} / sum(x)"
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Which rows are deduplicated: two spans of time, and one in `sample` traces of them."""
+
+    first: Window
+    second: Window
+    sample: int
+    slack_days: int
+    is_whole: bool
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """Values for the relations without FINAL."""
+        return {
+            "first_start": self.first.start,
+            "first_end": self.first.end,
+            "second_start": self.second.start,
+            "second_end": self.second.end,
+            "sample": self.sample,
+            "slack_days": self.slack_days,
+        }
+
+
+def _part(
+    dataset: Dataset, metric: Metric, raw: tuple[str, ...], observations: int, measured: Evidence | None
+) -> _Part:
+    both = Window(start=dataset.periods.baseline.start, end=dataset.periods.window.end)
+    # A trace, and what is looked up through it, may lie in another day than the row.
+    slack = 0 if raw == ("observations",) and not metric.again_from else SLACK_DAYS
+    if observations <= SAMPLE_ABOVE:
+        return _Part(both, both, 1, slack, is_whole=True)
+    first = second = both
+    share = 1.0
+    # A score may come long after its trace, so scores and traces of one day do not go together.
+    if metric.relation != "scores" and measured is not None:
+        days = _busiest_days(measured, both)
+        first, second = days[0], days[-1]
+        share = len(days) * (1 + 2 * slack) * DAY / both.length
+    return _Part(first, second, max(1, math.ceil(observations * share / SAMPLE_ABOVE)), slack, is_whole=False)
+
+
+def _busiest_days(measured: Evidence, within: Window) -> list[Window]:
+    """The day of each period that has most rows."""
+    best: dict[str, tuple[float, datetime]] = {}
+    for row in measured.records():
+        start = parse_instant(str(row["day"]))
+        if start >= within.start:
+            best[row["period"]] = max(best.get(row["period"], (0.0, start)), (float(row["x"]), start))
+    return [Window(start=start, end=start + DAY) for _, start in best.values()] or [within]
 
 
 def _critic(metric: Metric, candidate: Candidate) -> tuple[str, dict[str, object], tuple[str, ...]]:
@@ -79,8 +147,7 @@ def _critic(metric: Metric, candidate: Candidate) -> tuple[str, dict[str, object
 SELECT period, toFloat64({metric.again}) AS value, count() AS n
 FROM (
   SELECT *, {period} AS period FROM ({source})
-  WHERE {time} >= {{range_start:DateTime64(6, 'UTC')}} AND {time} < {{range_end:DateTime64(6, 'UTC')}}
-    AND ({metric.again_where}) AND ({chosen})
+  WHERE {in_spans(time)} AND ({metric.again_where}) AND ({chosen})
 )
 GROUP BY period"""
     order = ("traces", "observations", "scores")
