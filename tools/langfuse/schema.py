@@ -171,7 +171,8 @@ def _read_span(
         adapter = V3(database, has_experiments="trace_id" in present.get("dataset_run_items_rmt", frozenset()))
     else:
         unnamed, of_experiments = found
-        alike = unnamed == 0 and _attributes_agree(reader, table, project_id, count)
+        named = unnamed == 0 or not _named_elsewhere(reader, table, project_id)
+        alike = named and _attributes_agree(reader, table, project_id, count)
         adapter = V4(database, attributes_on_spans=alike, has_experiments=of_experiments > 0)
     # Among these rows are superseded and deleted ones and experiments, so the edges are read again as traces.
     between = Window(start=parse_instant(str(first)), end=parse_instant(str(last)) + timedelta(milliseconds=1))
@@ -199,15 +200,31 @@ def _edge(
     return None
 
 
+def _named_elsewhere(reader: Reader, table: str, project_id: str) -> bool:
+    """Whether a span without its trace's name belongs to a trace that has one, elsewhere or as its root's."""
+    mine = "project_id = {project_id:String} AND is_deleted = 0"
+    row = reader.query(
+        f"SELECT count() FROM (SELECT 1 FROM {table} WHERE {mine}"
+        f" AND trace_id IN (SELECT trace_id FROM {table} WHERE {mine} AND trace_name = '')"
+        " GROUP BY trace_id HAVING max(trace_name) != '' OR maxIf(name, parent_span_id = '') != '' LIMIT 1)",
+        {"project_id": project_id},
+    ).rows[0]
+    return bool(row[0])
+
+
 def _attributes_agree(reader: Reader, table: str, project_id: str, spans: int) -> bool:
     """Whether all spans of a trace carry the same attributes, so that figures by trace need no join.
 
     Some senders set user and session on later spans only. Looks at a sample of the traces.
     """
+    # Superseded versions may differ without harm, so each span's newest one is taken.
+    newest = "argMax(tuple(trace_name, user_id, session_id, release, tags), event_ts) AS attributes"
     row = reader.query(
-        f"SELECT count() FROM (SELECT 1 FROM {table}"
-        " WHERE project_id = {project_id:String} AND is_deleted = 0 AND cityHash64(trace_id) % {share:UInt64} = 0"
-        " GROUP BY trace_id HAVING uniqExact(trace_name, user_id, session_id, release, tags) > 1 LIMIT 1)",
+        "SELECT count() FROM (SELECT 1 FROM ("
+        f"SELECT trace_id, {newest}, argMax(is_deleted, event_ts) AS deleted FROM {table}"
+        " WHERE project_id = {project_id:String} AND cityHash64(trace_id) % {share:UInt64} = 0"
+        " GROUP BY trace_id, span_id, start_time) WHERE deleted = 0"
+        " GROUP BY trace_id HAVING uniqExact(attributes) > 1 LIMIT 1)",
         {"project_id": project_id, "share": max(1, spans // _LOOKED_AT)},
     ).rows[0]
     return bool(row[0] == 0)
