@@ -14,12 +14,16 @@ from typing_extensions import TypedDict
 from hansei.context import Context
 from hansei.contracts import Evidence
 from hansei.errors import ConnectionFailed, HanseiError, QueryFailed
-from hansei.nodes.scope import CANDIDATES, Scope, Screened, Steps, Task, dataset_of, strongest
+from hansei.nodes.scope import CANDIDATES, Scope, Screened, Steps, Task, dataset_of, facts_of, strongest
 from hansei.tools.langfuse.dataset import Dataset
+from hansei.tools.playbook.assess import Facts, measure_numbers
 from hansei.tools.playbook.catalogue import detector as detector_named
 from hansei.tools.playbook.conclude import Draft
 from hansei.tools.playbook.measure import LEVELS, examples, measure, quantiles
 from hansei.tools.playbook.model import Candidate, Metric, Screening
+
+WORTH_ASKING = 0.05
+"""A larger p-value can pass no bound on false alarms, so such a candidate’s examples and details are not asked for."""
 
 
 class AnalystInput(TypedDict):
@@ -54,6 +58,7 @@ def analyst(state: AnalystInput, runtime: Runtime[Context]) -> dict[str, Any]:
     detector = detector_named(task["detector"])
     steps = Steps(runtime, "analyst", detector.question, task=detector.name)
     out: dict[str, Any] = {"drafts": {}, "screened": {}}
+    facts = facts_of(state["scope"])
     read = 0
     try:
         dataset = dataset_of(state["scope"], runtime)
@@ -67,7 +72,7 @@ def analyst(state: AnalystInput, runtime: Runtime[Context]) -> dict[str, Any]:
         else:
             candidates = CANDIDATES.validate_python(task["candidates"])
         for candidate in candidates:
-            draft = measure_candidate(dataset, candidate)
+            draft = measure_candidate(dataset, candidate, facts)
             read += sum(item.rows_read for item in draft.evidence)
             out["drafts"][draft.id] = draft.model_dump(mode="json")
     except HanseiError as error:
@@ -82,8 +87,8 @@ def analyst(state: AnalystInput, runtime: Runtime[Context]) -> dict[str, Any]:
     return out
 
 
-def measure_candidate(dataset: Dataset, candidate: Candidate) -> Draft:
-    """All that the analyst asks about one candidate."""
+def measure_candidate(dataset: Dataset, candidate: Candidate, facts: Facts) -> Draft:
+    """All that the analyst asks about one candidate; of one that may be chance, no more than its figures."""
     detector = detector_named(candidate.detector)
     metric = detector.metric(candidate.metric)
     draft = Draft(candidate=candidate)
@@ -96,6 +101,9 @@ def measure_candidate(dataset: Dataset, candidate: Candidate) -> Draft:
         candidate = candidate.model_copy(update={"parameters": {"slow_ms": _slow_ms(metric, candidate, grid)}})
         draft = Draft(candidate=candidate)
     evidence.append(measure(dataset, metric, candidate, f"{draft.id}.measure"))
+    numbers = measure_numbers(metric, candidate, evidence, facts)
+    if numbers is None or numbers.p is None or numbers.p > WORTH_ASKING:
+        return Draft(candidate=candidate, evidence=evidence)
     if metric.shape != "count":
         evidence.append(examples(dataset, metric, candidate, f"{draft.id}.examples"))
     if detector.detail is not None:

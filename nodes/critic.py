@@ -8,7 +8,8 @@ about that user.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from langgraph.runtime import Runtime
@@ -32,12 +33,16 @@ from hansei.tools.playbook.assess import Facts, evidence_for
 from hansei.tools.playbook.catalogue import detector_of
 from hansei.tools.playbook.conclude import Conclusion, Draft, cause_rank, conclude, is_echo, may_echo
 from hansei.tools.playbook.doubt import rederive, strata, users, without
+from hansei.tools.playbook.model import Metric
 
 MOST_ROUNDS = 2
 """How often the critic may send tasks back."""
 
 MOST_PAIRS = 24
 """Pairs of findings that are held against each other."""
+
+Question = Callable[[Dataset, Metric, Draft, str], Evidence]
+"""(dataset, metric, draft, evidence id) → a query of the critic's with its answer."""
 
 _BY_NUMBERS = frozenset({"has_reference", "enough_data", "large_enough", "not_by_chance", "same_weekday"})
 
@@ -72,14 +77,29 @@ def critic(state: CriticInput, runtime: Runtime[Context]) -> dict[str, Any]:
         return conclude(drafts, facts, slices, place)
 
     changed: set[str] = set()
-    for finding in _standing_by_numbers(judge()):
-        draft = drafts[finding.id]
-        added = _doubt(dataset, draft, finding, observations)
-        if added:
-            drafts[finding.id] = Draft(candidate=draft.candidate, evidence=[*draft.evidence, *added])
-            changed.add(finding.id)
-    for key in _hold_against_each_other(dataset, drafts, judge, facts):
-        changed.add(key)
+
+    def ask(findings: Sequence[Finding], questions: Mapping[str, Question]) -> bool:
+        """Puts the questions to the findings that have not been put to them yet; whether there were any."""
+        asked = False
+        for finding in findings:
+            draft = drafts[finding.id]
+            _, metric = detector_of(finding.metric)
+            added = [
+                question(dataset, metric, draft, f"{finding.id}.{purpose}")
+                for purpose, question in questions.items()
+                if not draft.has(purpose) and _applies(purpose, metric, finding)
+            ]
+            if added:
+                asked = True
+                drafts[finding.id] = Draft(candidate=draft.candidate, evidence=[*draft.evidence, *added])
+                changed.add(finding.id)
+        return asked
+
+    ask(_standing_by_numbers(judge()), {"strata": _strata})
+    changed.update(_hold_against_each_other(dataset, drafts, judge, facts))
+    # Only what stands is put to the rest; when one falls, what was thought to be its echo stands again.
+    while ask(judge().findings, {"rederive": partial(_rederive, observations=observations), "users": _users}):
+        pass
     conclusion = judge()
     back = _send_back(conclusion.refuted, drafts) if state["rounds"] < MOST_ROUNDS else []
     steps.finished(
@@ -141,19 +161,24 @@ def _standing_by_numbers(conclusion: Conclusion) -> list[Finding]:
     ]
 
 
-def _doubt(dataset: Dataset, draft: Draft, finding: Finding, observations: int) -> list[Evidence]:
-    """The queries that this finding has not been put to yet."""
-    _, metric = detector_of(finding.metric)
-    candidate = draft.candidate
-    added = []
-    if not draft.has("rederive"):
-        measured = evidence_for(draft.evidence, "measure")
-        added.append(rederive(dataset, metric, candidate, f"{finding.id}.rederive", observations, measured))
-    if metric.shape != "count" and finding.comparison.against == "baseline" and not draft.has("strata"):
-        added.append(strata(dataset, metric, candidate, f"{finding.id}.strata"))
-    if metric.shape != "count" and not draft.has("users"):
-        added.append(users(dataset, metric, candidate, f"{finding.id}.users"))
-    return added
+def _strata(dataset: Dataset, metric: Metric, draft: Draft, id: str) -> Evidence:
+    return strata(dataset, metric, draft.candidate, id)
+
+
+def _users(dataset: Dataset, metric: Metric, draft: Draft, id: str) -> Evidence:
+    return users(dataset, metric, draft.candidate, id)
+
+
+def _rederive(dataset: Dataset, metric: Metric, draft: Draft, id: str, *, observations: int) -> Evidence:
+    measured = evidence_for(draft.evidence, "measure")
+    return rederive(dataset, metric, draft.candidate, id, observations, measured)
+
+
+def _applies(purpose: str, metric: Metric, finding: Finding) -> bool:
+    """Whether a question says anything about this kind of finding."""
+    if purpose == "rederive":
+        return True
+    return metric.shape != "count" and (purpose == "users" or finding.comparison.against == "baseline")
 
 
 def _send_back(refuted: Sequence[Finding], drafts: dict[str, Draft]) -> list[Task]:
