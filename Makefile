@@ -9,7 +9,7 @@ endif
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format schema lock clean
+.PHONY: help demo test check format schema readme lock clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,10 @@ format: ## Let ruff repair and format the code
 schema: ## Write docs/report.schema.json anew from the report's model
 	@$(PYTHON) requirements/install.py runtime
 	$(BIN)/python docs/write_schema.py
+
+readme: ## Write what the demo prints into README.md anew
+	@$(PYTHON) requirements/install.py runtime
+	$(BIN)/python docs/write_readme.py
 
 LOCK = .venv/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-annotate --no-header pyproject.toml

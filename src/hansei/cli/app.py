@@ -10,9 +10,13 @@ Only typer is imported here. Each command imports what it works with when it run
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -113,12 +117,40 @@ def _command(arguments: Sequence[str]) -> str:
 
 
 def _say(code: int, text: str) -> int:
+    _said.set()
     print(f"hansei: {one_line(text)}", file=sys.stderr)
     return code
 
 
+LEAVING_SECONDS = 3.0
+"""How long an interrupted run may take to wind up: queries that are under way are waited for, and may never answer."""
+
+
+def _interrupted(signal_number: int, frame: FrameType | None) -> None:
+    """On Ctrl-C: ends the run in good order, and after `LEAVING_SECONDS`, or on a second Ctrl-C, in any."""
+    signal.signal(signal.SIGINT, _leave)
+    timer = threading.Timer(LEAVING_SECONDS, _leave)
+    timer.daemon = True
+    timer.start()
+    raise KeyboardInterrupt
+
+
+def _leave(*_: object) -> None:
+    # Reports are put in place by renaming whole files, so there is nothing half done.
+    if sys.stderr.isatty():
+        sys.stderr.write("\x1b[?25h\n")  # the live progress hides the cursor
+    if not _said.is_set():
+        _say(INTERRUPTED, "interrupted.")
+    sys.stderr.flush()
+    os._exit(INTERRUPTED)
+
+
+_said = threading.Event()
+
+
 def main() -> None:
     """Entry point of `hansei`: runs the command that the process was called with, and exits with its code."""
+    signal.signal(signal.SIGINT, _interrupted)
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character must not end a run.
         reconfigure = getattr(stream, "reconfigure", None)
