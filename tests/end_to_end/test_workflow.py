@@ -8,8 +8,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,18 @@ with SqliteSaver.from_conn_string(path) as saver:
 """
 
 
+def wait_until_stored(path: Path, analysts: int) -> None:
+    """LangGraph stores a finished task's result in the background, shortly after it has told that it is finished."""
+    drafts = "SELECT count(DISTINCT task_id) FROM writes WHERE channel = 'drafts'"
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with closing(sqlite3.connect(path)) as stored:
+            if stored.execute(drafts).fetchone()[0] >= analysts:
+                return
+        time.sleep(0.05)
+    raise AssertionError("the finished analysts' results were not stored")
+
+
 def test_a_killed_process_is_taken_up_by_another(
     server: RunningServer, context: Context, whole: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -179,6 +192,7 @@ def test_a_killed_process_is_taken_up_by_another(
             line = process.stdout.readline()
             assert line, "the process ended by itself"
             finished += line.strip() == "analyst"
+        wait_until_stored(path, finished)
         process.send_signal(signal.SIGKILL)
     server.misbehave("hang", 0)
 
