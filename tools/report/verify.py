@@ -9,7 +9,7 @@ Three things are told apart:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,8 @@ from hansei.tools.playbook.catalogue import detector_of
 from hansei.tools.playbook.checks import FALSE_DISCOVERY_RATE
 from hansei.tools.playbook.conclude import Draft, Place, conclude
 from hansei.tools.report.compose import compose, seal, sealed_parts
+
+Asked = Callable[[int, int], None]
 
 _TIMED = frozenset({"seconds", "rows_read"})
 """What differs from run to run without anything being wrong."""
@@ -54,12 +56,13 @@ class Verification:
         return not self.differences
 
 
-def verify_report(report: Report, reader: Reader) -> Verification:
+def verify_report(report: Report, reader: Reader, asked: Asked | None = None) -> Verification:
     """Asks and computes everything again.
 
     Args:
         report: as it was read.
         reader: a session on the same data.
+        asked: told after each query: how many have been asked, of how many.
 
     Raises:
         UsageError: the report is about another database.
@@ -73,27 +76,33 @@ def verify_report(report: Report, reader: Reader) -> Verification:
         if not broken:
             raise
         return Verification(differences=broken)
-    return compare(report, ask_again(report, reader))
+    return compare(report, ask_again(report, reader, asked))
 
 
 Answers = dict[str, Evidence | QueryFailed | PermissionMissing]
 """Path of an evidence → the same query's answer now, or why there is none."""
 
 
-def ask_again(report: Report, reader: Reader) -> Answers:
+def ask_again(report: Report, reader: Reader, asked: Asked | None = None) -> Answers:
     """Runs every query of a report once more.
+
+    Args:
+        report, reader, asked: as in `verify_report`.
 
     Raises:
         ConnectionFailed: ClickHouse cannot be asked.
     """
     answers: Answers = {}
-    for path, evidence in _all_evidence(report):
+    queries = list(_all_evidence(report))
+    for number, (path, evidence) in enumerate(queries, 1):
         try:
             again = run_evidence(reader, evidence.id, evidence.purpose, evidence.sql, evidence.parameters)
         except (QueryFailed, PermissionMissing) as error:
             answers[path] = error
         else:
             answers[path] = again
+        if asked is not None:
+            asked(number, len(queries))
     return answers
 
 

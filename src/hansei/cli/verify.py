@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import perf_counter
 from typing import Annotated
 
 import typer
@@ -29,11 +30,21 @@ def verify(
     from hansei.cli.console import open_console
     from hansei.tools.clickhouse import shared_reader
     from hansei.tools.report.files import read_report
+    from hansei.tools.report.formats import format_value
     from hansei.tools.report.verify import verify_report
 
     written, context = read_report(report), make_context(clickhouse)
-    outcome = verify_report(written, shared_reader(context))
     console = open_console(json_wanted=json)
+
+    def asked(number: int, of: int) -> None:
+        console.step("verify", "running", f"{number:,} of {of:,} queries")
+
+    with console:
+        console.step("verify", "started", f"Asking every query of {report} again")
+        started = perf_counter()
+        outcome = verify_report(written, shared_reader(context), asked)
+        took = format_value(perf_counter() - started, "s")
+        console.step("verify", "finished", f"{outcome.queries:,} queries, {outcome.numbers:,} numbers", f"({took})")
     if outcome.differences:
         console.line(f"{len(outcome.differences)} of {outcome.numbers:,} numbers differ.", style="failed")
         console.table(
