@@ -27,7 +27,7 @@ check: ## Lint, types, architecture, then the tests: what CI runs
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy --strict -p hansei
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 	@$(MAKE) --no-print-directory test
 
 format: ## Let ruff repair and format the code
