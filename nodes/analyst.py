@@ -105,7 +105,7 @@ def measure_candidate(dataset: Dataset, candidate: Candidate, facts: Facts) -> D
     if numbers is None or numbers.p is None or numbers.p > WORTH_ASKING:
         return Draft(candidate=candidate, evidence=evidence)
     if metric.shape != "count":
-        evidence.append(examples(dataset, metric, candidate, f"{draft.id}.examples"))
+        evidence.append(examples(dataset, metric, candidate, f"{draft.id}.examples", evidence[-1]))
     if detector.detail is not None:
         evidence.append(detector.detail(dataset, candidate, f"{draft.id}.detail"))
     return Draft(candidate=candidate, evidence=evidence)

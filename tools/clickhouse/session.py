@@ -16,6 +16,8 @@ def session_settings(limits: Limits) -> dict[str, int | str]:
     return {
         "max_execution_time": limits.seconds,
         "max_memory_usage": limits.memory_bytes,
+        # Half of it may hold groups; more of them go to disk, so that a query gets slow rather than fails.
+        "max_bytes_before_external_group_by": limits.memory_bytes // 2,
         "max_result_rows": limits.result_rows,
         "result_overflow_mode": "throw",
         "timeout_overflow_mode": "throw",

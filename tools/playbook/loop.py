@@ -22,21 +22,18 @@ REPEATS = 4
 """This many calls with the identical input in one trace are a loop."""
 
 _TOOLS = "type IN ('TOOL', 'RETRIEVER', 'SPAN')"
-_COMPARABLE = "lengthUTF8(input) < 200 AND input NOT IN ('', '{}', 'null', '[]')"
+_COMPARABLE = "lengthUTF8(o.input) < 200 AND o.input NOT IN ('', '{}', 'null', '[]')"
 
-# One row per trace and tool: how often its most repeated input was sent. A tool that a trace calls fewer than REPEATS
-# times can't loop in it, so its inputs need not be told apart.
-_USES = f"""SELECT trace_id, type, name, trace_name, environment, release, version, user_id,
-      min(first) AS start_time, max(times) AS repeats, argMax(input, times) AS input
-    FROM (
-      SELECT trace_id, type, name, max(trace_name) AS trace_name, max(environment) AS environment,
-        max(release) AS release, max(version) AS version, max(user_id) AS user_id, min(start_time) AS first,
-        countIf({_COMPARABLE}) AS times, if({_COMPARABLE}, input, '') AS input
-      FROM observations
-      WHERE {_TOOLS}
-      GROUP BY trace_id, type, name, if({_COMPARABLE}, input, '') AS input
-    )
-    GROUP BY trace_id, type, name, trace_name, environment, release, version, user_id"""
+# One row per trace and tool: how often its most repeated input was sent, and which. Hashes do for counting; the texts
+# are only kept by queries that name `input`.
+_USES = f"""SELECT trace_id, type, name, max(trace_name) AS trace_name, max(environment) AS environment,
+      max(release) AS release, max(version) AS version, max(user_id) AS user_id, min(start_time) AS start_time,
+      arrayMax(arrayEnumerateUniq(groupArrayIf(cityHash64(o.input), {_COMPARABLE}))) AS repeats,
+      arraySort(groupArrayIf(o.input, {_COMPARABLE})) AS inputs,
+      inputs[indexOf(arrayEnumerateUniq(inputs), repeats)] AS input
+    FROM observations AS o
+    WHERE {_TOOLS}
+    GROUP BY trace_id, type, name"""
 
 RATE = Metric(
     name="loop_rate",
@@ -52,8 +49,8 @@ RATE = Metric(
     per="traces that use it",
     again="countIf(arrayMax(input -> countEqual(inputs, input), inputs) >= {repeats:Float64}) / count()",
     again_from=f"""SELECT trace_id, type, name, any(environment) AS environment, any(version) AS version,
-      min(start_time) AS start_time, groupArrayIf(input, {_COMPARABLE}) AS inputs
-    FROM raw_observations WHERE {_TOOLS} GROUP BY trace_id, type, name""",
+      min(start_time) AS start_time, groupArrayIf(o.input, {_COMPARABLE}) AS inputs
+    FROM raw_observations AS o WHERE {_TOOLS} GROUP BY trace_id, type, name""",
 )
 
 _CONTEXTS = (("trace_name", "environment", "step", "release"), ("trace_name", "step"), ("step",))

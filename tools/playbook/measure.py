@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from hansei.contracts import Evidence, Segment
+from hansei.contracts import Evidence, Segment, parse_instant
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.relations import Needs
 from hansei.tools.playbook.model import Candidate, Metric
@@ -159,13 +159,17 @@ ORDER BY period DESC"""
     return dataset.ask(id, "quantiles", dataset.bind(sql, rows.relations, rows.needs), rows.parameters)
 
 
-def examples(dataset: Dataset, metric: Metric, candidate: Candidate, id: str) -> Evidence:
+def examples(dataset: Dataset, metric: Metric, candidate: Candidate, id: str, measured: Evidence) -> Evidence:
     """Traces of the window in which it happened, to look at.
 
     Columns: trace_id, y. Shares: any affected traces, in an order that is arbitrary but always the same; amounts: the
-    traces with the largest.
+    traces with the largest. They are of the day on which it happened most, so that only that day need be read; of the
+    whole window, when that day has too few.
     """
-    rows = rows_of(metric, candidate)
+    day = _worst_day(metric, measured)
+    time = TIME[metric.relation]
+    on_day = f"{time} >= {_DAY_START} AND {time} < {_DAY_START} + toIntervalDay(1)"
+    rows = rows_of(metric, candidate, also=on_day if day else "1")
     if metric.shape in ("share", "count") or metric.worse < 0:
         order = "cityHash64(cluster), cluster"
     else:
@@ -176,9 +180,23 @@ def examples(dataset: Dataset, metric: Metric, candidate: Candidate, id: str) ->
     sql = f"""
 WITH {rows.cte}
 SELECT cluster AS trace_id, toFloat64(total) / {metric.scale:.0f} AS y
-FROM (SELECT cluster, sum(x) * {metric.scale:.0f} AS x, sum(y) AS total FROM rows WHERE period = 'window' GROUP BY
-cluster)
+FROM (
+  SELECT cluster, sum(x) * {metric.scale:.0f} AS x, sum(y) AS total FROM rows WHERE period = 'window' GROUP BY cluster
+)
 WHERE {keep}
 ORDER BY {order}
 LIMIT {EXAMPLES}"""
-    return dataset.ask(id, "examples", dataset.bind(sql, rows.relations, rows.needs), rows.parameters)
+    bound = dataset.bind(sql, rows.relations, rows.needs)
+    return dataset.ask(id, "examples", bound, {**rows.parameters, "worst_day": day})
+
+
+_DAY_START = "{worst_day:DateTime64(6, 'UTC')}"
+
+
+def _worst_day(metric: Metric, measured: Evidence) -> datetime | None:
+    """Start of the day of the window with most of what is measured, if it has enough traces to show."""
+    days = [row for row in measured.records() if row["period"] == "window"]
+    worst = max(days, key=lambda row: (float(row["y"]) * metric.worse, str(row["day"])), default=None)
+    if worst is None or metric.worse < 0 or int(worst["affected"]) < EXAMPLES:
+        return None
+    return parse_instant(str(worst["day"]))
