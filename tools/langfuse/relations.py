@@ -48,6 +48,9 @@ class Needs:
     """observations and scores with the columns of their trace."""
     totals: bool = False
     """traces with the sums over their observations."""
+    only: str = ""
+    """A condition on observations' name, model or prompt that every row asked for meets, so that others may be skipped;
+    the query tests it itself."""
 
 
 class Adapter(Protocol):
@@ -100,6 +103,11 @@ def in_spans(column: str, *, slack: bool = False) -> str:
         for which in ("first", "second")
     )
     return f"({either})"
+
+
+def same_id(left: str, right: str) -> str:
+    """Condition of a join that two ids are the same. Hashes of 128 bits are told apart faster than texts."""
+    return f"sipHash128({left}) = sipHash128({right})"
 
 
 def environments(column: str = "environment") -> str:

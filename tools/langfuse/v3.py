@@ -11,6 +11,7 @@ from hansei.tools.langfuse.relations import (
     in_range,
     in_spans,
     newest,
+    same_id,
     tokens,
 )
 
@@ -42,7 +43,8 @@ class V3:
         if "traces" in relations:
             out["traces"] = self._traces_with_totals() if needs.totals else self._traces()
         if "observations" in relations:
-            out["observations"] = self._with_trace(self._observations()) if needs.trace else self._observations()
+            rows = self._observations(only=needs.only)
+            out["observations"] = self._with_trace(rows) if needs.trace else rows
         if "scores" in relations:
             out["scores"] = self._with_trace(self._scores(), versions=True) if needs.trace else self._scores()
         return out
@@ -55,7 +57,7 @@ class V3:
     WHERE project_id = {{project_id:String}} AND {in_range("timestamp", slack=slack)}
       AND {environments()}{self._no_experiment("id")}"""
 
-    def _observations(self, *, slack: bool = False) -> str:
+    def _observations(self, *, slack: bool = False, only: str = "") -> str:
         return f"""SELECT id, trace_id, ifNull(parent_observation_id, '') AS parent_id, type,
       ifNull(name, '') AS name, start_time, end_time,
       dateDiff('millisecond', start_time, end_time) AS latency_ms,
@@ -67,7 +69,23 @@ class V3:
       metadata, ifNull(input, '') AS input, ifNull(output, '') AS output
     FROM {self._table("observations")} AS o FINAL
     WHERE project_id = {{project_id:String}} AND {in_range("start_time", slack=slack)}
-      AND {environments()}{self._no_experiment("trace_id")}"""
+      AND {environments()}{self._no_experiment("trace_id")}{self._of_types(only)}"""
+
+    def _of_types(self, only: str) -> str:
+        """Condition on the type, which leads the table's key: a type is skipped unless a version of a row meets `only`.
+
+        FINAL reads and merges all rows that the key does not rule out, whatever else is asked of them.
+        """
+        if not only:
+            return ""
+        return f""" AND type IN (
+        SELECT type FROM (
+          SELECT type, ifNull(name, '') AS name, ifNull(provided_model_name, '') AS model,
+            ifNull(prompt_name, '') AS prompt_name, ifNull(toString(prompt_version), '') AS prompt_version
+          FROM {self._table("observations")}
+          WHERE project_id = {{project_id:String}} AND {in_range("start_time")}
+        ) WHERE {only}
+      )"""
 
     def _scores(self) -> str:
         return f"""SELECT id, timestamp, ifNull(trace_id, '') AS trace_id,
@@ -86,7 +104,7 @@ class V3:
             wanted += ", t.session_id AS session_id"
         return f"""SELECT r.*, t.name AS trace_name, {wanted}
     FROM ({rows}) AS r
-    LEFT ANY JOIN ({self._traces(slack=True)}) AS t ON r.trace_id = t.id"""
+    LEFT ANY JOIN ({self._traces(slack=True)}) AS t ON {same_id("r.trace_id", "t.id")}"""
 
     def _traces_with_totals(self) -> str:
         return f"""SELECT t.*, o.steps AS steps, o.errors AS errors, o.unfinished AS unfinished,
@@ -96,15 +114,15 @@ class V3:
       if(o.counted = 0, NULL, o.total_tokens) AS total_tokens
     FROM ({self._traces()}) AS t
     LEFT ANY JOIN (
-      SELECT trace_id, count() AS steps, countIf(s.level = 'ERROR') AS errors,
+      SELECT sipHash128(s.trace_id) AS trace, count() AS steps, countIf(s.level = 'ERROR') AS errors,
         countIf(s.end_time IS NULL AND s.type != 'EVENT') AS unfinished,
         dateDiff('millisecond', min(s.start_time), max(coalesce(s.end_time, s.start_time))) AS latency_ms,
         count(s.total_cost) AS costed, sum(ifNull(s.total_cost, 0)) AS total_cost,
         count(s.total_tokens) AS counted, sum(ifNull(s.input_tokens, 0)) AS input_tokens,
         sum(ifNull(s.output_tokens, 0)) AS output_tokens, sum(ifNull(s.total_tokens, 0)) AS total_tokens
       FROM ({self._observations(slack=True)}) AS s
-      GROUP BY trace_id
-    ) AS o ON t.id = o.trace_id"""
+      GROUP BY trace
+    ) AS o ON sipHash128(t.id) = o.trace"""
 
     def raw(self, relation: str) -> str:
         columns, key, time = _RAW[relation]

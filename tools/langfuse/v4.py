@@ -15,6 +15,7 @@ from hansei.tools.langfuse.relations import (
     in_range,
     in_spans,
     newest,
+    same_id,
     tokens,
 )
 from hansei.tools.langfuse.v3 import V3
@@ -150,7 +151,7 @@ class V4:
         return f"""SELECT r.*, t.name AS trace_name, t.user_id AS user_id, t.release AS release, t.tags AS tags,
       t.{also} AS {also}
     FROM ({rows}) AS r
-    LEFT ANY JOIN ({self._traces(slack=True)}) AS t ON r.trace_id = t.id"""
+    LEFT ANY JOIN ({self._traces(slack=True)}) AS t ON {same_id("r.trace_id", "t.id")}"""
 
     def raw(self, relation: str) -> str:
         if relation == "scores":

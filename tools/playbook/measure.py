@@ -92,8 +92,15 @@ def rows_of(
     through = mine.through_observations or theirs.through_observations
     relations = tuple(dict.fromkeys((metric.relation, *(("observations",) if through else ()))))
     trace = with_trace or bool(metric.source) or any(part.needs.trace for part in (both, mine, theirs))
-    parameters = {**both.parameters, **mine.parameters, **theirs.parameters, **own}
-    return Rows(cte, parameters, relations, Needs(trace, metric.totals), candidate)
+    kept = {dimension: value for dimension, value in in_both.items() if dimension in _NAMES}
+    only = condition(kept, metric.relation, f"{prefix}only") if metric.relation == "observations" else None
+    needs = Needs(trace, metric.totals, only.sql if only and kept and not through else "")
+    parameters = {**both.parameters, **mine.parameters, **theirs.parameters, **(only.parameters if only else {}), **own}
+    return Rows(cte, parameters, relations, needs, candidate)
+
+
+_NAMES = frozenset({"observation_name", "model", "prompt_name", "prompt_version"})
+"""Dimensions whose values belong to few types of observations. (A tool's name comes with its type.)"""
 
 
 def _less(segment: Segment, known: Segment) -> Segment:

@@ -93,7 +93,7 @@ GROUP BY ALL"""
 
 def screen(dataset: Dataset) -> Screening:
     """One pass over the scores, joined with the prompts and models of their traces."""
-    columns = dataset.columns(dataset.bind(_SQL, ("observations", "scores"), Needs(trace=True)))
+    columns = dataset.columns(dataset.bind(dataset.bind(_SQL, ("observations",)), ("scores",), Needs(trace=True)))
     found: list[Candidate] = []
     slices = 0
     has_baseline = False

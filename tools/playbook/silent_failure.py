@@ -31,7 +31,14 @@ _ERROR = "|".join(
         r"\\b(permission denied|unauthorized|rate limit exceeded|too many requests)\\b",
     )
 )
-LOOKS_FAILED = f"match(replaceRegexpAll({_TEXT}, '{_NO_ERROR}', ''), '{_ERROR}')"
+# Every text that _ERROR finds holds one of these. Looking for them first spares most texts the slow patterns.
+_WORDS = (
+    "error", "exception", "traceback", "fatal", "fail", "status", "code", "false", "timed out", "connection re",
+    "unavailable", "bad gateway", "permission denied", "unauthorized", "rate limit", "too many requests",
+)  # fmt: skip
+LOOKS_FAILED = (
+    f"(multiSearchAny({_TEXT}, {list(_WORDS)}) AND match(replaceRegexpAll({_TEXT}, '{_NO_ERROR}', ''), '{_ERROR}'))"
+)
 LOOKS_EMPTY = "trim(BOTH ' \\n' FROM output) IN ('', 'null', 'None', '[]', '{}', '\"\"')"
 
 RATE = Metric(
