@@ -13,7 +13,7 @@ from hansei.demo.writer import write
 from hansei.tools.clickhouse import Reader
 from hansei.tools.langfuse.coverage import coverage_of, read_coverage
 from hansei.tools.langfuse.dataset import Dataset
-from hansei.tools.langfuse.relations import Needs
+from hansei.tools.langfuse.relations import SLACK_DAYS, Needs
 from hansei.tools.langfuse.schema import Source, detect
 
 if TYPE_CHECKING:
@@ -37,9 +37,18 @@ class Project:
             sql = f"""SELECT countIf({time} >= {{window_start:DateTime64(6, 'UTC')}}), count() FROM raw_{relation}
                 WHERE {time} >= {{range_start:DateTime64(6, 'UTC')}} AND {time} < {{range_end:DateTime64(6, 'UTC')}}"""
             bound = self.dataset.bind_raw(sql, [relation])
-            [[window, both]] = self.reader.query(bound, {**self.dataset.parameters(), "sample": 1}).rows
+            [[window, both]] = self.reader.query(bound, {**self.dataset.parameters(), **self._everything}).rows
             assert (window, both - window) == (counted.window, counted.baseline), relation
         return coverage
+
+    @property
+    def _everything(self) -> dict[str, object]:
+        """Parameters of the critic's relations with which they hold both periods whole."""
+        baseline, window = self.dataset.periods.baseline, self.dataset.periods.window
+        return {
+            "first_start": baseline.start, "first_end": baseline.end, "second_start": window.start,
+            "second_end": window.end, "slack_days": SLACK_DAYS, "sample": 1,
+        }  # fmt: skip
 
     def counts(self) -> tuple[int, int, int]:
         """Traces, observations and scores of both periods."""
