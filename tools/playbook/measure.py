@@ -93,7 +93,9 @@ def rows_of(
     relations = tuple(dict.fromkeys((metric.relation, *(("observations",) if through else ()))))
     trace = with_trace or bool(metric.source) or any(part.needs.trace for part in (both, mine, theirs))
     kept = {dimension: value for dimension, value in in_both.items() if dimension in _NAMES}
-    only = condition(kept, metric.relation, f"{prefix}only") if metric.relation == "observations" else None
+    only = (
+        condition(kept, metric.relation, f"{prefix}only") if metric.relation == "observations" and also == "1" else None
+    )
     needs = Needs(trace, metric.totals, only.sql if only and kept and not through else "")
     parameters = {**both.parameters, **mine.parameters, **theirs.parameters, **(only.parameters if only else {}), **own}
     return Rows(cte, parameters, relations, needs, candidate)
