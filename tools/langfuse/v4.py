@@ -110,6 +110,7 @@ class V4:
         synthetic = "e.span_id = concat('t-', e.trace_id)"
         root = "e.parent_span_id = ''"
         first = f"(NOT ({synthetic}), e.start_time, e.span_id)"
+        at_root = f"argMinIf((e.name, e.version), {first}, {root})"  # one search for both
         extra = ""
         if texts:
             extra += f""",
@@ -131,9 +132,9 @@ class V4:
         return f"""SELECT e.trace_id AS id,
       multiIf(countIf({synthetic}) > 0, minIf(e.start_time, {synthetic}), countIf({root}) > 0,
         minIf(e.start_time, {root}), min(e.start_time)) AS timestamp,
-      if(max(e.trace_name) != '', max(e.trace_name), argMinIf(e.name, {first}, {root})) AS name,
+      if(max(e.trace_name) != '', max(e.trace_name), {at_root}.1) AS name,
       max(e.user_id) AS user_id, max(e.session_id) AS session_id, max(e.environment) AS environment,
-      max(e.release) AS release, argMinIf(e.version, {first}, {root}) AS version{extra}
+      max(e.release) AS release, {at_root}.2 AS version{extra}
     FROM {spans}
     WHERE {where}
     GROUP BY e.trace_id
