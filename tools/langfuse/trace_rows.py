@@ -1,0 +1,216 @@
+"""One trace's rows, found by its id: the only queries that look at a trace instead of at a project.
+
+They take out what the logical relations take out (other projects, what lies outside the time range, superseded and
+deleted rows, foreign environments, experiments), but without FINAL, which would merge all rows of the days that a trace
+touches: here a trace's few rows are found first, by the index on its id, and the newest version of each is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from hansei.contracts import Evidence, parse_instant
+from hansei.tools.langfuse.dataset import Dataset
+from hansei.tools.langfuse.relations import environments, in_range, tokens
+from hansei.tools.langfuse.v3 import V3
+from hansei.tools.langfuse.v4 import V4
+
+MOST_STEPS = 5_000
+"""Observations of one trace that are read: those that failed, then the earliest."""
+
+MOST_SCORES = 50
+
+SIDE = 20_000
+"""Characters that are read of each end of a long text."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """When the observations of a trace begin, from the first to the last of them, UTC."""
+
+    first: datetime
+    last: datetime
+
+
+def read_span(dataset: Dataset, trace_id: str) -> Span | None:
+    """Where in time a trace lies; None when the dataset holds no row of that trace."""
+    adapter = _known(dataset)
+    if isinstance(adapter, V4):
+        sql = f"""SELECT count(), min(start_time), max(start_time), max(experiment_id) != '' FROM {_table(adapter)}
+WHERE {_MINE} AND {in_range("start_time", slack=True)}"""
+    else:
+        sql = f"""SELECT sum(n), min(first), max(last), {_in_experiment(adapter)} FROM (
+  SELECT count() AS n, min(timestamp) AS first, max(timestamp) AS last FROM {_table(adapter, "traces")}
+  WHERE project_id = {{project_id:String}} AND id = {{trace_id:String}} AND {in_range("timestamp")}
+  UNION ALL
+  SELECT count(), min(start_time), max(start_time) FROM {_table(adapter, "observations")}
+  WHERE {_MINE} AND {in_range("start_time", slack=True)}
+) WHERE n > 0"""
+    found = dataset.ask("trace.span", "trace: when", sql, {"trace_id": trace_id})
+    count, first, last, experiment = found.rows[0]
+    if not count or experiment:
+        return None
+    return Span(parse_instant(str(first)), parse_instant(str(last)))
+
+
+def read_trace_row(dataset: Dataset, trace_id: str, span: Span) -> dict[str, Any] | None:
+    """The trace itself; None when it has no row of its own, or that is deleted or not to be seen.
+
+    Keys: timestamp, name, user_id, session_id, environment, release, version, tags, input_head, input_tail,
+    input_characters, output_head, output_tail, output_characters.
+    """
+    adapter = _known(dataset)
+    if isinstance(adapter, V4):
+        # A trace is its spans; its texts are those of the root that was made for it, if there is one.
+        first = "s.start_time, s.parent_span_id = ''"
+        sql = f"""SELECT min(s.start_time) AS timestamp,
+  coalesce(nullIf(max(s.trace_name), ''), argMinIf(s.name, {first})) AS name, max(s.user_id) AS user_id,
+  max(s.session_id) AS session_id, max(s.environment) AS environment, max(s.release) AS release,
+  argMinIf(s.version, {first}) AS version, argMinIf(s.tags, {first}) AS tags,
+  {_texts("anyIf(s.{column}, s.span_id = concat('t-', s.trace_id))")}
+FROM (
+  SELECT * FROM {_full(adapter)} WHERE {_MINE} AND {_BETWEEN}
+  ORDER BY event_ts DESC, is_deleted DESC LIMIT 1 BY span_id
+) AS s WHERE s.is_deleted = 0 AND {environments("s.environment")} GROUP BY s.trace_id"""
+    else:
+        sql = f"""SELECT timestamp, ifNull(name, '') AS name, ifNull(user_id, '') AS user_id,
+  ifNull(session_id, '') AS session_id, environment, ifNull(release, '') AS release, ifNull(version, '') AS version,
+  tags, {_texts()}
+FROM (
+  SELECT * FROM {_table(adapter, "traces")}
+  WHERE project_id = {{project_id:String}} AND id = {{trace_id:String}} AND {_between("timestamp")}
+  ORDER BY event_ts DESC, is_deleted DESC LIMIT 1
+) WHERE is_deleted = 0 AND {environments()}"""
+    found = _ask(dataset, "trace.row", "trace: its row", sql, trace_id, span).records()
+    return found[0] if found else None
+
+
+def read_steps(dataset: Dataset, trace_id: str, span: Span, id: str) -> Evidence:
+    """The trace's observations without their texts, at most `MOST_STEPS`.
+
+    Columns: id, parent_id, type, name, start_time, latency_ms, first_token_ms, level, status_message (first 2,000
+    characters), model, prompt_name, prompt_version, total_cost (US dollars), input_tokens, output_tokens,
+    cached_tokens, total_tokens, input_characters, output_characters, finished, of (how many observations there are).
+    """
+    adapter = _known(dataset)
+    sql = f"""SELECT id, parent_id, type, name, start_time, dateDiff('millisecond', start_time, end_time) AS latency_ms,
+  dateDiff('millisecond', start_time, completion_start_time) AS first_token_ms, level,
+  leftUTF8(toValidUTF8(ifNull(status_message, '')), 2000) AS status_message, model, prompt_name, prompt_version,
+  toFloat64(total_cost) AS total_cost,{tokens()}, input_characters, output_characters,
+  end_time IS NOT NULL AS finished, count() OVER () AS of
+FROM ({_observations(adapter)})
+ORDER BY level = 'ERROR' DESC, start_time, id LIMIT {MOST_STEPS}"""
+    return _ask(dataset, id, "trace", sql, trace_id, span)
+
+
+def read_texts(dataset: Dataset, trace_id: str, span: Span, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Inputs and outputs of some observations, by their ids, each cut to its two ends.
+
+    Keys: id, input_head, input_tail, input_characters, output_head, output_tail, output_characters. A tail is
+    empty where the text is whole.
+    """
+    if not ids:
+        return {}
+    adapter = _known(dataset)
+    key = "span_id" if isinstance(adapter, V4) else "id"
+    sql = f"""SELECT id, {_texts()}
+FROM ({_observations(adapter, f" AND {key} IN {{ids:Array(String)}}", "input, output")})"""
+    found = _ask(dataset, "trace.texts", "trace: its texts", sql, trace_id, span, {"ids": list(ids)})
+    return {str(row["id"]): row for row in found.records()}
+
+
+def read_scores(dataset: Dataset, trace_id: str) -> list[dict[str, Any]]:
+    """The trace's scores, at most `MOST_SCORES`.
+
+    Keys: observation_id, name, value, string_value, data_type, source, comment (first 500 characters).
+    """
+    sql = f"""SELECT ifNull(observation_id, '') AS observation_id, name, value,
+  ifNull(string_value, '') AS string_value, data_type, source,
+  leftUTF8(toValidUTF8(ifNull(comment, '')), 500) AS comment
+FROM (
+  SELECT * FROM {_table(_known(dataset), "scores")} WHERE {_MINE} AND {in_range("timestamp", slack=True)}
+  ORDER BY event_ts DESC, is_deleted DESC LIMIT 1 BY id, name
+) WHERE is_deleted = 0 AND ifNull(dataset_run_id, '') = '' AND {environments()}
+ORDER BY name, id LIMIT {MOST_SCORES}"""
+    return dataset.ask("trace.scores", "trace: its scores", sql, {"trace_id": trace_id}).records()
+
+
+_MINE = "project_id = {project_id:String} AND trace_id = {trace_id:String}"
+_V3_COLUMNS = """id, ifNull(parent_observation_id, '') AS parent_id, type, ifNull(name, '') AS name, start_time,
+    end_time, completion_start_time, level, status_message, ifNull(provided_model_name, '') AS model,
+    ifNull(prompt_name, '') AS prompt_name, ifNull(toString(prompt_version), '') AS prompt_version,
+    if(provided_model_name != '' OR type IN ('GENERATION', 'EMBEDDING'), total_cost, NULL) AS total_cost"""
+_V4_COLUMNS = """span_id AS id, if(parent_span_id = concat('t-', trace_id), '', parent_span_id) AS parent_id,
+    type, name, start_time, end_time, completion_start_time, level, status_message, provided_model_name AS model,
+    prompt_name, ifNull(toString(prompt_version), '') AS prompt_version,
+    if((provided_model_name != '' OR type IN ('GENERATION', 'EMBEDDING')) AND mapContains(cost_details, 'total'),
+      cost_details['total'], NULL) AS total_cost"""
+
+
+def _between(column: str) -> str:
+    return f"{column} >= {{first:DateTime64(6, 'UTC')}} AND {column} <= {{last:DateTime64(6, 'UTC')}}"
+
+
+_BETWEEN = _between("start_time")
+
+
+def _observations(adapter: V3 | V4, also: str = "", texts: str = "") -> str:
+    """SELECT of the newest versions of a trace's observations."""
+    if isinstance(adapter, V4):
+        table, columns, key = _full(adapter), _V4_COLUMNS, "span_id"
+        also += " AND span_id != concat('t-', trace_id)"
+    else:
+        table, columns, key = _table(adapter, "observations"), _V3_COLUMNS, "id"
+    sizes = "lengthUTF8(ifNull(input, '')) AS input_characters, lengthUTF8(ifNull(output, '')) AS output_characters"
+    return f"""
+  SELECT {columns}, usage_details, {texts or sizes}
+  FROM (
+    SELECT * FROM {table} WHERE {_MINE} AND {_BETWEEN}{also}
+    ORDER BY event_ts DESC, is_deleted DESC LIMIT 1 BY {key}
+  ) WHERE is_deleted = 0 AND {environments()}
+"""
+
+
+def _texts(source: str = "{column}") -> str:
+    """Columns with both ends and the length of input and output."""
+    parts = []
+    for name in ("input", "output"):
+        text = f"ifNull({source.format(column=name)}, '')"
+        short = f"lengthUTF8({text}) <= {2 * SIDE}"
+        parts += [
+            f"toValidUTF8(if({short}, {text}, leftUTF8({text}, {SIDE}))) AS {name}_head",
+            f"toValidUTF8(if({short}, '', rightUTF8({text}, {SIDE}))) AS {name}_tail",
+            f"lengthUTF8({text}) AS {name}_characters",
+        ]
+    return ",\n  ".join(parts)
+
+
+def _known(dataset: Dataset) -> V3 | V4:
+    if not isinstance(dataset.adapter, V3 | V4):
+        raise TypeError(f"no queries for single traces over {type(dataset.adapter).__name__}")
+    return dataset.adapter
+
+
+def _table(adapter: V3 | V4, name: str = "events_core") -> str:
+    return f"`{adapter.database}`.`{name}`"
+
+
+def _full(adapter: V4) -> str:
+    return _table(adapter, "events_full")
+
+
+def _in_experiment(adapter: V3 | V4) -> str:
+    if not isinstance(adapter, V3) or not adapter.has_experiments:
+        return "0"
+    runs = _table(adapter, "dataset_run_items_rmt")
+    return f"(SELECT count() FROM {runs} WHERE {_MINE}) > 0"
+
+
+def _ask(
+    dataset: Dataset, id: str, purpose: str, sql: str, trace_id: str, span: Span, more: dict[str, Any] | None = None
+) -> Evidence:
+    bounds = {"trace_id": trace_id, "first": span.first, "last": span.last}
+    return dataset.ask(id, purpose, sql, {**bounds, **(more or {})})
