@@ -9,20 +9,24 @@ endif
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format schema readme lock clean
+.PHONY: help demo test test-long check format schema readme lock clean
 
 help: ## Show what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Make sample data in an embedded ClickHouse, analyse it, write the report
 	@$(PYTHON) requirements/install.py runtime
 	@$(BIN)/hansei demo $(DEMO)
 
-test: ## Run the tests
+test: ## Run the tests, but for the long ones (about ten minutes on two cores)
 	@$(PYTHON) requirements/install.py development
 	@$(BIN)/python -m pytest
 
-check: ## Lint, types, architecture, then the tests: what CI runs
+test-long: ## Run the long tests: what the short ones prove, on more data, schemas and faults
+	@$(PYTHON) requirements/install.py development
+	@$(BIN)/python -m pytest -m long
+
+check: ## Lint, types, architecture, then the tests: what CI runs first; test-long follows
 	@$(PYTHON) requirements/install.py development
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check

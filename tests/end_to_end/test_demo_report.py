@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+from unittest.mock import patch
 
 import pytest
+from tests.support.cli import clean_environment, hansei
 
 from hansei.context import Context
 from hansei.contracts import Count, Figure, Finding, Report
-from hansei.demo import Truth, make_demo
-from hansei.graph.workflow import build_graph
-from hansei.tools.clickhouse import close_readers, open_writer, shared_reader
+from hansei.demo import Truth
+from hansei.tools.clickhouse import close_readers, shared_reader
+from hansei.tools.report.files import read_report
 from hansei.tools.report.html import render_html
 from hansei.tools.report.markdown import render_markdown
 from hansei.tools.report.verify import verify_report
+
+ROOT = Path(__file__).resolve().parents[2]
 
 SAME_METRIC = {
     "error_rate": "error_rate",
@@ -36,19 +43,47 @@ class Job:
     truth: Truth
     report: Report
     context: Context
+    printed: str
+    """What the command told."""
 
 
-@pytest.fixture(scope="module", params=["v3", "v4"])
+@pytest.fixture(scope="module", params=["v4", pytest.param("v3", marks=pytest.mark.long)])
 def job(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
-    url = f"chdb://{tmp_path_factory.mktemp('demo')}/clickhouse"
-    client = open_writer(url)
-    truth = make_demo(client, schema=request.param)
-    client.close()
-    context = Context.model_validate({"clickhouse_url": url, "langfuse_base_url": "https://langfuse.example"})
-    asked = {"project_id": truth.project_id, "until": truth.base_time.isoformat()}
-    state = build_graph().invoke(asked, context=context)
-    yield Job(truth, Report.model_validate(state["report"]), context)
+    """What `make demo` does, and the same in the other schema."""
+    folder = tmp_path_factory.mktemp("demo").resolve()
+    settings = {"LANGFUSE_BASE_URL": "https://langfuse.example"}
+    if request.param == "v4":
+        with patch.dict(os.environ, clean_environment(**settings), clear=True):
+            printed = write_readme.run_demo(folder)
+    else:
+        done = hansei(folder, "demo", "--schema", request.param, **settings)
+        assert done.returncode == 0, done.stderr
+        printed = done.stdout
+    made = folder / "hansei-demo"
+    truth = Truth.model_validate_json((made / "truth.json").read_text(encoding="utf-8"))
+    context = Context.model_validate({"clickhouse_url": f"chdb://{made / 'clickhouse'}"})
+    yield Job(truth, read_report(made / "report" / "report.json"), context, printed)
     close_readers()
+
+
+def _write_readme() -> ModuleType:
+    """docs/write_readme.py, which is no package."""
+    spec = importlib.util.spec_from_file_location("write_readme", ROOT / "docs" / "write_readme.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+write_readme = _write_readme()
+
+
+def test_the_readme_shows_what_the_demo_prints(job: Job) -> None:
+    if job.report.coverage.langfuse_schema != "v4":
+        pytest.skip("the README shows the usual demo")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert write_readme.shown(readme) == job.printed, "what the demo prints changed: run `make readme`"
 
 
 def _ruled(job: Job, finding: Finding) -> tuple[str, str | None]:
