@@ -16,10 +16,11 @@ from typing_extensions import TypedDict
 from hansei import __version__
 from hansei.context import Context
 from hansei.contracts import Evidence, Periods, PlanItem, Report, Run
-from hansei.nodes.scope import Scope, Screened, Steps, drafts_of, facts_of, place_of, statuses
+from hansei.nodes.scope import Scope, Screened, Steps, dataset_of, drafts_of, facts_of, place_of, statuses
 from hansei.tools.langfuse.coverage import coverage_of
 from hansei.tools.langfuse.tracing import trace_url
 from hansei.tools.playbook.conclude import conclude
+from hansei.tools.playbook.overview import Overview, read_excerpts
 from hansei.tools.report.compose import compose
 
 
@@ -49,8 +50,11 @@ def writer(state: WriterInput, runtime: Runtime[Context]) -> dict[str, Any]:
     drafts = drafts_of(state["drafts"])
     slices = sum(entry["slices"] for entry in state["screened"].values())
     conclusion = conclude(drafts, facts_of(scope), slices, place_of(scope, runtime))
+    dataset = dataset_of(scope, runtime)
+    overview = Overview(dataset, coverage.observations.window + coverage.observations.baseline)
+    coverage = coverage.model_copy(update={"notes": [*coverage.notes, *overview.notes]})
     shown = (*conclusion.findings, *conclusion.refuted)
-    asked = [*evidence, *(item for finding in shown for item in finding.evidence)]
+    asked = [*evidence, *overview.evidence, *(item for finding in shown for item in finding.evidence)]
     started = datetime.fromisoformat(state["run"]["started_at"])
     run = Run(
         id=state["run"]["id"],
@@ -79,6 +83,9 @@ def writer(state: WriterInput, runtime: Runtime[Context]) -> dict[str, Any]:
             refuted=conclusion.refuted,
             plan=[PlanItem.model_validate(item) for item in state["plan"]],
             follow_ups=[],
+            health=overview.health,
+            flows=overview.flows,
+            excerpts=read_excerpts(dataset, conclusion.findings),
         )
     )
     steps.finished(f"{len(report.findings)} findings, {len(report.refuted)} refuted")

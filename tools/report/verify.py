@@ -23,6 +23,8 @@ from hansei.tools.playbook.assess import Facts, candidate_of
 from hansei.tools.playbook.catalogue import detector_of
 from hansei.tools.playbook.checks import FALSE_DISCOVERY_RATE
 from hansei.tools.playbook.conclude import Draft, Place, conclude
+from hansei.tools.playbook.flow import flows_of
+from hansei.tools.playbook.health import health_of
 from hansei.tools.report.compose import compose, seal, sealed_parts
 
 Asked = Callable[[int, int], None]
@@ -172,6 +174,9 @@ def _must_be_about(report: Report, reader: Reader) -> None:
 def _all_evidence(report: Report) -> Iterator[tuple[str, Evidence]]:
     for i, evidence in enumerate(report.coverage.evidence):
         yield f"coverage.evidence[{i}]", evidence
+    for part in ("health", "flows"):
+        for i, evidence in enumerate(getattr(getattr(report, part), "evidence", [])):
+            yield f"{part}.evidence[{i}]", evidence
     for group in ("findings", "refuted"):
         for i, finding in enumerate(getattr(report, group)):
             for j, evidence in enumerate(finding.evidence):
@@ -205,6 +210,9 @@ def _recompute(report: Report, answers: dict[int, Evidence]) -> dict[str, Any]:
     again = report.model_copy(
         update={
             "coverage": coverage,
+            "health": report.health
+            and health_of([answers[id(item)] for item in report.health.evidence], facts.periods),
+            "flows": report.flows and flows_of([answers[id(item)] for item in report.flows.evidence]),
             "findings": findings,
             "refuted": refuted,
             "run": report.run.model_copy(update={"queries": len(answers), "rows_read": report.run.rows_read}),
@@ -240,7 +248,8 @@ def _base_url(report: Report) -> str | None:
 def _without_answers(dump: dict[str, Any]) -> dict[str, Any]:
     """The dump without evidence (compared on its own), timings and seals."""
     out = {key: value for key, value in dump.items() if key != "seals"}
-    out["coverage"] = {key: value for key, value in dump["coverage"].items() if key != "evidence"}
+    for part in ("coverage", "health", "flows"):
+        out[part] = {key: value for key, value in (dump[part] or {}).items() if key != "evidence"}
     for group in ("findings", "refuted"):
         out[group] = [{key: value for key, value in item.items() if key != "evidence"} for item in dump[group]]
     return out

@@ -20,6 +20,19 @@ from hansei.contracts.finding import (
     Unit,
     Verdict,
 )
+from hansei.contracts.overview import (
+    Change,
+    DayValue,
+    Excerpt,
+    ExcerptLine,
+    Flow,
+    Flows,
+    Health,
+    Passes,
+    Sign,
+    Step,
+    Transition,
+)
 from hansei.contracts.progress import Progress
 from hansei.contracts.report import (
     SCHEMA_VERSION,
@@ -36,8 +49,9 @@ from hansei.contracts.request import Request
 from hansei.contracts.window import Periods, Window, parse_duration, parse_instant
 
 __all__ = [
-    "DIMENSIONS", "SCHEMA_VERSION", "SEVERITIES", "Check", "Comparison", "Count", "Coverage", "DetectorStatus",
-    "Direction", "Echo", "Estimate", "Evidence", "Figure", "Finding", "Impact", "Kind", "Periods", "PlanItem",
-    "Progress", "Report", "Request", "Run", "Screening", "Segment", "Severity", "Unit", "Verdict", "Window",
-    "hash_result", "parse_duration", "parse_instant",
+    "DIMENSIONS", "SCHEMA_VERSION", "SEVERITIES", "Change", "Check", "Comparison", "Count", "Coverage",
+    "DayValue", "DetectorStatus", "Direction", "Echo", "Estimate", "Evidence", "Excerpt", "ExcerptLine", "Figure",
+    "Finding", "Flow", "Flows", "Health", "Impact", "Kind", "Passes", "Periods", "PlanItem", "Progress", "Report",
+    "Request", "Run", "Screening", "Segment", "Severity", "Sign", "Step", "Transition", "Unit", "Verdict", "Window", "hash_result",
+    "parse_duration", "parse_instant",
 ]  # fmt: skip

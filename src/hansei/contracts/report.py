@@ -9,6 +9,7 @@ from pydantic import Field
 
 from hansei.contracts.evidence import Evidence
 from hansei.contracts.finding import Finding, Strict
+from hansei.contracts.overview import Excerpt, Flows, Health
 from hansei.contracts.window import Window
 
 SCHEMA_VERSION = "1.0"
@@ -105,6 +106,9 @@ class Report(Strict):
     refuted: list[Finding] = Field(description="What looked like a finding and is none, or cannot be measured.")
     plan: list[PlanItem]
     follow_ups: list[str]
+    health: Health | None = Field(None, description="None: it could not be measured, or an older Hansei wrote this.")
+    flows: Flows | None = None
+    excerpts: list[Excerpt] = Field(default_factory=list, description="Of the findings' example traces.")
     seals: dict[str, str] = Field(
         default_factory=dict,
         description="Per part of the report a checksum of each of its values: verify names what was edited later.",

@@ -1,0 +1,85 @@
+"""What was new in the traces: a release or version of an app, a model of a step, a version of a prompt.
+
+Charts mark these days: what begins on the day of an onset is the first thing to look at.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hansei.contracts import Change, Evidence, Periods, Segment, parse_instant
+from hansei.tools.langfuse.dataset import Dataset
+
+_SETTLED = timedelta(hours=24)
+"""What was there this early counts as always there: before the baseline nothing is read."""
+
+_LEAST = 20
+_LEAST_SHARE = 0.02
+"""Below these in the window a new value is an experiment, not a change."""
+
+_STEPS = """
+SELECT name, model, prompt_name, prompt_version, formatDateTime(min(start_time), '%FT%TZ', 'UTC') AS first,
+  countIf(start_time >= {window_start:DateTime64(6, 'UTC')}) AS now
+FROM observations
+WHERE model != '' OR prompt_name != ''
+GROUP BY name, model, prompt_name, prompt_version
+ORDER BY count() DESC, name, model, prompt_name, prompt_version
+LIMIT 300"""
+
+
+def read_steps(dataset: Dataset) -> Evidence:
+    """Asks which models and prompt versions each step used, and since when.
+
+    Columns: name, model, prompt_name, prompt_version, first (ISO time), now (calls in the window). The most frequent
+    combinations only.
+    """
+    return dataset.ask("health.steps", "changes", dataset.bind(_STEPS, ("observations",)))
+
+
+def changes_of(rows: Sequence[dict[str, Any]], periods: Periods) -> list[Change]:
+    """What was new: values that took a place where there were others before.
+
+    Args:
+        rows: of `read_steps`, and of traces with the columns name, release, version, first and now.
+        periods: the spans that were read.
+    """
+    seen: dict[tuple[str, str, str], dict[str, _Seen]] = defaultdict(dict)
+    for row in rows:
+        for key, place, dimension in _PLACES:
+            if row.get(dimension) is not None and row.get(place):
+                own = seen[key, str(row[place]), dimension].setdefault(str(row[dimension]), _Seen())
+                own.add(parse_instant(str(row["first"])), int(row["now"]))
+    found = []
+    for (key, name, dimension), values in seen.items():
+        total = sum(one.now for one in values.values())
+        oldest = min(one.first for one in values.values())
+        for value, one in values.items():
+            late = one.first > max(oldest, periods.baseline.start + _SETTLED)
+            if late and value and one.now >= _LEAST and one.now >= _LEAST_SHARE * total:
+                segment: Segment = {key: name, dimension: value}
+                found.append(Change(segment=segment, first_seen=one.first, share=one.now / total))
+    return sorted(found, key=lambda change: (change.first_seen, sorted(change.segment.items())))
+
+
+_PLACES = (
+    ("trace_name", "name", "release"), ("trace_name", "name", "version"), ("observation_name", "name", "model"),
+    ("prompt_name", "prompt_name", "prompt_version"),
+)  # fmt: skip
+"""(dimension of the place, its column, dimension of what may be new, which is also its column)."""
+
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass
+class _Seen:
+    first: datetime = _NEVER
+    now: int = 0
+
+    def add(self, first: datetime, now: int) -> None:
+        self.first = min(self.first, first)
+        self.now += now
