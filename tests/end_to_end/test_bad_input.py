@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from itertools import count
@@ -13,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.cli import hansei, hansei_here
 from tests.support.job import analyse, fill, verify
 from tests.support.world import END, PERIODS, PROJECT, Visit, make_world
 
@@ -24,7 +22,6 @@ from hansei.tools.clickhouse import close_readers
 from hansei.tools.report.files import read_report, write_report
 
 START = PERIODS.window.start
-SETTINGS = ("HANSEI_CLICKHOUSE_URL", "HANSEI_PROJECT_ID", "LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY")
 
 _numbers = count()
 
@@ -39,6 +36,13 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def stored(directory: str) -> Callable[[Schema, Rows], str]:
     """Writes rows into a database of their own."""
     return lambda schema, rows: fill(f"{directory}?database=bad_{next(_numbers)}", schema, rows)
+
+
+@pytest.fixture(scope="module")
+def steady(directory: str) -> dict[Schema, tuple[str, Rows]]:
+    """A small project without faults in each schema: its URL and its rows."""
+    rows = make_world(per_day=20)
+    return {schema: (fill(f"{directory}?database=steady_{schema}", schema, rows), rows) for schema in SCHEMAS}
 
 
 def checked(url: str, folder: Path, **request: Any) -> Report:
@@ -93,10 +97,10 @@ def assert_true(report: Report, rows: Rows) -> None:
     ids=lambda request: ",".join(request.values()),
 )
 def test_any_span_gives_a_true_report(
-    stored: Callable[[Schema, Rows], str], tmp_path: Path, schema: Schema, request_: dict[str, str]
+    steady: dict[Schema, tuple[str, Rows]], tmp_path: Path, schema: Schema, request_: dict[str, str]
 ) -> None:
-    rows = make_world(per_day=20)
-    report = checked(stored(schema, rows), tmp_path, **request_)
+    url, rows = steady[schema]
+    report = checked(url, tmp_path, **request_)
     assert_true(report, rows)
     assert report.findings == []
     if report.coverage.traces.baseline == 0:
@@ -135,9 +139,9 @@ def test_an_empty_window_is_a_stop_of_the_traffic_and_nothing_else(
 
 @pytest.mark.parametrize("until", ["2020-01-01", "2099-12-31T23:59:59Z", "9999-12-31"])
 def test_a_window_far_from_the_data_is_told_where_the_data_is(
-    stored: Callable[[Schema, Rows], str], until: str
+    steady: dict[Schema, tuple[str, Rows]], until: str
 ) -> None:
-    url = stored("v4", make_world(per_day=5))
+    url, _ = steady["v4"]
     with pytest.raises(NoData) as caught:
         analyse(url, PROJECT, until=until)
     assert "has no traces in the window or the baseline" in caught.value.message
@@ -164,9 +168,9 @@ def test_fractions_of_a_second_lose_no_finding(stored: Callable[[Schema, Rows], 
     ids=lambda request: ",".join(request.values()),
 )
 def test_a_window_beyond_the_calendar_is_refused(
-    stored: Callable[[Schema, Rows], str], request_: dict[str, str]
+    steady: dict[Schema, tuple[str, Rows]], request_: dict[str, str]
 ) -> None:
-    url = stored("v3", make_world(per_day=5))
+    url, _ = steady["v3"]
     with pytest.raises(UsageError, match="beyond the calendar"):
         analyse(url, PROJECT, **request_)
 
@@ -174,13 +178,10 @@ def test_a_window_beyond_the_calendar_is_refused(
 # Odd values
 
 NASTY = {
-    "unicode": "日本語の道具 🛠️ e\u0301 \u202eright\u200b\ufeff",
-    "quotes": "a'b\"c`d' OR 1=1; DROP TABLE traces; --",
-    "backslashes": "\\N back\\slash\\n\\0\\x41\\",
-    "placeholders": "{x:String} {mine0:String} {project_id:String} %(a)s %s {0} $1 ?",
-    "html": "<script>alert(1)</script><img src=x onload=y> [a](http://x.example) | **b**",
-    "controls": "line one\nline two\r\ttabbed\x00\x01\x1b[31mred\x7f",
-    "blanks": " leading and trailing ",
+    "unicode and quotes": "日本語の道具 🛠️ e\u0301 \u202eright\u200b\ufeff a'b\"c`d' OR 1=1; DROP TABLE traces; --",
+    "backslashes and placeholders": "\\N a\\b\\n\\0\\x41\\ {x:String} {mine0:String} {project_id:String} %(a)s {0} $1",
+    "controls": " line\nline two\r\ttabbed\x00\x01\x1b[31mred\x7f ",
+    "HTML and Markdown": "<script>alert(1)</script><img src=x onload=y> [a](http://x.example) | **b**",
     "long": "long " * 600,
 }
 
@@ -275,12 +276,6 @@ def test_payloads_of_two_megabytes(stored: Callable[[Schema, Rows], str], tmp_pa
 # As a person would do it
 
 
-def hansei(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if name not in SETTINGS}
-    command = [sys.executable, "-m", "hansei", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-
-
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A folder, and the URL of a small project that no process holds open."""
@@ -308,7 +303,7 @@ def test_a_request_that_cannot_be_met_is_one_line(
     desk: tuple[Path, str], arguments: list[str], message: str, remedy: str
 ) -> None:
     folder, url = desk
-    done = hansei(folder, "analyze", "--clickhouse", url, "--quiet", *arguments)
+    done = hansei_here(folder, "analyze", "--clickhouse", url, "--quiet", *arguments)
     assert done.returncode == 2
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
@@ -334,6 +329,6 @@ def test_a_report_without_a_baseline_says_what_it_could_not_measure(desk: tuple[
     assert "Not fully measured: traffic (skipped): there are no traces before the window" in done.stdout
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
     assert report["coverage"]["traces"] == {"window": 140, "baseline": 0}
-    again = hansei(folder, "verify", str(out / "report.json"), "--clickhouse", url)
+    again = hansei_here(folder, "verify", str(out / "report.json"), "--clickhouse", url)
     assert again.returncode == 0, again.stderr
     assert "Everything is as it was written." in again.stdout

@@ -215,7 +215,9 @@ UNTIL = datetime(2026, 6, 15, tzinfo=UTC)
 PER_DAY = 6
 
 
-@pytest.mark.parametrize("native", [False, True], ids=["converted", "opentelemetry"])
+@pytest.mark.parametrize(
+    "native", [pytest.param(False, id="converted", marks=pytest.mark.long), pytest.param(True, id="opentelemetry")]
+)
 def test_the_same_traces_every_day(directory: str, native: bool) -> None:
     """Nothing changes from the baseline to the window, so no change may be found."""
     sets = list(repeated(TRACES, UNTIL, days=14, per_day=PER_DAY, project_id="real", native=native))

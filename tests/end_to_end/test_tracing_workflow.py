@@ -110,7 +110,10 @@ def test_every_node_analyst_and_query_is_in_one_trace(clickhouse: RunningServer,
     assert {request.credentials for request in requests} == {f"pk-lf-1:{SECRET_KEY}"}
 
 
-@pytest.mark.parametrize("mode", ["unauthorized", "broken", "hanging", "refusing"])
+@pytest.mark.parametrize(
+    "mode",
+    ["unauthorized", "hanging", *(pytest.param(mode, marks=pytest.mark.long) for mode in ("broken", "refusing"))],
+)
 def test_the_report_does_not_need_langfuse(clickhouse: RunningServer, tmp_path: Path, mode: str) -> None:
     if mode == "refusing":
         done = analyze(clickhouse, tmp_path, refusing_url())

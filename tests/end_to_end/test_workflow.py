@@ -122,7 +122,7 @@ def in_sqlite(folder: Path) -> AbstractContextManager[BaseCheckpointSaver[Any]]:
     return SqliteSaver.from_conn_string(str(folder / "checkpoints.db"))
 
 
-@pytest.mark.parametrize("saver", [in_memory, in_sqlite])
+@pytest.mark.parametrize("saver", [in_memory, pytest.param(in_sqlite, marks=pytest.mark.long)])
 def test_a_run_that_lost_clickhouse_goes_on_where_it_stopped(
     saver: Callable[[Path], AbstractContextManager[BaseCheckpointSaver[Any]]],
     server: RunningServer,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -11,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.cli import Done, hansei, hansei_here
 from tests.support.clickhouse_http import User, start_server
 from tests.support.otlp_server import Mode, OtlpServer
 
 from hansei.demo import create_tables
 from hansei.tools.clickhouse import open_writer
 
-SETTINGS = ("HANSEI_CLICKHOUSE_URL", "HANSEI_PROJECT_ID", "LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY")
 NOBODY = "clickhouse://me:s3cret@127.0.0.1:1/langfuse"
 SECRET_KEY = "sk-lf-not-to-be-shown"
 
@@ -49,13 +48,11 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
     return made
 
 
-def doctor(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if name not in SETTINGS}
-    command = [sys.executable, "-m", "hansei", "doctor", *arguments]
-    return subprocess.run(command, cwd=folder, env=clean | environment, capture_output=True, text=True, check=False)
+def doctor(folder: Path, *arguments: str, **settings: str) -> Done:
+    return hansei_here(folder, "doctor", *arguments, **settings)
 
 
-def checks(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:
+def checks(done: Done) -> dict[str, dict[str, Any]]:
     assert done.stderr == ""
     document = json.loads(done.stdout)
     assert document["ok"] == (done.returncode == 0)
@@ -63,7 +60,7 @@ def checks(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:
 
 
 def test_all_is_fine(url: str, tmp_path: Path) -> None:
-    done = doctor(tmp_path, "--clickhouse", url, "--project", "shop")
+    done = hansei(tmp_path, "doctor", "--clickhouse", url, "--project", "shop")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith("All is fine.\n")
     found = checks(doctor(tmp_path, "--json", HANSEI_CLICKHOUSE_URL=url, HANSEI_PROJECT_ID="shop"))

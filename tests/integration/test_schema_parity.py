@@ -102,12 +102,14 @@ def with_opentelemetry_roots(rows: Rows) -> Rows:
     return out
 
 
+@pytest.mark.long
 def test_a_project_with_many_faults_gives_the_same_report(directory: str) -> None:
     reports = both(directory, PROJECT, make_world(*FAULTS), until=END.isoformat())
     assert len({finding.kind for finding in reports["v3"].findings}) >= 4
     assert_same(reports)
 
 
+@pytest.mark.long
 def test_traces_with_opentelemetry_roots_give_the_same_report(directory: str) -> None:
     rows = with_opentelemetry_roots(make_world(*FAULTS))
     reports = both(directory, PROJECT, rows, until=END.isoformat())
@@ -132,10 +134,10 @@ def test_the_sample_data_gives_the_same_report(directory: str) -> None:
     assert_same(reports)
 
 
-@pytest.mark.parametrize("schema", SCHEMAS)
+@pytest.mark.parametrize("schema", [pytest.param("v3", marks=pytest.mark.long), "v4"])
 def test_merged_row_versions_change_nothing(directory: str, schema: Schema) -> None:
     """ClickHouse merges superseded rows away whenever it likes: a report must stay true all the same."""
-    url = fill(f"{directory}?database=merged_{schema}", schema, *Simulation(6, 800).batches())
+    url = fill(f"{directory}?database=merged_{schema}", schema, *Simulation(6, 500).batches())
     before = analyse(url, PROJECT_ID)
     with writing(url) as client:
         for table in ("traces", "observations", "scores") if schema == "v3" else ("events_core", "scores"):

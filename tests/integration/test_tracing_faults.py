@@ -76,7 +76,13 @@ def address(wrong: str, server: OtlpServer) -> str:
     return {"refusing": with_password, "unknown host": "http://langfuse.invalid", "no address": "langfuse"}[wrong]
 
 
-@pytest.mark.parametrize("wrong", LOST)
+TOLD_ALIKE = {"unknown host", "no address", "broken"}
+"""Told in the same way as others on the list, and each costs a process."""
+
+
+@pytest.mark.parametrize(
+    "wrong", [pytest.param(wrong, marks=[pytest.mark.long] if wrong in TOLD_ALIKE else []) for wrong in LOST]
+)
 def test_the_run_goes_on_and_one_line_tells(server: OtlpServer, wrong: str) -> None:
     with server:
         url = address(wrong, server)
