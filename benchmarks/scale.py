@@ -33,7 +33,8 @@ from generate import DAYS, END, PROJECT_ID
 from hansei import Context, Report, Request, build_graph
 from hansei.contracts import Periods
 from hansei.demo import SCHEMAS
-from hansei.tools.clickhouse import reader as sessions
+from hansei.tools.clickhouse import session as sessions
+from hansei.tools.clickhouse import shared_reader
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.schema import detect
 from hansei.tools.playbook.profile import read_profile
@@ -89,7 +90,7 @@ def measure(directory: Path, schema: str, rounds: int) -> dict[str, Any]:
     _without_condition_cache()
     context = Context.model_validate({"clickhouse_url": f"chdb://{directory.resolve()}"})
     half = timedelta(days=DAYS / 2)
-    reader = sessions.shared_reader(context)
+    reader = shared_reader(context)
     dataset = Dataset(
         reader, detect(reader, "default", PROJECT_ID).adapter, PROJECT_ID, Periods.ending(END, half, half)
     )

@@ -13,7 +13,7 @@ from langgraph.graph.message import add_messages
 from typing_extensions import TypedDict
 
 from hansei.nodes.connect import ConnectInput
-from hansei.nodes.scope import Scope, Screened, Task, merge, merge_screened
+from hansei.nodes.scope import Costs, Scope, Screened, Task, merge, merge_screened
 
 
 class State(ConnectInput, total=False):
@@ -33,6 +33,8 @@ class State(ConnectInput, total=False):
     """analysts, critic: candidates with their evidence, by fingerprint."""
     rounds: int
     """critic: how often it has looked."""
+    costs: Annotated[Costs, merge]
+    """each step: what its queries have cost."""
     report: dict[str, Any]
     """writer: the report, valid for `hansei.contracts.Report`."""
     messages: Annotated[list[AnyMessage], add_messages]

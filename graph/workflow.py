@@ -73,7 +73,8 @@ def back_or_on(state: State) -> list[Send] | str:
 
 
 def _sent(state: State) -> list[Send]:
-    return [Send("analyst", {"scope": state["scope"], "task": task}) for task in state["tasks"]]
+    shared = {"scope": state["scope"], "costs": state["costs"]}
+    return [Send("analyst", {**shared, "task": task}) for task in state["tasks"]]
 
 
 graph = traced(build_graph(), version=__version__)

@@ -14,7 +14,19 @@ from typing_extensions import TypedDict
 from hansei.context import Context
 from hansei.contracts import Evidence
 from hansei.errors import ConnectionFailed, HanseiError, QueryFailed
-from hansei.nodes.scope import CANDIDATES, Scope, Screened, Steps, Task, dataset_of, facts_of, strongest
+from hansei.nodes.scope import (
+    CANDIDATES,
+    Costs,
+    Scope,
+    Screened,
+    Steps,
+    Task,
+    bill,
+    dataset_of,
+    facts_of,
+    strongest,
+)
+from hansei.tools.clickhouse import Reader
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.playbook.assess import Facts, measure_numbers
 from hansei.tools.playbook.catalogue import detector as detector_named
@@ -31,6 +43,7 @@ class AnalystInput(TypedDict):
 
     scope: Scope
     task: Task
+    costs: Costs
 
 
 class AnalystOutput(TypedDict):
@@ -38,6 +51,7 @@ class AnalystOutput(TypedDict):
 
     drafts: dict[str, dict[str, Any]]
     screened: dict[str, Screened]
+    costs: Costs
 
 
 ATTEMPTS = 3
@@ -60,8 +74,10 @@ def analyst(state: AnalystInput, runtime: Runtime[Context]) -> dict[str, Any]:
     out: dict[str, Any] = {"drafts": {}, "screened": {}}
     facts = facts_of(state["scope"])
     read = 0
+    readers: list[Reader] = []
     try:
-        dataset = dataset_of(state["scope"], runtime)
+        dataset = dataset_of(state["scope"], runtime, state["costs"])
+        readers.append(dataset.reader)
         if task["candidates"] is None:
             if detector.screen_data is None:
                 raise ValueError(f"the task for {detector.name} names no candidates, and it cannot screen by itself")
@@ -81,10 +97,10 @@ def analyst(state: AnalystInput, runtime: Runtime[Context]) -> dict[str, Any]:
         if isinstance(error, ConnectionFailed) or (is_transient(error) and attempt < ATTEMPTS):
             raise
         out["screened"].setdefault(detector.name, {}).update({"status": "partial", "reason": error.message})
-        return out
+        return {**out, "costs": bill("analyst", *readers)}
     measured = len(out["drafts"])
     steps.finished(f"{measured} candidate{'' if measured == 1 else 's'} measured", rows_read=read)
-    return out
+    return {**out, "costs": bill("analyst", *readers)}
 
 
 def measure_candidate(dataset: Dataset, candidate: Candidate, facts: Facts) -> Draft:

@@ -11,11 +11,11 @@ from langgraph.runtime import Runtime
 from langgraph.types import Overwrite
 from typing_extensions import TypedDict
 
-from hansei.context import Context
+from hansei.context import Budget, Context
 from hansei.contracts import Periods, Request, parse_instant
 from hansei.errors import NoData
-from hansei.nodes.scope import Scope, Steps, context_of
-from hansei.tools.clickhouse import shared_reader
+from hansei.nodes.scope import Costs, Scope, Steps, bill, context_of
+from hansei.tools.clickhouse import Meter, shared_reader
 from hansei.tools.langfuse.coverage import coverage_of, read_coverage
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.schema import Source, adapter_data, detect
@@ -40,6 +40,7 @@ class ConnectOutput(TypedDict):
 
     scope: Scope
     run: dict[str, Any]
+    costs: Costs
 
 
 def connect(state: ConnectInput, runtime: Runtime[Context]) -> dict[str, Any]:
@@ -51,9 +52,12 @@ def connect(state: ConnectInput, runtime: Runtime[Context]) -> dict[str, Any]:
     started = datetime.now(UTC)
     request = Request.model_validate(dict(state))
     steps = Steps(runtime, "connect", "Connecting to ClickHouse")
-    reader = shared_reader(context_of(runtime))
-    source = detect(reader, reader.target.database, request.project_id)
+    context = context_of(runtime)
+    # Its cost is counted and never refused: without these figures there would be no report to say what was left out.
+    looking = shared_reader(context).metered(Meter(Budget()))
+    source = detect(looking, looking.target.database, request.project_id)
     periods, notes = _periods(request, source)
+    reader = shared_reader(context, project_id=request.project_id).metered(Meter(Budget()))
     dataset = Dataset(reader, source.adapter, request.project_id, periods, tuple(request.environments))
     evidence = read_coverage(dataset)
     coverage = coverage_of(evidence, source.adapter.version, [], [])
@@ -69,7 +73,10 @@ def connect(state: ConnectInput, runtime: Runtime[Context]) -> dict[str, Any]:
         f" {coverage.observations.baseline:,} in the baseline",
         rows_read=sum(item.rows_read for item in evidence),
     )
+    run_id = str(uuid4())
+    costs = bill("connect", looking, reader)
     scope: Scope = {
+        "run_id": run_id,
         "project_id": request.project_id,
         "environments": request.environments,
         "question": request.question,
@@ -81,10 +88,11 @@ def connect(state: ConnectInput, runtime: Runtime[Context]) -> dict[str, Any]:
     }
     return {
         "scope": scope,
-        "run": {"id": str(uuid4()), "started_at": started.isoformat()},
+        "run": {"id": run_id, "started_at": started.isoformat()},
         # A thread may be asked again: what an earlier request left must not mix with this one.
         "screened": Overwrite({}),
         "drafts": Overwrite({}),
+        "costs": Overwrite(costs),
         "tasks": [],
         "plan": [],
         "rounds": 0,

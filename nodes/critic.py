@@ -17,11 +17,14 @@ from typing_extensions import TypedDict
 
 from hansei.context import Context
 from hansei.contracts import Comparison, Evidence, Finding
+from hansei.errors import BudgetExceeded
 from hansei.nodes.scope import (
+    Costs,
     Scope,
     Screened,
     Steps,
     Task,
+    bill,
     dataset_of,
     drafts_of,
     facts_of,
@@ -54,20 +57,26 @@ class CriticInput(TypedDict):
     drafts: dict[str, dict[str, Any]]
     screened: dict[str, Screened]
     rounds: int
+    costs: Costs
 
 
 class CriticOutput(TypedDict):
     """The drafts with the critic's evidence, and what it sends back."""
 
     drafts: dict[str, dict[str, Any]]
+    screened: dict[str, Screened]
+    costs: Costs
     tasks: list[Task]
     rounds: int
 
 
 def critic(state: CriticInput, runtime: Runtime[Context]) -> dict[str, Any]:
-    """Adds the critic's evidence to the drafts and names what has to be looked at once more."""
+    """Adds the critic's evidence to the drafts and names what has to be looked at once more.
+
+    When the run's budget is spent before it is done, the detectors whose findings it could not doubt say so.
+    """
     steps = Steps(runtime, "critic", f"Doubting {len(state['drafts'])} candidates")
-    dataset = dataset_of(state["scope"], runtime)
+    dataset = dataset_of(state["scope"], runtime, state["costs"])
     drafts = drafts_of(state["drafts"])
     facts, place = facts_of(state["scope"]), place_of(state["scope"], runtime)
     slices = sum(entry["slices"] for entry in state["screened"].values())
@@ -95,13 +104,19 @@ def critic(state: CriticInput, runtime: Runtime[Context]) -> dict[str, Any]:
                 changed.add(finding.id)
         return asked
 
-    ask(_standing_by_numbers(judge()), {"strata": _strata})
-    changed.update(_hold_against_each_other(dataset, drafts, judge, facts))
-    # Only what stands is put to the rest; when one falls, what was thought to be its echo stands again.
-    while ask(judge().findings, {"rederive": partial(_rederive, observations=observations), "users": _users}):
-        pass
+    spent = ""
+    try:
+        ask(_standing_by_numbers(judge()), {"strata": _strata})
+        for key in _hold_against_each_other(dataset, drafts, judge, facts):
+            changed.add(key)
+        # Only what stands is put to the rest; when one falls, what was thought to be its echo stands again.
+        while ask(judge().findings, {"rederive": partial(_rederive, observations=observations), "users": _users}):
+            pass
+    except BudgetExceeded as error:
+        spent = error.message
+        steps.running(spent)
     conclusion = judge()
-    back = _send_back(conclusion.refuted, drafts) if state["rounds"] < MOST_ROUNDS else []
+    back = _send_back(conclusion.refuted, drafts) if state["rounds"] < MOST_ROUNDS and not spent else []
     steps.finished(
         f"{len(conclusion.findings)} confirmed, {len(conclusion.refuted)} not"
         + (f", {len(back)} looked at once more" if back else ""),
@@ -111,6 +126,21 @@ def critic(state: CriticInput, runtime: Runtime[Context]) -> dict[str, Any]:
         "drafts": {key: drafts[key].model_dump(mode="json") for key in sorted(changed)},
         "tasks": back,
         "rounds": state["rounds"] + 1,
+        "screened": _not_doubted(conclusion.findings, drafts, state["screened"], spent) if spent else {},
+        "costs": bill("critic", dataset.reader),
+    }
+
+
+def _not_doubted(
+    findings: Sequence[Finding], drafts: Mapping[str, Draft], screened: Mapping[str, Screened], reason: str
+) -> dict[str, dict[str, str]]:
+    """What to say of the detectors whose findings stand without having been derived again."""
+    names = {drafts[finding.id].candidate.detector for finding in findings if not drafts[finding.id].has("rederive")}
+    said = {name: screened[name]["reason"] if name in screened else "" for name in names}
+    doubt = f"not every finding was derived again. {reason}"
+    return {
+        name: {"status": "partial", "reason": "; ".join(part for part in (said[name], doubt) if part)}
+        for name in sorted(names)
     }
 
 

@@ -8,7 +8,8 @@ from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
 from hansei.context import Context
-from hansei.nodes.scope import Scope, Screened, Steps, dataset_of
+from hansei.errors import BudgetExceeded
+from hansei.nodes.scope import Costs, Scope, Screened, Steps, bill, dataset_of
 from hansei.tools.playbook.catalogue import DETECTORS
 from hansei.tools.playbook.profile import read_profile
 
@@ -17,18 +18,28 @@ class ProfileInput(TypedDict):
     """The scope."""
 
     scope: Scope
+    costs: Costs
 
 
 class ProfileOutput(TypedDict):
     """What the first screen gave, by detector."""
 
     screened: dict[str, Screened]
+    costs: Costs
 
 
 def profile(state: ProfileInput, runtime: Runtime[Context]) -> dict[str, Any]:
-    """Reads the cells and lets each detector look over all slices in memory."""
+    """Reads the cells and lets each detector look over all slices in memory.
+
+    Where the run's budget does not allow that, these detectors are skipped, and say so.
+    """
     steps = Steps(runtime, "profile", "Adding up every slice of the window and the baseline")
-    read = read_profile(dataset_of(state["scope"], runtime))
+    dataset = dataset_of(state["scope"], runtime, state["costs"])
+    try:
+        read = read_profile(dataset)
+    except BudgetExceeded as error:
+        steps.failed(error.message)
+        return {"screened": _skipped(error.message), "costs": bill("profile", dataset.reader)}
     screened: dict[str, Screened] = {}
     for detector in DETECTORS:
         if detector.screen_profile is None:
@@ -44,4 +55,12 @@ def profile(state: ProfileInput, runtime: Runtime[Context]) -> dict[str, Any]:
     found = sum(len(entry["candidates"]) for entry in screened.values())
     steps.finished(f"{slices:,} slices compared, {found} passed the first screen", None)
     scope: Scope = {**state["scope"], "notes": [*state["scope"]["notes"], *read.notes]}
-    return {"screened": screened, "scope": scope}
+    return {"screened": screened, "scope": scope, "costs": bill("profile", dataset.reader)}
+
+
+def _skipped(reason: str) -> dict[str, Screened]:
+    return {
+        detector.name: {"status": "skipped", "reason": reason, "slices": 0, "candidates": []}
+        for detector in DETECTORS
+        if detector.screen_profile is not None
+    }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
+from uuid import uuid4
 
 from langgraph.runtime import Runtime
 from pydantic import TypeAdapter
@@ -12,7 +14,8 @@ from typing_extensions import TypedDict
 
 from hansei.context import Context
 from hansei.contracts import DetectorStatus, Evidence, Periods, Progress
-from hansei.tools.clickhouse import shared_reader
+from hansei.contracts.spent import Spent
+from hansei.tools.clickhouse import Meter, Reader, meter_of, shared_reader
 from hansei.tools.langfuse.coverage import coverage_of
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.schema import adapter_from
@@ -24,6 +27,7 @@ from hansei.tools.playbook.model import Candidate
 class Scope(TypedDict):
     """What a run looks at. `adapter` says how its tables are read; times are ISO 8601."""
 
+    run_id: str
     project_id: str
     environments: list[str]
     question: str | None
@@ -84,15 +88,46 @@ def context_of(runtime: Runtime[Context]) -> Context:
     return runtime.context or Context()
 
 
-def dataset_of(scope: Scope, runtime: Runtime[Context]) -> Dataset:
-    """The data that the scope names, on the shared read-only session."""
+Costs = dict[str, dict[str, Any]]
+"""What the steps of a run have cost, one entry each; kept in the state, so that a run that goes on goes on counting."""
+
+
+def dataset_of(scope: Scope, runtime: Runtime[Context], costs: Costs | None = None) -> Dataset:
+    """The data that the scope names, on a session that is held to its project and to what the run may still read.
+
+    Args:
+        scope: what the run looks at.
+        runtime: the run's context.
+        costs: of the steps before this one.
+    """
+    reader = shared_reader(context_of(runtime), project_id=scope["project_id"])
     return Dataset(
-        shared_reader(context_of(runtime)),
+        reader.metered(_meter(scope, runtime, costs)),
         adapter_from(scope["adapter"]),
         scope["project_id"],
         Periods.model_validate(scope["periods"]),
         tuple(scope["environments"]),
     )
+
+
+def total(costs: Costs) -> Spent:
+    """The costs together."""
+    return functools.reduce(Spent.plus, map(Spent.model_validate, costs.values()), Spent())
+
+
+def spent_by(scope: Scope, runtime: Runtime[Context], costs: Costs) -> Spent:
+    """What the run has asked of ClickHouse so far, failed attempts in this process included."""
+    return _meter(scope, runtime, costs).spent
+
+
+def _meter(scope: Scope, runtime: Runtime[Context], costs: Costs | None) -> Meter:
+    return meter_of(scope["run_id"], context_of(runtime).budget, total(costs or {}))
+
+
+def bill(step: str, *readers: Reader) -> Costs:
+    """What a step has asked of ClickHouse, for the state."""
+    cost = functools.reduce(Spent.plus, (reader.spent for reader in readers), Spent())
+    return {f"{step} {uuid4()}": cost.model_dump()}
 
 
 def facts_of(scope: Scope) -> Facts:

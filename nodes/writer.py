@@ -16,7 +16,18 @@ from typing_extensions import TypedDict
 from hansei import __version__
 from hansei.context import Context
 from hansei.contracts import Evidence, Periods, PlanItem, Report, Run
-from hansei.nodes.scope import Scope, Screened, Steps, dataset_of, drafts_of, facts_of, place_of, statuses
+from hansei.nodes.scope import (
+    Costs,
+    Scope,
+    Screened,
+    Steps,
+    dataset_of,
+    drafts_of,
+    facts_of,
+    place_of,
+    spent_by,
+    statuses,
+)
 from hansei.tools.langfuse.coverage import coverage_of
 from hansei.tools.langfuse.tracing import trace_url
 from hansei.tools.playbook.conclude import conclude
@@ -32,6 +43,7 @@ class WriterInput(TypedDict):
     drafts: dict[str, dict[str, Any]]
     screened: dict[str, Screened]
     plan: list[dict[str, Any]]
+    costs: Costs
 
 
 class WriterOutput(TypedDict):
@@ -50,7 +62,7 @@ def writer(state: WriterInput, runtime: Runtime[Context]) -> dict[str, Any]:
     drafts = drafts_of(state["drafts"])
     slices = sum(entry["slices"] for entry in state["screened"].values())
     conclusion = conclude(drafts, facts_of(scope), slices, place_of(scope, runtime))
-    dataset = dataset_of(scope, runtime)
+    dataset = dataset_of(scope, runtime, state["costs"])
     overview = Overview(dataset, coverage.observations.window + coverage.observations.baseline)
     coverage = coverage.model_copy(update={"notes": [*coverage.notes, *overview.notes]})
     shown = (*conclusion.findings, *conclusion.refuted)
@@ -66,6 +78,7 @@ def writer(state: WriterInput, runtime: Runtime[Context]) -> dict[str, Any]:
         langfuse_trace_url=trace_url(),
         queries=len(asked),
         rows_read=sum(item.rows_read for item in asked),
+        spent=spent_by(scope, runtime, state["costs"]),
     )
     periods = Periods.model_validate(scope["periods"])
     report = compose(

@@ -26,6 +26,29 @@ class Limits(BaseModel):
         2_000_000_000, ge=50_000_000, description="Most memory that one query may use in ClickHouse, in bytes."
     )
     result_rows: int = Field(200_000, ge=1, description="Most rows that one query may return.")
+    result_bytes: int = Field(
+        1_000_000_000, ge=1_000_000, description="Most bytes that one query may return, uncompressed."
+    )
+    rows_read: int = Field(10_000_000_000, ge=1, description="Most rows that one query may read from tables.")
+    bytes_read: int = Field(
+        2_000_000_000_000, ge=1, description="Most bytes that one query may read from tables, uncompressed."
+    )
+
+
+class Budget(BaseModel):
+    """Bounds on all queries of one run together, for the sake of others on the same ClickHouse.
+
+    Where it is spent, no further query is asked: the report tells what was found out before, and what was left out.
+    The defaults let a project of a hundred million observations through.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rows: int = Field(50_000_000_000, ge=0, description="Most rows that a run may read from tables.")
+    bytes: int = Field(10_000_000_000_000, ge=0, description="Most bytes that a run may read, uncompressed.")
+    seconds: float = Field(
+        3600, ge=0, description="Longest time that the queries of a run may take together, in seconds."
+    )
 
 
 class Context(BaseModel):
@@ -47,3 +70,4 @@ class Context(BaseModel):
         description="Address of Langfuse's web interface, for links to traces. Default: LANGFUSE_BASE_URL.",
     )
     limits: Limits = Field(default_factory=Limits, description="Bounds on each query.")
+    budget: Budget = Field(default_factory=Budget, description="Bounds on all queries of a run together.")

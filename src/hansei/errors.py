@@ -7,6 +7,7 @@
     ├── SchemaNotSupported  (LookupError)        reached, but there are no Langfuse tables of a shape we know
     ├── NoData              (LookupError)        the project or the window holds nothing to analyse
     └── QueryFailed         (RuntimeError)       ClickHouse refused or stopped a query: `code`, `name`, `retryable`
+        └── BudgetExceeded                       not asked: beyond what its run may still read: `estimate`
 
 Each carries `message` (one line: what happened) and `remedy` (one line: what to do). Neither may ever contain a
 password, nor text that came out of a trace. The command line prints both and exits with 2; anything that is not a
@@ -82,3 +83,24 @@ class QueryFailed(HanseiError, RuntimeError):
 
 def _query_failed(message: str, remedy: str, code: int, name: str, retryable: bool) -> QueryFailed:
     return QueryFailed(message, remedy, code=code, name=name, retryable=retryable)
+
+
+class BudgetExceeded(QueryFailed):
+    """A query was not asked, since it would go beyond what its run may still read or wait for.
+
+    Args:
+        message: one line with the estimate and what is left.
+        remedy: one line that says how the query could be narrowed.
+        estimate: rows that the query would read from tables; None: nothing is left for any query.
+    """
+
+    def __init__(self, message: str, remedy: str = "", *, estimate: int | None = None) -> None:
+        super().__init__(message, remedy)
+        self.estimate = estimate
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_budget_exceeded, (self.message, self.remedy, self.estimate))
+
+
+def _budget_exceeded(message: str, remedy: str, estimate: int | None) -> BudgetExceeded:
+    return BudgetExceeded(message, remedy, estimate=estimate)

@@ -40,7 +40,7 @@ def questionable_server() -> Iterator[RunningServer]:
 
 def test_all_is_fine(place: Place) -> None:
     writer = open_writer(place.url)
-    writer.command("CREATE OR REPLACE TABLE traces (id UInt8) ENGINE = MergeTree ORDER BY id")
+    writer.command("CREATE OR REPLACE TABLE traces (id UInt8, project_id String) ENGINE = MergeTree ORDER BY id")
     writer.close()
 
     results = check_connection(place.url)

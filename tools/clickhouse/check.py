@@ -13,7 +13,7 @@ from hansei.context import Limits
 from hansei.contracts import parse_instant
 from hansei.errors import HanseiError, PermissionMissing
 from hansei.tools.clickhouse.reader import Reader, open_reader
-from hansei.tools.clickhouse.session import session_settings
+from hansei.tools.clickhouse.settings import session_settings
 
 OLDEST_VERSION = (24, 3)
 """Langfuse v3 asks for this ClickHouse or a later one; FINAL and the query parameters that Hansei uses need less."""

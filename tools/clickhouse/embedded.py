@@ -9,22 +9,40 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from hansei.errors import ConnectionFailed
+from hansei.errors import ConnectionFailed, HanseiError
+from hansei.tools.clickhouse.access import (
+    EMPTY_DATABASE,
+    connecting_role,
+    databases_in,
+    engine_config,
+    project_mark,
+    run_role,
+)
 from hansei.tools.clickhouse.calls import call
-from hansei.tools.clickhouse.session import keep_driver_quiet
+from hansei.tools.clickhouse.settings import keep_driver_quiet
 from hansei.tools.clickhouse.urls import Target
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-_CONFIG = Path(__file__).with_name("embedded.xml")
 _import_lock = threading.Lock()
 _clients: weakref.WeakSet[Client] = weakref.WeakSet()
+_give_way: list[Callable[[], None]] = []
+
+
+def open_clients() -> list[Client]:
+    """The clients of this process that may still be open."""
+    return list(_clients)
+
+
+def before_opening(action: Callable[[], None]) -> None:
+    """Has `action` called before each opening: it closes what is only open while nothing else needs the engine."""
+    _give_way.append(action)
 
 
 @atexit.register
@@ -34,29 +52,37 @@ def _close_clients() -> None:
         client.close()
 
 
-def open_embedded(target: Target, settings: Mapping[str, int | str]) -> Client:
-    """A client of the embedded engine, with `settings` applied in their order.
+def open_embedded(target: Target, database: str) -> Client:
+    """A client of the embedded engine that may do everything.
+
+    The first one of a process starts the engine, and fixes who may read what until the last one is closed.
+
+    Args:
+        target: the directory, or memory.
+        database: the current database; `target.database` may be one that is still to be made.
 
     Raises:
         ConnectionFailed: the directory is in use or cannot be opened, the database is unknown, or this process has
             another directory open.
     """
+    for give_way in _give_way:
+        give_way()
     _refuse_if_locked(target)
     import_chdb()
     import clickhouse_connect
 
     keep_driver_quiet()
-    client = call(
-        lambda: clickhouse_connect.get_client(
-            interface="chdb",
-            path=target.path,
-            database=target.database,
-            settings=dict(settings),
-            chdb_options={"config-file": str(_CONFIG)},
-            tz_mode="aware",
-        ),
-        target,
-    )
+    with engine_config({target.database, database, *databases_in(target.path)} - {EMPTY_DATABASE}) as config:
+        client = call(
+            lambda: clickhouse_connect.get_client(
+                interface="chdb",
+                path=target.path,
+                database=database,
+                chdb_options={"config-file": str(config)},
+                tz_mode="aware",
+            ),
+            target,
+        )
     _clients.add(client)
     # The driver takes the number of result rows for the number of rows read.
     cast(Any, client)._backend._summary = _summary
@@ -67,6 +93,44 @@ def open_embedded(target: Target, settings: Mapping[str, int | str]) -> Client:
             "Set TZ=UTC before the process starts, or open Hansei's first connection before chdb is imported.",
         )
     return client
+
+
+def open_session(target: Target, settings: Mapping[str, int | str], project_id: str | None) -> tuple[Client, bool]:
+    """A client that may only read, for good.
+
+    Args:
+        target: the directory, or memory.
+        settings: in the order in which they are set, the one that locks the others last.
+        project_id: the session is held to this project; None: it reads all of the database.
+
+    Returns:
+        The client, and whether the engine itself holds it to its tables and its project. It cannot where another
+        part of this process has started the engine, or where the database's name cannot stand in its configuration.
+
+    Raises:
+        ConnectionFailed: as `open_embedded`.
+    """
+    # The database of the URL is looked for in either case, so that a wrong one is told at once.
+    client = open_embedded(target, target.database)
+    try:
+        return client, call(lambda: _restrict(client, target, settings, project_id), target)
+    except HanseiError:
+        client.close()
+        raise
+
+
+def _restrict(client: Client, target: Target, settings: Mapping[str, int | str], project_id: str | None) -> bool:
+    role = connecting_role(target.database) if project_id is None else run_role(target.database)
+    if project_id is not None:
+        client.database = EMPTY_DATABASE
+    is_known = bool(client.query("SELECT has(enabledRoles(), {role:String})", {"role": role}).result_rows[0][0])
+    if is_known:
+        client.command(f"SET ROLE {role}")
+    if project_id is not None:
+        client.set_client_setting("log_comment", project_mark(project_id))
+    for name, value in settings.items():
+        client.set_client_setting(name, value)
+    return is_known
 
 
 def import_chdb() -> None:
@@ -86,7 +150,7 @@ def import_chdb() -> None:
 def _neutral_surroundings() -> Iterator[None]:
     zone, directory = os.environ.get("TZ"), os.getcwd()
     os.environ["TZ"] = "UTC"
-    os.chdir(_CONFIG.parent)
+    os.chdir(Path(__file__).parent)
     try:
         yield
     finally:

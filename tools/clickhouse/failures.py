@@ -21,7 +21,8 @@ _STATUS = re.compile(r"\bHTTP status (\d{3})\b")
 
 _CREDENTIALS = {192, 193, 194, 516}  # UNKNOWN_USER, WRONG_PASSWORD, REQUIRED_PASSWORD, AUTHENTICATION_FAILED
 _UNKNOWN_DATABASE, _ACCESS_DENIED = 81, 497
-_TOO_MANY = {158, 307, 396}  # TOO_MANY_ROWS, TOO_MANY_BYTES, TOO_MANY_ROWS_OR_BYTES
+_READS_TOO_MUCH = {158, 307}  # TOO_MANY_ROWS, TOO_MANY_BYTES
+_RETURNS_TOO_MUCH = 396  # TOO_MANY_ROWS_OR_BYTES
 _BUSY = {202, 203, 209, 210, 236, 279, 425}  # too many queries, no free connection, its own network, shutting down
 _UNAVAILABLE = {"429", "502", "503", "504"}
 _REASONS = {
@@ -157,9 +158,15 @@ def _refused(code: int, name: str, limits: Limits) -> QueryFailed:
         case 241:
             message = f"ClickHouse stopped a query at its {limits.memory_bytes / 1e6:,.0f} MB of memory ({label})."
             remedy = "Choose a shorter window, or raise the limit on memory."
-        case _ if code in _TOO_MANY:
-            message = f"ClickHouse stopped a query of too many rows ({label})."
-            remedy = f"Aggregate further or add a LIMIT: a result may have {limits.result_rows:,} rows."
+        case _ if code in _READS_TOO_MUCH:
+            message = f"ClickHouse stopped a query that reads too much ({label})."
+            remedy = f"Choose a shorter window: a query may read {limits.rows_read:,} rows."
+        case _ if code == _RETURNS_TOO_MUCH:
+            message = f"ClickHouse stopped a query with a result of too many rows or bytes ({label})."
+            remedy = (
+                f"Aggregate further or add a LIMIT: a result may have {limits.result_rows:,} rows and "
+                f"{limits.result_bytes / 1e6:,.0f} MB."
+            )
         case _ if code in _BUSY:
             message = f"ClickHouse is too busy to take a query ({label})."
             remedy = "Try again in a minute."

@@ -7,22 +7,17 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import SecretStr
 
-from hansei.context import Context, Limits
-from hansei.errors import HanseiError, QueryFailed, UsageError
-from hansei.tools.clickhouse import embedded, server
-from hansei.tools.clickhouse.calls import call
-from hansei.tools.clickhouse.failures import too_many_rows
-from hansei.tools.clickhouse.session import session_settings
+from hansei.context import Budget, Context, Limits
+from hansei.contracts.spent import Spent
+from hansei.errors import UsageError
+from hansei.tools.clickhouse.budget import Meter
+from hansei.tools.clickhouse.session import Answer, Session, SessionFacts, open_session
 from hansei.tools.clickhouse.urls import Engine, Target, parse_url
 from hansei.tools.clickhouse.values import bindable, plain_rows
-
-if TYPE_CHECKING:
-    from clickhouse_connect.driver.client import Client
-    from clickhouse_connect.driver.query import QueryResult
 
 
 @dataclass(frozen=True)
@@ -31,13 +26,16 @@ class Result:
 
     `rows` hold plain JSON values in the order of `columns`. Sum decimals as decimals, ``toFloat64(sum(total_cost))``
     and not ``sum(toFloat64(total_cost))``: ClickHouse adds floats in no fixed order, so their last digits vary.
-    `rows_read` counts what ClickHouse read from tables; `seconds` is the time until the answer was here.
+    `rows_read` and `bytes_read` count what ClickHouse read from tables; `seconds` is the time until the answer was
+    here. `more` says that there would have been further rows than the ones that were asked for.
     """
 
     columns: list[str]
     rows: list[list[Any]]
     rows_read: int
     seconds: float
+    bytes_read: int = 0
+    more: bool = False
 
     def records(self) -> list[dict[str, Any]]:
         """The rows as dictionaries."""
@@ -45,17 +43,37 @@ class Result:
 
 
 class Reader:
-    """A read-only session with bounds on time, memory and result size. Threads may share it.
+    """A read-only session with bounds on time, memory, what is read and what is returned. Threads may share it.
 
     On a server they run side by side; the embedded engine takes one query at a time, each on all cores.
-    Made by `open_reader` or `shared_reader`.
+    Made by `open_reader` or `shared_reader`. A session without a project is for finding out what is there; a run asks
+    all its questions on a session that is held to its project.
     """
 
-    def __init__(self, client: Client, target: Target, limits: Limits) -> None:
-        self._client = client
-        self.target = target
-        self.limits = limits
-        self._closed = False
+    def __init__(self, session: Session, meter: Meter | None = None) -> None:
+        self._session = session
+        self._meter = meter
+        self._spent = Meter(Budget())
+
+    @property
+    def target(self) -> Target:
+        """Where it reads."""
+        return self._session.target
+
+    @property
+    def limits(self) -> Limits:
+        """The bounds on each query."""
+        return self._session.limits
+
+    @property
+    def project_id(self) -> str | None:
+        """The project that the session is for; None: it reads all of the database."""
+        return self._session.project_id
+
+    @property
+    def session(self) -> SessionFacts:
+        """What holds the session to reading, to its limits and to its project."""
+        return self._session.facts
 
     @property
     def engine(self) -> Engine:
@@ -65,91 +83,112 @@ class Reader:
     @property
     def version(self) -> str:
         """ClickHouse's version, such as 26.9.2.1."""
-        return str(self._client.server_version)
+        return str(self._session.client.server_version)
 
-    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Result:
-        """Asks and returns the whole answer as plain JSON values.
+    @property
+    def spent(self) -> Spent:
+        """What the queries of this reader have cost."""
+        return self._spent.spent
+
+    def metered(self, meter: Meter) -> Reader:
+        """The same session for one step of a run: its cost is counted in `meter` too, whose budget it cannot exceed."""
+        return Reader(self._session, meter)
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None, *, at_most: int | None = None) -> Result:
+        """Asks and returns the answer as plain JSON values: the whole one, or an error when it has too many rows.
 
         Args:
             sql: one SELECT with ``{name:Type}`` placeholders.
             parameters: their values; the server binds them. Times may be datetimes (naive ones count as UTC) or
                 ISO 8601 texts; what has no placeholder is ignored.
+            at_most: for SQL that somebody else wrote: the answer is cut after this many rows, and `Result.more` says
+                whether it was. What the query would read is estimated before it runs.
 
         Raises:
             QueryFailed: ClickHouse refused or stopped it.
+            BudgetExceeded: it would go beyond what the run may read, or nothing is left of that.
             PermissionMissing: a grant is missing.
             ConnectionFailed: no answer.
         """
         started = time.perf_counter()
-        names, columns, rows_read = self._ask(sql, parameters)
-        rows = plain_rows(columns)
-        return Result(names, rows, rows_read, time.perf_counter() - started)
+        wanted = sql if at_most is None else f"SELECT * FROM (\n{sql}\n) LIMIT {at_most + 1}"
+        answer = self._ask(wanted, parameters, is_foreign=at_most is not None)
+        rows = plain_rows(answer.columns)
+        more = at_most is not None and len(rows) > at_most
+        return Result(
+            answer.names,
+            rows[:at_most] if more else rows,
+            answer.rows_read,
+            time.perf_counter() - started,
+            answer.bytes_read,
+            more,
+        )
 
     def columns(self, sql: str, parameters: Mapping[str, Any] | None = None) -> dict[str, Sequence[Any]]:
         """Like `query`, for large results: column → values as the driver delivers them (ints, floats, Decimals,
         aware datetimes, …), without conversion."""
-        names, columns, _ = self._ask(sql, parameters)
-        return dict(zip(names, columns, strict=True))
+        answer = self._ask(sql, parameters)
+        return dict(zip(answer.names, answer.columns, strict=True))
+
+    def estimate(self, sql: str, parameters: Mapping[str, Any] | None = None) -> int:
+        """How many rows a SELECT would read from tables at most, by their primary keys; its sub-queries may run.
+
+        Raises:
+            HanseiError: as `query`.
+        """
+        answer = self._session.send(f"EXPLAIN ESTIMATE {sql}", bindable(sql, parameters))
+        found = dict(zip(answer.column_names, answer.result_columns, strict=False))
+        return sum(map(int, found.get("rows", ())))
 
     def close(self) -> None:
         """Ends the session. An embedded directory is free for others once its last session is closed."""
-        if not self._closed:
-            self._closed = True
-            self._client.close()
+        self._session.close()
 
-    def _ask(self, sql: str, parameters: Mapping[str, Any] | None) -> tuple[list[str], Sequence[Sequence[Any]], int]:
-        if self._closed:
-            raise QueryFailed("The ClickHouse session is closed.", "Open a new one.")
+    def _ask(self, sql: str, parameters: Mapping[str, Any] | None, *, is_foreign: bool = False) -> Answer:
         bound = bindable(sql, parameters)
-        answer = self._send(sql, bound)
-        names = list(answer.column_names)
-        columns: Sequence[Sequence[Any]] = answer.result_columns
-        if not names:
-            # An embedded engine sends nothing at all for a result without rows, not even its columns.
-            names = list(self._send(f"DESCRIBE TABLE ({sql}\n)", bound).result_columns[0])
-            columns = []
-        if columns and len(columns[0]) > self.limits.result_rows:
-            raise too_many_rows(self.limits)
-        return names, columns or [[] for _ in names], int((answer.summary or {}).get("read_rows", 0))
-
-    def _send(self, sql: str, bound: dict[str, Any]) -> QueryResult:
-        return call(
-            lambda: self._client.query(sql, parameters=bound or None, column_oriented=True, query_tz="UTC"),
-            self.target,
-            self.limits,
-            repeat=True,
-        )
+        if self._meter is not None:
+            self._meter.check()
+            # The engine lets no query read more than its limit: while that much is left, there is nothing to estimate.
+            if is_foreign or self._meter.rows_left < self.limits.rows_read:
+                self._meter.admit(self.estimate(sql, parameters))
+        started = time.perf_counter()
+        rows_read = bytes_read = 0
+        try:
+            answer = self._session.ask(sql, bound)
+            rows_read, bytes_read = answer.rows_read, answer.bytes_read
+        finally:
+            cost = Spent(queries=1, rows=rows_read, bytes=bytes_read, seconds=time.perf_counter() - started)
+            for meter in (self._spent, self._meter):
+                if meter is not None:
+                    meter.add(cost)
+        return answer
 
 
-def open_reader(url: SecretStr | str, limits: Limits | None = None) -> Reader:
+def open_reader(url: SecretStr | str, limits: Limits | None = None, *, project_id: str | None = None) -> Reader:
     """Opens a read-only session.
+
+    Args:
+        url: where.
+        limits: the bounds on each query.
+        project_id: the session is held to this project, as far as the engine can.
 
     Raises:
         UsageError: it is no URL.
         ConnectionFailed: it cannot be opened, with the reason and the remedy.
     """
-    return _open(parse_url(url), limits or Limits())
+    return Reader(open_session(parse_url(url), limits or Limits(), project_id))
 
 
-def _open(target: Target, limits: Limits) -> Reader:
-    if target.engine == "chdb":
-        embedded.check_directory(target)
-        return Reader(embedded.open_embedded(target, session_settings(limits)), target, limits)
-    client = server.open_server(target, read_seconds=limits.seconds + server.GRACE_SECONDS)
-    try:
-        server.apply_settings(client, target, session_settings(limits))
-    except HanseiError:
-        client.close()
-        raise
-    return Reader(client, target, limits)
-
-
-_shared: dict[tuple[Target, Limits], Reader] = {}
+_shared: dict[tuple[Target, Limits, str | None], Reader] = {}
 _shared_lock = threading.Lock()
 
 
-def shared_reader(context: Context) -> Reader:
-    """The process's session for this URL and these limits, opened when first asked for and closed at exit.
+def shared_reader(context: Context, *, project_id: str | None = None) -> Reader:
+    """The process's session for this URL, these limits and this project, opened when first asked for, closed at exit.
+
+    Args:
+        context: names the URL and the limits.
+        project_id: the session is held to this project; None: to find out what is there.
 
     Raises:
         UsageError: the context names no ClickHouse, or not by a URL.
@@ -159,10 +198,10 @@ def shared_reader(context: Context) -> Reader:
         raise UsageError(
             "No ClickHouse is named.", "Set HANSEI_CLICKHOUSE_URL or give --clickhouse, such as chdb:///directory."
         )
-    key = (parse_url(context.clickhouse_url), context.limits)
+    key = (parse_url(context.clickhouse_url), context.limits, project_id)
     with _shared_lock:
         if key not in _shared:
-            _shared[key] = _open(*key)
+            _shared[key] = Reader(open_session(*key))
         return _shared[key]
 
 

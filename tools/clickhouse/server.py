@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from hansei.tools.clickhouse.calls import call
 from hansei.tools.clickhouse.failures import engine_code
-from hansei.tools.clickhouse.session import keep_driver_quiet
+from hansei.tools.clickhouse.settings import keep_driver_quiet
 from hansei.tools.clickhouse.urls import Target
 
 if TYPE_CHECKING:
@@ -59,11 +59,14 @@ def open_server(target: Target, read_seconds: float) -> Client:
     return client
 
 
-def apply_settings(client: Client, target: Target, settings: Mapping[str, int | str]) -> None:
+def apply_settings(client: Client, target: Target, settings: Mapping[str, int | str]) -> tuple[int, bool]:
     """Sends `settings` along with every query, as far as this user may set them.
 
     A user whose profile is read-only may set nothing: then the profile's own limits count. Where the profile has a
     stricter limit than ours, the stricter one stays.
+
+    Returns:
+        What the user's profile says of `readonly`, and whether the settings are sent.
 
     Raises:
         ConnectionFailed: the server went away meanwhile.
@@ -81,11 +84,14 @@ def apply_settings(client: Client, target: Target, settings: Mapping[str, int | 
         for name, current, low, high, is_fixed in known.result_rows
         if not is_fixed
     }
+    readonly = next((int(row[1]) for row in known.result_rows if row[0] == "readonly"), 0)
     for name, value in wanted.items():
         client.set_client_setting(name, value)
-    if not call(lambda: _are_accepted(client), target, repeat=True):
+    are_sent = call(lambda: _are_accepted(client), target, repeat=True)
+    if not are_sent:
         for name in wanted:
             cast(Any, client).params.pop(name, None)
+    return readonly, are_sent
 
 
 def _are_accepted(client: Client) -> bool:

@@ -1,38 +1,148 @@
-"""What a read-only session is, on both engines."""
+"""A read-only session: one client with its bounds, and the queries that are under way on it."""
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from hansei.context import Limits
+from hansei.errors import HanseiError, QueryFailed
+from hansei.tools.clickhouse import embedded, server
+from hansei.tools.clickhouse.calls import call
+from hansei.tools.clickhouse.failures import too_many_rows
+from hansei.tools.clickhouse.running import Running, interruptible
+from hansei.tools.clickhouse.settings import session_settings
+from hansei.tools.clickhouse.urls import Target
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+    from clickhouse_connect.driver.query import QueryResult
 
 
-def session_settings(limits: Limits) -> dict[str, int | str]:
-    """Settings of a read-only session, in the order in which they must be set: readonly last, since it locks the rest.
+@dataclass(frozen=True)
+class SessionFacts:
+    """What holds a session to its bounds.
 
-    Overflows throw, so a result is whole or an error, never silently cut. FINAL merges row versions partition by
-    partition, which is right because Langfuse's keys never put the versions of one row into different months.
+    `limits`: ``session`` (an embedded engine's handle, for good), ``profile`` (a server's user may set nothing; its
+    profile's own limits count) or ``query`` (sent along with each query).
+    `readonly`: what the user's profile said before Hansei set anything: 0 it may write, 1 or 2.
+    `roles`: whether an embedded engine holds the session to its tables and its project; None on a server.
     """
-    return {
-        "max_execution_time": limits.seconds,
-        "max_memory_usage": limits.memory_bytes,
-        # Half of it may hold groups; more of them go to disk, so that a query gets slow rather than fails.
-        "max_bytes_before_external_group_by": limits.memory_bytes // 2,
-        # Blocks of up to 65,000 rows also where many columns are read: joins and groups take a fifth less time than
-        # with the usual megabyte, which is some thousand rows. Large texts still come in small blocks.
-        "preferred_block_size_bytes": 16_000_000,
-        "max_result_rows": limits.result_rows,
-        "result_overflow_mode": "throw",
-        "timeout_overflow_mode": "throw",
-        "read_overflow_mode": "throw",
-        "group_by_overflow_mode": "throw",
-        "do_not_merge_across_partitions_select_final": 1,
-        "readonly": 1,
-    }
+
+    limits: Literal["session", "profile", "query"]
+    readonly: int
+    roles: bool | None
 
 
-def keep_driver_quiet() -> None:
-    """Without any handler Python would print the driver's warnings to stderr. An application's own handlers stay."""
-    logger = logging.getLogger("clickhouse_connect")
-    if not logger.handlers:
-        logger.addHandler(logging.NullHandler())
+@dataclass(frozen=True)
+class Answer:
+    """An answer as the driver delivers it, column by column."""
+
+    names: list[str]
+    columns: Sequence[Sequence[Any]]
+    rows_read: int
+    bytes_read: int
+
+
+class Session:
+    """One client that may only read. Made by `open_session`."""
+
+    def __init__(
+        self, client: Client, target: Target, limits: Limits, project_id: str | None, facts: SessionFacts
+    ) -> None:
+        self.client = client
+        self.target = target
+        self.limits = limits
+        self.project_id = project_id
+        self.facts = facts
+        self._running = Running(self._kill)
+        self._is_closed = False
+
+    def ask(self, sql: str, bound: dict[str, Any]) -> Answer:
+        """Asks a SELECT; `bound` holds what `values.bindable` made of its parameters.
+
+        Raises:
+            HanseiError: as `Reader.query`.
+        """
+        answer = self.send(sql, bound)
+        names = list(answer.column_names)
+        columns: Sequence[Sequence[Any]] = answer.result_columns
+        if not names:
+            # An embedded engine sends nothing at all for a result without rows, not even its columns.
+            names = list(self.send(f"DESCRIBE TABLE ({sql}\n)", bound).result_columns[0])
+            columns = []
+        if columns and len(columns[0]) > self.limits.result_rows:
+            raise too_many_rows(self.limits)
+        read = answer.summary or {}
+        return Answer(
+            names, columns or [[] for _ in names], int(read.get("read_rows", 0)), int(read.get("read_bytes", 0))
+        )
+
+    def send(self, sql: str, bound: dict[str, Any]) -> QueryResult:
+        """Sends one statement, again when it was lost on the way."""
+        if self._is_closed:
+            raise QueryFailed("The ClickHouse session is closed.", "Open a new one.")
+        send = self._send_embedded if self.target.engine == "chdb" else self._send_http
+        return call(lambda: send(sql, bound), self.target, self.limits, repeat=True)
+
+    def close(self) -> None:
+        """Ends the session."""
+        if not self._is_closed:
+            self._is_closed = True
+            self.client.close()
+
+    def _send_http(self, sql: str, bound: dict[str, Any]) -> QueryResult:
+        with self._running.query() as id:
+            return self._query(sql, bound, {"query_id": id})
+
+    def _send_embedded(self, sql: str, bound: dict[str, Any]) -> QueryResult:
+        # There are no query ids: a comment tells which one it is.
+        with self._running.query() as id:
+            marked = f"{_marker(id)} {sql}"
+            return interruptible(lambda: self._query(marked, bound, None), lambda: self._kill(id))
+
+    def _query(self, sql: str, bound: dict[str, Any], settings: dict[str, Any] | None) -> QueryResult:
+        return self.client.query(sql, parameters=bound or None, settings=settings, column_oriented=True, query_tz="UTC")
+
+    def _kill(self, id: str) -> None:
+        """Ends a query: on a server by its id, as everyone may with their own; embedded from another handle."""
+        if self.target.engine == "http":
+            call(lambda: self.client.command(f"KILL QUERY WHERE query_id = '{id}' ASYNC"), self.target)
+            return
+        client = embedded.open_embedded(self.target, self.target.database)
+        try:
+            which = f"query LIKE '%{_marker(id)}%' AND query NOT LIKE 'KILL%'"
+            call(lambda: client.command(f"KILL QUERY WHERE {which} ASYNC"), self.target)
+        finally:
+            client.close()
+
+
+def _marker(id: str) -> str:
+    return f"/* hansei {id} */"
+
+
+def open_session(target: Target, limits: Limits, project_id: str | None) -> Session:
+    """Opens a read-only session.
+
+    Args:
+        target: where.
+        limits: the bounds on each query; a server's user may have stricter ones, which stay.
+        project_id: an embedded engine holds the session to this project, and to Langfuse's tables; on a server that is
+            up to the user's row policy. None: a session that reads all of the database.
+
+    Raises:
+        ConnectionFailed: it cannot be opened, with the reason and the remedy.
+    """
+    settings = session_settings(limits)
+    if target.engine == "chdb":
+        embedded.check_directory(target)
+        client, has_roles = embedded.open_session(target, settings, project_id)
+        return Session(client, target, limits, project_id, SessionFacts("session", 0, has_roles))
+    client = server.open_server(target, read_seconds=limits.seconds + server.GRACE_SECONDS)
+    try:
+        readonly, are_sent = server.apply_settings(client, target, settings)
+    except HanseiError:
+        client.close()
+        raise
+    return Session(client, target, limits, project_id, SessionFacts("query" if are_sent else "profile", readonly, None))

@@ -32,7 +32,7 @@ def open_writer(url: SecretStr | str) -> Client:
     start = replace(target, database="default")
     if target.engine == "chdb":
         embedded.make_directory(target)
-        client = embedded.open_embedded(start, {})
+        client = embedded.open_embedded(target, "default")
     else:
         client = server.open_server(start, read_seconds=300)
     if target.database != "default":

@@ -10,6 +10,7 @@ from pydantic import Field
 from hansei.contracts.evidence import Evidence
 from hansei.contracts.finding import Finding, Strict
 from hansei.contracts.overview import Excerpt, Flows, Health
+from hansei.contracts.spent import Spent
 from hansei.contracts.window import Window
 
 SCHEMA_VERSION = "1.0"
@@ -69,6 +70,7 @@ class Run(Strict):
     langfuse_trace_url: str | None
     queries: int = 0
     rows_read: int = 0
+    spent: Spent = Field(default_factory=Spent)
 
 
 class Screening(Strict):
