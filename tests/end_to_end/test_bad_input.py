@@ -179,7 +179,8 @@ def test_a_window_beyond_the_calendar_is_refused(
 
 NASTY = {
     "unicode and quotes": "日本語の道具 🛠️ e\u0301 \u202eright\u200b\ufeff a'b\"c`d' OR 1=1; DROP TABLE traces; --",
-    "backslashes and placeholders": "\\N a\\b\\n\\0\\x41\\ {x:String} {mine0:String} {project_id:String} %(a)s {0} $1",
+    "backslashes": "\\N back\\slash\\n\\0\\x41\\",
+    "placeholders": "{x:String} {mine0:String} {project_id:String} %(a)s %s {0} $1 ?",
     "controls": " line\nline two\r\ttabbed\x00\x01\x1b[31mred\x7f ",
     "HTML and Markdown": "<script>alert(1)</script><img src=x onload=y> [a](http://x.example) | **b**",
     "long": "long " * 600,

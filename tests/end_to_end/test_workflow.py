@@ -41,12 +41,11 @@ ASKED_BY_ONE_ATTEMPT = 4
 
 
 def faults(visit: Visit) -> None:
-    """From the third day on a tool fails now and then, and summaries are slow and expensive."""
+    """From the third day on a tool fails now and then, and summaries are slow."""
     if visit.app == "support" and visit.day >= 2 and visit.random.random() < 0.25:
         visit.steps[1].level, visit.steps[1].status, visit.steps[1].output = "ERROR", "timeout", ""
     if visit.app == "research" and visit.day >= 2:
         visit.steps[-1].seconds *= 2.5
-        visit.steps[-1].cost *= 2
 
 
 def one_users_errors(visit: Visit) -> None:
@@ -86,7 +85,7 @@ def whole(server: RunningServer) -> dict[str, Any]:
     """The report of a run that nothing happened to."""
     url = SecretStr(server.url(USER, PASSWORD))
     report: dict[str, Any] = build_graph().invoke(REQUEST, context=Context(clickhouse_url=url))["report"]
-    assert {finding["kind"] for finding in report["findings"]} >= {"error", "cost"}
+    assert {finding["kind"] for finding in report["findings"]} >= {"error", "latency"}
     return report
 
 
