@@ -6,6 +6,7 @@
     ├── PermissionMissing   (PermissionError)    reached, but a grant is missing
     ├── SchemaNotSupported  (LookupError)        reached, but there are no Langfuse tables of a shape we know
     ├── NoData              (LookupError)        the project or the window holds nothing to analyse
+    ├── QueryRefused        (ValueError)         SQL is not let through to ClickHouse: `reason` says why
     └── QueryFailed         (RuntimeError)       ClickHouse refused or stopped a query: `code`, `name`, `retryable`
         └── BudgetExceeded                       not asked: beyond what its run may still read: `estimate`
 
@@ -15,6 +16,8 @@ password, nor text that came out of a trace. The command line prints both and ex
 """
 
 from __future__ import annotations
+
+from typing import Literal, get_args
 
 
 class HanseiError(Exception):
@@ -104,3 +107,45 @@ class BudgetExceeded(QueryFailed):
 
 def _budget_exceeded(message: str, remedy: str, estimate: int | None) -> BudgetExceeded:
     return BudgetExceeded(message, remedy, estimate=estimate)
+
+
+RefusalReason = Literal[
+    "syntax",
+    "statement",
+    "clause",
+    "table",
+    "function",
+    "column",
+    "name",
+    "parameter",
+    "size",
+    "unknown",
+]
+"""What SQL was refused for: it is not valid; not one SELECT; a clause; a table or table function; a function or type; a
+column that nothing defines; a name that hides another; a parameter; too long or too deep; something unknown."""
+
+
+class QueryRefused(HanseiError, ValueError):
+    """SQL that a model or a person wrote is not let through to ClickHouse; nothing was executed.
+
+    Args:
+        message: one line: what it holds that is not allowed.
+        remedy: one line: what to write instead.
+        reason: see `RefusalReason`.
+    """
+
+    def __init__(self, message: str, remedy: str = "", *, reason: RefusalReason = "unknown") -> None:
+        if reason not in get_args(RefusalReason):
+            raise ValueError(f"“{reason}” is no reason for a refusal.")
+        super().__init__(message, remedy)
+        self.reason: RefusalReason = reason
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_query_refused, (self.message, self.remedy, self.reason))
+
+    def _asdict(self) -> dict[str, str]:
+        return {**super()._asdict(), "reason": self.reason}
+
+
+def _query_refused(message: str, remedy: str, reason: RefusalReason) -> QueryRefused:
+    return QueryRefused(message, remedy, reason=reason)

@@ -6,14 +6,32 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from hansei.contracts import Evidence, Periods, hash_result
 from hansei.tools.clickhouse import Reader
+from hansei.tools.clickhouse.guard import Admitted, Guard, parser_of
 from hansei.tools.langfuse.relations import Adapter, Needs
 from hansei.tools.langfuse.tracing import query_span
 
 NARROW = Needs()
+RELATIONS = frozenset({"traces", "observations", "scores"})
+REAL_TABLES = RELATIONS | {
+    "events",
+    "events_core",
+    "events_full",
+    "dataset_run_items",
+    "dataset_run_items_rmt",
+    "blob_storage_file_log",
+    "event_log",
+    "project_environments",
+    "schema_migrations",
+}
+"""Tables that Langfuse has: names that a query in WITH must not hide."""
+
+MOST_ROWS = 1_000
+"""Rows of an answer to SQL that somebody wrote, unless more are asked for."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +94,61 @@ class Dataset:
         values = {**self.parameters(since), **(parameters or {})}
         used = {name: value for name, value in values.items() if f"{{{name}:" in sql}
         return run_evidence(self.reader, id, purpose, sql, used)
+
+    def ask_untrusted(
+        self,
+        id: str,
+        purpose: str,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        at_most: int = MOST_ROWS,
+        since: datetime | None = None,
+    ) -> Evidence:
+        """Runs SQL that a model or a person wrote, as far as the guard lets it through, and keeps it with its answer.
+
+        It may name `traces` with totals, `observations` and `scores` with the columns of their trace, and the
+        parameters of `parameters()`.
+
+        Args:
+            id, purpose: of the evidence.
+            sql: one SELECT.
+            parameters: values for its other placeholders.
+            at_most: rows; so many in the answer mean that there may be more.
+            since: start of the range that is read; default: the start of the baseline.
+
+        Raises:
+            QueryRefused: the guard does not let it through; nothing was executed.
+            HanseiError: as `ask`.
+        """
+        admitted = self.admit(sql, parameters, at_most=at_most, since=since)
+        return run_evidence(self.reader, id, purpose, admitted.sql, admitted.parameters)
+
+    def admit(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        at_most: int = MOST_ROWS,
+        since: datetime | None = None,
+    ) -> Admitted:
+        """What `ask_untrusted` would run, without running it.
+
+        Raises:
+            QueryRefused: as `ask_untrusted`.
+        """
+        return self._guard.admit(
+            sql,
+            self.adapter.definitions(RELATIONS, Needs(trace=True, totals=True)),
+            parameters,
+            own=self.parameters(since),
+            reserved=REAL_TABLES,
+            at_most=at_most,
+        )
+
+    @cached_property
+    def _guard(self) -> Guard:
+        return Guard(parser_of(self.reader))
 
     def columns(
         self, sql: str, parameters: Mapping[str, Any] | None = None, *, since: datetime | None = None
