@@ -18,6 +18,10 @@ class Bounds(BaseModel):
     sample_characters: int = Field(4_000, ge=1_000, description="Most characters of sample_traces' answer.")
     table_rows: int = Field(50, ge=1, description="Most rows of a result that run_sql shows.")
     cell_characters: int = Field(200, ge=20, description="Most characters of one cell that run_sql shows.")
+    result_rows: int = Field(
+        1_000, ge=1, description="Most rows of a result; where it has more, it is cut there and says so."
+    )
+    result_characters: int = Field(300_000, ge=1_000, description="Most characters of a result that is kept.")
     sampled: int = Field(40, ge=1, description="Most traces that sample_traces gives at once.")
     masked: bool = Field(True, description="Whether addresses, card and phone numbers, keys and tokens are masked.")
 

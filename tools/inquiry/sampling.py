@@ -10,9 +10,10 @@ from hansei.contracts import DIMENSIONS, Comparison, Evidence, Segment, parse_in
 from hansei.tools.inquiry.answer import Answer, Refusal
 from hansei.tools.inquiry.bounds import Bounds
 from hansei.tools.inquiry.notebook import Notebook
-from hansei.tools.inquiry.wording import UNTRUSTED, fitted, plural, section
+from hansei.tools.inquiry.wording import UNTRUSTED, plural, section
 from hansei.tools.langfuse.dataset import Dataset
-from hansei.tools.langfuse.untrusted import visible
+from hansei.tools.langfuse.masking import unmasked
+from hansei.tools.langfuse.untrusted import one_line
 from hansei.tools.playbook.catalogue import DETECTORS, detector_of
 from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric
@@ -72,7 +73,7 @@ def _checked(segment: Mapping[str, str]) -> Segment:
     for dimension, value in segment.items():
         if dimension not in DIMENSIONS and not _METADATA_KEY.fullmatch(dimension):
             raise Refusal(
-                f"There is no such dimension as {fitted(visible(dimension), 60)!r}. Dimensions are: "
+                f"There is no such dimension as {one_line(dimension, 60, unmasked)!r}. Dimensions are: "
                 f"{', '.join(DIMENSIONS)}, and metadata.<key>."
             )
         if len(value) > _LONGEST_VALUE:
@@ -84,7 +85,7 @@ def _settled(detector: Detector, metric: Metric, given: Mapping[str, float]) -> 
     """The parameters that the metric's SQL uses."""
     if unknown := sorted(set(given) - set(detector.parameters)):
         known = "; ".join(f"{name}: {meaning}" for name, meaning in detector.parameters.items()) or "none"
-        raise Refusal(f"{metric.name} has no parameter {fitted(visible(unknown[0]), 40)}. Its parameters: {known}.")
+        raise Refusal(f"{metric.name} has no parameter {one_line(unknown[0], 40, unmasked)}. Its parameters: {known}.")
     wanted = {name: _DEFAULTS.get(name, 0.0) for name in detector.parameters if f"{{{name}:" in metric.y}
     return {name: float(given.get(name, value)) for name, value in wanted.items()}
 
@@ -163,7 +164,7 @@ def _told(evidence: Evidence, metric: Metric, bounds: Bounds, which: Which, peri
         said = {"bad": "bad ", "good": "good "}.get(which, "")
         return f"Evidence {evidence.id}: there are no {said}traces of this segment in the {period}."
     strata = ", ".join(
-        f"{sum(row['stratum'] == name for row in records)} of {plural(size, f'{name} trace' if name != 'any' else 'trace')}"
+        f"{sum(row['stratum'] == name for row in records)} of {plural(size, f'{name} trace'.removeprefix('any '))}"
         for name, size in sizes.items()
     )
     head = f"Evidence {evidence.id}: {strata} of the {period}, drawn at random. {_rule(metric, evidence)} {UNTRUSTED}\n"
@@ -190,6 +191,6 @@ def _line(row: Mapping[str, Any], metric: Metric) -> str:
         told = ""
     else:
         told = f"{row['value']:g} {metric.unit}"
-    parts = (visible(str(row["trace_id"])).replace("\n", " ")[:_SHOWN_ID], f"{at:%Y-%m-%d %H:%M:%S}",
+    parts = (one_line(str(row["trace_id"]), _SHOWN_ID, unmasked), f"{at:%Y-%m-%d %H:%M:%S}",
              str(row["stratum"]), told)  # fmt: skip
     return " · ".join(part for part in parts if part)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from hansei.tools.langfuse.masking import Mask, mask
+from hansei.tools.langfuse.masking import Mask, mask, unmasked
 from hansei.tools.langfuse.trace_tree import Score, Step, TraceTree
-from hansei.tools.langfuse.untrusted import Text, one_line, shortened, visible
+from hansei.tools.langfuse.untrusted import Text, one_line, shortened
 
 FEWEST_CHARACTERS = 1_000
 
@@ -95,7 +95,7 @@ def _head(tree: TraceTree, room: int, masking: Mask) -> list[Line]:
     steps = f"{tree.of:,} step{'' if tree.of == 1 else 's'}"
     errors = tree.errors
     parts = [
-        f"trace {visible(tree.trace_id)[:80]}",
+        f"trace {one_line(tree.trace_id, 80, unmasked)}",
         one_line(tree.name, 80, masking),
         f"{tree.timestamp:%Y-%m-%d %H:%M:%S} UTC",
         _duration(tree.latency_ms),
@@ -130,16 +130,16 @@ def _step_line(tree: TraceTree, index: int, masking: Mask) -> Line:
         f"#{index + 1} {one_line(step.type, 20, masking)} {one_line(step.name, 60, masking)}",
         f"at {_duration(step.offset_ms)}",
         _duration(step.latency_ms) if step.finished else "without an end",
-        step.level[:20] if step.level not in ("DEFAULT", "") else "",
+        one_line(step.level, 20, unmasked) if step.level not in ("DEFAULT", "") else "",
         one_line(step.model, 40, masking),
         f"{prompt} v{one_line(step.prompt_version, 10, masking)}" if prompt and step.prompt_version else prompt,
         _tokens(step),
         _money(step.total_cost),
         f"depth {step.depth}" if step.depth > DEEPEST else "",
         step.strange,
-        f"id {visible(step.id)[:80]}" if failing else "",
+        f"id {one_line(step.id, 80, unmasked)}" if failing else "",
     ]
-    text = " · ".join(visible(part) for part in parts if part)
+    text = " · ".join(part for part in parts if part)
     return Line("step", text, step.depth + 1, index, failing)
 
 

@@ -140,13 +140,13 @@ class TraceTree:
         return sorted(range(len(self.steps)), key=weight)
 
     def _beside(self, centre: int) -> dict[int, int]:
-        """The steps before and after it under the same parent, two each way, and what it consists of: rank by index."""
+        """What it consists of, and the steps before and after it under the same parent, two each way: rank by index."""
         parent = self.steps[centre].parent
         siblings = [i for i, step in enumerate(self.steps) if step.parent == parent]
         place = siblings.index(centre)
         near = [siblings[place + d] for d in (-1, 1, -2, 2) if 0 <= place + d < len(siblings)]
         inner = [i for i, step in enumerate(self.steps) if step.parent == centre][:4]
-        return {index: rank for rank, index in enumerate([*near, *inner])}
+        return {index: rank for rank, index in enumerate([*inner, *near])}
 
 
 def read_tree(dataset: Dataset, trace_id: str, focus: str | None = None, *, id: str = "trace") -> TraceTree:

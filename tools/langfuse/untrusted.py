@@ -64,8 +64,12 @@ def visible(text: str) -> str:
 
 
 def one_line(text: str, limit: int, masking: Mask = mask) -> str:
-    """A short text (a name, a message) in one line of at most `limit` characters."""
-    return shortened(Text.of(" ".join(text[: 4 * limit + _LONGEST_WORD].split())), limit, masking)
+    """A short text (a name, a message) in one line of at most `limit` characters, cut at its end."""
+    begin = text[: 4 * limit + _LONGEST_WORD]
+    if len(begin) < len(text) and masking is not unmasked:
+        begin = _without_end(begin)
+    line = _clean(" ".join(begin.split()), masking)
+    return line if len(line) <= limit and len(begin) == len(text) else f"{line[: max(0, limit - 1)]}…"[:limit]
 
 
 def shortened(text: Text, limit: int, masking: Mask = mask) -> str:
