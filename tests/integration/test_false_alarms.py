@@ -27,13 +27,16 @@ def failed(finding: Finding) -> list[Check]:
     return [check for check in finding.checks if check.passed is False]
 
 
-def test_twenty_quiet_projects_give_at_most_one_finding(engine: Analyse) -> None:
+@pytest.mark.parametrize(
+    ("seeds", "at_most"), [(range(8), 0), pytest.param(range(8, 40), 2, marks=pytest.mark.long)], ids=["eight", "more"]
+)
+def test_quiet_projects_give_next_to_no_finding(engine: Analyse, seeds: range, at_most: int) -> None:
     found = [
         (seed, finding.title)
-        for seed in range(20)
+        for seed in seeds
         for finding in engine(make_world(seed=seed, per_day=40), SCHEMAS[seed % 2]).findings
     ]
-    assert len(found) <= 1, found
+    assert len(found) <= at_most, found
 
 
 def lookups(rows: Rows) -> list[int]:
