@@ -177,6 +177,8 @@ class Checks:
         shape = SHAPES.get(node.get("type", "")) if isinstance(node, dict) else None
         if shape is None:
             self._unknown(node)
+        if "children" in node and node["type"] in ("Identifier", "TableIdentifier"):
+            refuse("parameter", "A parameter stands for a name.", "Write names themselves; bind values only.")
         for key, value in node.items():
             if key == "type" or key in shape.children:
                 continue
@@ -184,8 +186,6 @@ class Checks:
                 _plain(value, node)
             elif key in REFUSED:
                 refuse(*REFUSED[key])
-            elif key == "children" and node["type"] in ("Identifier", "TableIdentifier"):
-                refuse("parameter", "A parameter stands for a name.", "Write names themselves; bind values only.")
             elif key == "name_parts" and node["type"] == "TableIdentifier":
                 self._no_table(".".join(map(str, value)))
             elif value not in (False, None):
@@ -320,8 +320,9 @@ class Checks:
         right = arguments[1]
         if right.get("type") != "Identifier":
             return
-        name = str(right.get("name", ""))
-        if "name_parts" not in right and name in scope.ctes and "alias" not in right and "children" not in right:
+        self._shape(right)
+        name = str(right["name"])
+        if "name_parts" not in right and name in scope.ctes and "alias" not in right:
             table = {"type": "TableIdentifier", "name": name}
             source = {"type": "TableExpression", "database_and_table_name": table}
             arguments[1] = as_subquery(as_query(select_all(source)))

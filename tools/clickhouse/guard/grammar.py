@@ -13,20 +13,20 @@ from hansei.errors import RefusalReason
 
 @dataclass(frozen=True)
 class Shape:
-    """What a type of node may hold."""
+    """What a type of node may hold; its children are looked at in this order."""
 
-    children: frozenset[str]
+    children: tuple[str, ...]
     values: frozenset[str]
 
 
 def _shape(children: str = "", values: str = "") -> Shape:
-    return Shape(frozenset(children.split()), frozenset(values.split()))
+    return Shape(tuple(children.split()), frozenset(values.split()))
 
 
 SHAPES: dict[str, Shape] = {
     "SelectWithUnionQuery": _shape("list_of_selects", "union_mode list_of_modes"),
     "SelectQuery": _shape(
-        "with cte_aliases select tables where group_by having window qualify order_by interpolate limit_by"
+        "with cte_aliases tables select where group_by having window qualify order_by interpolate limit_by"
         " limit_by_length limit_by_offset limit_length limit_offset",
         "recursive_with distinct group_by_all group_by_with_totals group_by_with_rollup group_by_with_cube"
         " group_by_with_grouping_sets order_by_all limit_with_ties limit_by_all",
