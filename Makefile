@@ -18,7 +18,7 @@ demo: ## Make sample data in an embedded ClickHouse, analyse it, write the repor
 	@$(PYTHON) requirements/install.py runtime
 	@$(BIN)/hansei demo $(DEMO)
 
-test: ## Run the tests, but for the long ones (about ten minutes on two cores)
+test: ## Run the tests, but for the long ones (some minutes on two cores)
 	@$(PYTHON) requirements/install.py development
 	@$(BIN)/python -m pytest
 
