@@ -8,11 +8,13 @@ from typing import Annotated, Any
 from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hansei.tools.inquiry.answer import Answer
+from hansei.errors import BudgetExceeded
+from hansei.tools.inquiry.answer import Answer, Refusal
 from hansei.tools.inquiry.bounds import Bounds
 from hansei.tools.inquiry.describe import Topic, describe_data
 from hansei.tools.inquiry.notebook import Notebook
 from hansei.tools.inquiry.sampling import METRICS, Period, Which, sample_traces
+from hansei.tools.inquiry.sql_asking import run_sql
 from hansei.tools.inquiry.trace_reading import read_trace
 from hansei.tools.inquiry.wording import fitted
 from hansei.tools.langfuse.dataset import Dataset
@@ -28,6 +30,24 @@ class Arguments(BaseModel):
 class DescribeData(Arguments):
     topic: Topic = Field(
         "all", description="What to describe: one of the three relations, or all and how SQL is written."
+    )
+
+
+Scalar = str | int | float | bool | None
+
+
+class RunSql(Arguments):
+    sql: Annotated[str, Field(max_length=20_000)] = Field(
+        description="One SELECT of ClickHouse's SQL over traces, observations and scores. Aggregate, and end with "
+        "ORDER BY and LIMIT. describe_data says which columns there are."
+    )
+    purpose: Annotated[str, Field(max_length=500)] = Field(
+        description="What the answer is to tell, and what would speak against it, in one sentence."
+    )
+    parameters: dict[str, Scalar | list[Scalar]] = Field(
+        default_factory=dict,
+        description='Values of the placeholders in sql, by name: {"tool": "search"} for {tool:String}. Bound already: '
+        "window_start, range_start and range_end.",
     )
 
 
@@ -61,7 +81,7 @@ class SampleTraces(Arguments):
 
 
 def inquiry_tools(dataset: Dataset, bounds: Bounds | None = None, notebook: Notebook | None = None) -> list[BaseTool]:
-    """The tools over one dataset: describe_data, read_trace, sample_traces.
+    """The tools over one dataset: describe_data, run_sql, read_trace, sample_traces.
 
     Content is text for a model, never longer than `bounds` says. Artifact is the list of the ids of the evidence, which
     `notebook` holds. What a tool refuses, and arguments that it does not understand, come back as content with the
@@ -75,6 +95,9 @@ def inquiry_tools(dataset: Dataset, bounds: Bounds | None = None, notebook: Note
     def describe(topic: Topic = "all") -> Answer:
         return describe_data(dataset, bounds, notebook, topic)
 
+    def ask(sql: str, purpose: str, parameters: dict[str, Any] | None = None) -> Answer:
+        return run_sql(dataset, bounds, notebook, sql, purpose, parameters)
+
     def read(trace_id: str, focus: str | None = None) -> Answer:
         return read_trace(dataset, bounds, notebook, trace_id, focus)
 
@@ -83,6 +106,7 @@ def inquiry_tools(dataset: Dataset, bounds: Bounds | None = None, notebook: Note
 
     return [
         _tool("describe_data", _DESCRIBE, DescribeData, describe),
+        _tool("run_sql", _SQL, RunSql, ask),
         _tool("read_trace", _READ, ReadTrace, read),
         _tool("sample_traces", _SAMPLE, SampleTraces, sample),
     ]
@@ -91,6 +115,10 @@ def inquiry_tools(dataset: Dataset, bounds: Bounds | None = None, notebook: Note
 _DESCRIBE = (
     "What data there is: the relations and their columns with types, units and meanings, the values that occur, the "
     "time range, the scores, and how SQL is written here. Ask it before the first SQL."
+)
+_SQL = (
+    "Asks the data with SQL and shows the answer as a small table. The whole answer is kept as evidence: cite its id "
+    "instead of writing numbers. What is refused says what to change: change it and ask again."
 )
 _READ = (
     "Reads one trace as an indented tree of its steps: type, name, duration, level, model, tokens, cost, status, and "
@@ -103,8 +131,14 @@ _SAMPLE = (
 
 
 def _tool(name: str, description: str, arguments: type[Arguments], answer: Callable[..., Answer]) -> BaseTool:
+    def answered(**given: Any) -> Answer:
+        try:
+            return answer(**given)
+        except BudgetExceeded as error:
+            raise Refusal(str(error)) from None
+
     return StructuredTool.from_function(
-        func=answer,
+        func=answered,
         name=name,
         description=description,
         args_schema=arguments,
