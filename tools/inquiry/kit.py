@@ -90,7 +90,8 @@ def inquiry_tools(dataset: Dataset, bounds: Bounds | None = None, notebook: Note
     Args:
         notebook: where evidence is kept; give one to share it among several sets of tools.
     """
-    bounds, notebook = bounds or Bounds(), notebook or Notebook()
+    bounds = Bounds() if bounds is None else bounds
+    notebook = Notebook() if notebook is None else notebook  # one without evidence is false
 
     def describe(topic: Topic = "all") -> Answer:
         return describe_data(dataset, bounds, notebook, topic)

@@ -168,7 +168,7 @@ def _told(evidence: Evidence, metric: Metric, bounds: Bounds, which: Which, peri
         for name, size in sizes.items()
     )
     head = f"Evidence {evidence.id}: {strata} of the {period}, drawn at random. {_rule(metric, evidence)} {UNTRUSTED}\n"
-    lines = [_line(row, metric) for row in records]
+    lines = [_line(row, metric, _by_amount(evidence)) for row in records]
     shown, _ = section(lines, bounds.sample_characters - len(head), "… {count} traces not shown")
     return head + shown
 
@@ -177,20 +177,22 @@ def _rule(metric: Metric, evidence: Evidence) -> str:
     """What tells bad from good."""
     if metric.shape == "count":
         return f"{metric.name} tells no bad traces from good ones."
-    if "between" in evidence.sql:
+    if _by_amount(evidence):
         return f"Bad: the fifth with the worst {metric.name}; good: the better half."
     happened = "it happened in the trace" if metric.worse > 0 else "it was missing in the trace"
     return f"Bad by {metric.name}: {happened}, so many times of so many."
 
 
-def _line(row: Mapping[str, Any], metric: Metric) -> str:
+def _by_amount(evidence: Evidence) -> bool:
+    """Whether the strata are the worst and the better of an amount, or tell whether something happened."""
+    return "'between'" in evidence.sql
+
+
+def _line(row: Mapping[str, Any], metric: Metric, by_amount: bool) -> str:
     at = parse_instant(str(row["at"]))
-    if metric.shape == "share":
-        told = f"{row['y']:g} of {row['x']:,}"
-    elif metric.shape == "count":
+    told = f"{row['value']:g} {metric.unit}" if by_amount else f"{row['y']:g} of {row['x']:,}"
+    if metric.shape == "count":
         told = ""
-    else:
-        told = f"{row['value']:g} {metric.unit}"
     parts = (one_line(str(row["trace_id"]), _SHOWN_ID, unmasked), f"{at:%Y-%m-%d %H:%M:%S}",
              str(row["stratum"]), told)  # fmt: skip
     return " · ".join(part for part in parts if part)

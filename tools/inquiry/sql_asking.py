@@ -103,14 +103,23 @@ def _columns(names: list[str], room: int) -> tuple[list[str], int]:
     return shown, len(names) - len(shown)
 
 
+def _rounded(value: Any) -> Any:
+    """Floats with as many digits as tell something."""
+    if isinstance(value, float):
+        return float(f"{value:.8g}")
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return {key: _rounded(item) for key, item in value.items()} if isinstance(value, Mapping) else value
+
+
 def _cell(column: str, value: Any, bounds: Bounds) -> str:
     if value is None:
         return "NULL"
-    if isinstance(value, float):
-        return f"{value:.8g}"
-    if isinstance(value, bool | int):
-        return str(value)
+    value = _rounded(value)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = text.replace(" | ", " ¦ ")
+    if not isinstance(value, str | list | Mapping):
+        return text
     masking = unmasked if column in _IDS else bounds.masking
     limit = bounds.cell_characters
     if len(text) <= limit:
