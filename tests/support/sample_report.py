@@ -7,6 +7,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
+from tests.support.sample_overview import excerpt, flows, health, hostile_overview
+
 from hansei.contracts import (
     Check,
     Comparison,
@@ -318,6 +320,9 @@ def sample_report(language: Literal["en", "ja"] = "en", **changes: Any) -> Repor
             PlanItem(id="t1", detector="error", question="Which steps fail more?", reason="Errors rose by 170 %."),
             PlanItem(id="t2", detector="quality", question="Which prompt lost quality?", reason="You asked for it."),
         ],
+        "health": health([evidence(801, "health", ["of", "traces"], [["period", 7_410]])]),
+        "flows": flows([evidence(802, "flows", ["trace_name", "window"], [["support-agent", 1_000]])]),
+        "excerpts": [excerpt(trace_id) for trace_id in TRACE_IDS],
         "follow_ups": ["Which users met the errors of search_kb?", "What do the failing calls have in common?"],
     }  # fmt: skip
     return Report.model_validate(fields | changes)
@@ -341,7 +346,8 @@ def empty_report(language: Literal["en", "ja"] = "en") -> Report:
     return report.model_copy(
         update={
             "coverage": coverage, "findings": [], "refuted": [], "plan": [], "follow_ups": [], "headline": "",
-            "question": None, "run": report.run.model_copy(update=rules_only),
+            "question": None, "health": None, "flows": None, "excerpts": [],
+            "run": report.run.model_copy(update=rules_only),
         }
     )  # fmt: skip
 
@@ -391,5 +397,6 @@ def hostile_report(language: Literal["en", "ja"] = "en", text: str = HOSTILE) ->
             "run": report.run.model_copy(update={"id": text, "model": text, "langfuse_trace_url": text}),
             "findings": [hostile(one) for one in report.findings], "refuted": [hostile(one) for one in report.refuted],
             "plan": [PlanItem(id=text, detector=text, question=text, reason=text)], "follow_ups": [text],
+            **hostile_overview(text, [proof]),
         }
     )  # fmt: skip

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import zip_longest
 
 from hansei.contracts import Evidence, Excerpt, ExcerptLine, Finding, Flows, Health
 from hansei.errors import NoData, QueryFailed
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.trace_excerpt import excerpt
-from hansei.tools.langfuse.trace_tree import read_tree
+from hansei.tools.langfuse.trace_tree import Step, TraceTree, read_tree
 from hansei.tools.playbook.flow import flows_of, read_flows
 from hansei.tools.playbook.health import health_of, read_health
 
@@ -52,12 +53,15 @@ def read_excerpts(dataset: Dataset, findings: Sequence[Finding]) -> list[Excerpt
 
     Traces that are gone or too large are left out: the findings stand without them.
     """
-    ranks = zip_longest(*(finding.example_trace_ids for finding in findings))
-    examples = dict.fromkeys(trace_id for rank in ranks for trace_id in rank if trace_id)
+    ranks = zip_longest(*([(trace_id, finding) for trace_id in finding.example_trace_ids] for finding in findings))
+    examples: dict[str, Finding] = {}
+    for trace_id, finding in (pair for rank in ranks for pair in rank if pair is not None):
+        examples.setdefault(trace_id, finding)
     found = []
-    for trace_id in list(examples)[:MOST_EXCERPTS]:
+    for trace_id, finding in list(examples.items())[:MOST_EXCERPTS]:
         try:
-            told = excerpt(read_tree(dataset, trace_id), EXCERPT_CHARACTERS)
+            tree = read_tree(dataset, trace_id)
+            told = excerpt(replace(tree, failing=_focus(tree, finding)), EXCERPT_CHARACTERS)
         except (NoData, QueryFailed):
             continue
         lines = [
@@ -65,3 +69,28 @@ def read_excerpts(dataset: Dataset, findings: Sequence[Finding]) -> list[Excerpt
         ]
         found.append(Excerpt(trace_id=trace_id, lines=lines))
     return found
+
+
+def _focus(tree: TraceTree, finding: Finding) -> int | None:
+    """The step that the finding is about: of those in its segment the one with most of what is measured.
+
+    Where the finding is about failures, the trace's own failing step when it is among them.
+    """
+    mine = [i for i, step in enumerate(tree.steps) if _is_in(step, finding)]
+    if not mine or tree.failing in mine:
+        return tree.failing
+    if finding.unit == "s":
+        return max(mine, key=lambda i: tree.steps[i].latency_ms or 0)
+    if finding.unit in ("usd", "tokens"):
+        return max(mine, key=lambda i: tree.steps[i].total_cost or 0.0)
+    return mine[-1] if finding.kind == "loop" else mine[0]
+
+
+def _is_in(step: Step, finding: Finding) -> bool:
+    """Whether a step is in the segment of a finding, by what steps are known by; False when the segment names none."""
+    known = {
+        "tool_name": step.name, "observation_name": step.name, "model": step.model, "prompt_name": step.prompt_name,
+        "prompt_version": step.prompt_version,
+    }  # fmt: skip
+    asked = {key: value for key, value in finding.segment.items() if key in known}
+    return bool(asked) and all(known[key] == value for key, value in asked.items())

@@ -1,4 +1,4 @@
-"""Charts of a finding as inline SVG: its metric day by day, or, where there is no such series, before and after.
+"""A finding's main chart as inline SVG: its metric day by day, or, where there is no such series, before and after.
 
 Everything that is drawn stands in the report: daily values from the evidence, levels and intervals from the finding.
 """
@@ -8,40 +8,39 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
-from hansei.contracts import Estimate, Finding, Unit, Window
+from hansei.contracts import Estimate, Finding, Window
 from hansei.tools.report import formats
+from hansei.tools.report.canvas import SMALL, STRONG, canvas, padded, tick_label, ticks
 from hansei.tools.report.catalogue import catalogue
-from hansei.tools.report.labels import label, reference_label
+from hansei.tools.report.comparisons import interval_chart, levels_in_words
+from hansei.tools.report.labels import label
+from hansei.tools.report.marks import Mark
 from hansei.tools.report.series import DAY, Day, daily_series
 from hansei.tools.report.svg import COLOURS, Texts, to_svg
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-WIDTH = 600.0
-_HEIGHT = 210.0
+_HEIGHT = 220.0
 _MARGINS = {"left": 58.0, "right": 66.0, "top": 24.0, "bottom": 24.0}
-_SMALL, _STRONG = 11, 12
 _LABEL_GAP = 14.0
 _MOST_DATES = 6
-_SECONDS_STEPS = (30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800, 86_400)
 
 
-def finding_chart(finding: Finding, window: Window, baseline: Window, language: str = "en", ident: str = "c") -> str:
+def finding_chart(
+    finding: Finding, window: Window, baseline: Window, language: str = "en", ident: str = "c",
+    marks: Sequence[Mark] = (),
+) -> str:  # fmt: skip
     """An ``svg`` element (no XML declaration, no scripts, styles or links), below 25 kB.
 
     Args:
         window: the report's window.
         baseline: the report's baseline.
         ident: prefix of the ids in it, unique in the page.
+        marks: what was new at times that the chart shows.
     """
     days = daily_series(finding, window)
     if days:
-        return _SeriesChart(finding, days, window, baseline, language).draw(ident)
-    return _interval_chart(finding, window, language, ident)
+        return _SeriesChart(finding, days, window, baseline, language, marks).draw(ident)
+    return interval_chart(finding, chart_title(finding, window, language), language, ident)
 
 
 def chart_title(finding: Finding, window: Window, language: str = "en") -> str:
@@ -50,36 +49,19 @@ def chart_title(finding: Finding, window: Window, language: str = "en") -> str:
     return catalogue(language).text(key, metric=label("metric", finding.metric, language))
 
 
-def _canvas(height: float, margins: dict[str, float]) -> tuple[Figure, Axes]:
-    """A figure of WIDTH × height pixels and its axes, without frame or ticks. (Not pyplot: that keeps global state.)"""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72, frameon=False)
-    axes = figure.add_axes(
-        (
-            margins["left"] / WIDTH,
-            margins["bottom"] / height,
-            (WIDTH - margins["left"] - margins["right"]) / WIDTH,
-            (height - margins["top"] - margins["bottom"]) / height,
-        ),
-        frameon=False,
-        xticks=[],
-        yticks=[],
-    )
-    return figure, axes
-
-
 class _SeriesChart:
     """Daily dots over shaded periods, the periods' levels with their intervals, and the onset."""
 
-    def __init__(self, finding: Finding, days: list[Day], window: Window, baseline: Window, language: str) -> None:
-        self.finding, self.days, self.language = finding, days, language
+    def __init__(
+        self, finding: Finding, days: list[Day], window: Window, baseline: Window, language: str, marks: Sequence[Mark]
+    ) -> None:
+        self.finding, self.days, self.language, self.marks = finding, days, language, marks
         self.window, self.baseline = window, baseline
         self.against_rest = finding.comparison.against == "rest_of_window"
         self.words, self.texts = catalogue(language), Texts()
         self.start = window.start if self.against_rest else min(baseline.start, days[0].start)
         self.end = window.end
-        self.figure, self.axes = _canvas(_HEIGHT, _MARGINS)
+        self.figure, self.axes = canvas(_HEIGHT, _MARGINS)
         self.low, self.high = self._range()
 
     def draw(self, ident: str) -> str:
@@ -91,6 +73,7 @@ class _SeriesChart:
         self._levels()
         self._lines()
         self._onset()
+        self._marks()
         return to_svg(
             self.figure,
             self.texts,
@@ -106,9 +89,11 @@ class _SeriesChart:
     def _range(self) -> tuple[float, float]:
         estimates = [one for one in (self.finding.current, self.finding.baseline) if one is not None]
         values = [day.value for day in self.days] + [bound for one in estimates for bound in (one.low, one.high)]
-        return _padded([value for value in values if math.isfinite(value)], self.finding.unit, head=0.2)
+        return padded(
+            [value for value in values if math.isfinite(value)], self.finding.unit, head=0.22 + 0.1 * len(self.marks)
+        )
 
-    def _text(self, x: float, y: float, text: str, role: str, *, size: int = _SMALL, **more: object) -> None:
+    def _text(self, x: float, y: float, text: str, role: str, *, size: int = SMALL, **more: object) -> None:
         self.axes.text(x, y, self.texts(text), color=COLOURS[role], fontsize=size, clip_on=False, **more)  # type: ignore[arg-type]
 
     def _periods(self) -> None:
@@ -129,9 +114,9 @@ class _SeriesChart:
             )  # fmt: skip
 
     def _value_axis(self) -> None:
-        for value in _ticks(self.low, self.high, self.finding.unit):
+        for value in ticks(self.low, self.high, self.finding.unit):
             self.axes.axhline(value, color=COLOURS["grid"], linewidth=0.75, zorder=1)
-            text = _tick_label(value, self.finding.unit, self.language)
+            text = tick_label(value, self.finding.unit, self.language)
             self._text(-0.01, value, text, "muted", transform=self.axes.get_yaxis_transform(), ha="right", va="center")
 
     def _dates(self) -> None:
@@ -179,7 +164,7 @@ class _SeriesChart:
         shown = self._level_texts()
         for role, place in places.items():
             self._text(
-                1.012, place, shown[role], role, size=_STRONG, weight="bold", va="center",
+                1.012, place, shown[role], role, size=STRONG, weight="bold", va="center",
                 transform=self.axes.get_yaxis_transform(),
             )  # fmt: skip
 
@@ -211,13 +196,25 @@ class _SeriesChart:
         left = x < 0.72 * self._x(self.end)
         text = self.words.text("chart.since", day=formats.format_day(onset, self.language))
         self._text(
-            x + (0.008 if left else -0.008) * self._x(self.end), 0.97, text, "onset", size=_STRONG, weight="bold",
+            x + (0.008 if left else -0.008) * self._x(self.end), 0.97, text, "onset", size=STRONG, weight="bold",
             ha="left" if left else "right", va="top", transform=self.axes.get_xaxis_transform(),
         )  # fmt: skip
 
+    def _marks(self) -> None:
+        """What was new: a dotted line at its first moment, its name beside it, below the onset's."""
+        shown = [mark for mark in self.marks if self.start <= mark.moment < self.end]
+        for row, mark in enumerate(shown):
+            x, width = self._x(mark.moment), self._x(self.end)
+            self.axes.axvline(x, color=COLOURS["muted"], linewidth=1, linestyle=(0, (1, 2)), zorder=2)
+            left = x < 0.75 * width
+            self._text(
+                x + (0.008 if left else -0.008) * width, 0.89 - 0.08 * row, mark.label, "muted",
+                ha="left" if left else "right", va="top", transform=self.axes.get_xaxis_transform(),
+            )  # fmt: skip
+
     def _description(self) -> str:
         finding, unit, language = self.finding, self.finding.unit, self.language
-        sentences = _levels_in_words(finding, language)
+        sentences = levels_in_words(finding, language)
         inside = [day for day in self.days if day.period == "window"]
         lowest, highest = (pick(inside, key=lambda day: day.value) for pick in (min, max))
         sentences.append(
@@ -231,57 +228,11 @@ class _SeriesChart:
         )
         if finding.onset is not None:
             sentences.append(self.words.text("chart.onset", date=formats.format_date(finding.onset, language)))
+        sentences += [
+            self.words.text("chart.mark", what=mark.label, date=formats.format_date(mark.moment, language))
+            for mark in self.marks
+        ]
         return " ".join(sentences)
-
-
-def _interval_chart(finding: Finding, window: Window, language: str, ident: str) -> str:
-    """Before and after, each as a dot with its 95 % interval."""
-    words, texts = catalogue(language), Texts()
-    rows = [("window", label("period", "window", language), finding.current)]
-    if finding.baseline is not None:
-        rows.insert(0, ("baseline", words.text(f"reference.{finding.comparison.against}"), finding.baseline))
-    margins = {"left": 120.0, "right": 60.0, "top": 8.0, "bottom": 24.0}
-    figure, axes = _canvas(margins["top"] + margins["bottom"] + 44 * len(rows), margins)
-    bounds = [bound for _, _, one in rows for bound in (one.low, one.value, one.high) if math.isfinite(bound)]
-    low, high = _padded(bounds, finding.unit, head=0.08)
-    axes.set_xlim(low, high)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    for value in _ticks(low, high, finding.unit):
-        axes.axvline(value, color=COLOURS["grid"], linewidth=0.75, zorder=1)
-        axes.text(
-            value, -0.06, texts(_tick_label(value, finding.unit, language)), color=COLOURS["muted"], fontsize=_SMALL,
-            ha="center", va="top", transform=axes.get_xaxis_transform(),
-        )  # fmt: skip
-    for place, (role, name, estimate) in enumerate(rows):
-        colour = COLOURS[role]
-        axes.plot([estimate.low, estimate.high], [place] * 2, color=colour, linewidth=6, alpha=0.35, zorder=2)
-        axes.plot([estimate.value], [place], color=colour, marker="o", markersize=9, markeredgewidth=0, zorder=3)
-        axes.text(
-            -0.02, place, texts(name), color=COLOURS["ink"], fontsize=_STRONG, ha="right", va="center",
-            transform=axes.get_yaxis_transform(),
-        )  # fmt: skip
-        axes.text(
-            estimate.value, place - 0.2, texts(formats.format_estimate(estimate, finding.unit, language)), color=colour,
-            fontsize=_STRONG, weight="bold", ha="left" if estimate.value < (low + high) / 2 else "right", va="bottom",
-        )  # fmt: skip
-    return to_svg(
-        figure,
-        texts,
-        ident=ident,
-        title=chart_title(finding, window, language),
-        description=" ".join(_levels_in_words(finding, language)),
-    )
-
-
-def _levels_in_words(finding: Finding, language: str) -> list[str]:
-    words = catalogue(language)
-    current = formats.format_estimate(finding.current, finding.unit, language)
-    sentences = [words.text("chart.level", name=label("period", "window", language), value=current)]
-    if finding.baseline is not None:
-        reference = formats.format_estimate(finding.baseline, finding.unit, language)
-        name = reference_label(finding, language)
-        sentences.append(words.text("chart.level", name=name, value=reference))
-    return sentences
 
 
 def _runs(days: list[Day]) -> list[list[Day]]:
@@ -293,32 +244,3 @@ def _runs(days: list[Day]) -> list[list[Day]]:
         else:
             runs.append([day])
     return runs
-
-
-def _padded(values: Sequence[float], unit: Unit, head: float) -> tuple[float, float]:
-    """The axis: from zero, except for scores far from it, with some room above."""
-    low, high = (min(values), max(values)) if values else (0.0, 1.0)
-    if unit == "score" and (low < 0 or low > 0.5 * high):
-        pad = (high - low) * 0.25 or abs(high) * 0.1 or 1.0
-        return low - pad, high + pad
-    low = min(low, 0.0)
-    return low, high + (high - low) * head if high > low else low + 1.0
-
-
-def _ticks(low: float, high: float, unit: Unit) -> list[float]:
-    from matplotlib.ticker import MaxNLocator
-
-    if unit == "s" and high - low > 120:
-        step = next((step for step in _SECONDS_STEPS if (high - low) / step <= 5), None)
-        if step is not None:
-            return [float(value) for value in range(math.ceil(low / step) * step, math.floor(high) + 1, step)]
-    values = MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
-    return [0.0 if abs(value) < 1e-12 else float(f"{value:.10g}") for value in values if low <= value <= high]
-
-
-def _tick_label(value: float, unit: Unit, language: str) -> str:
-    if unit in formats.COUNTED:
-        return formats.format_count(value, language)
-    if unit == "s" and value == 0:
-        return "0"
-    return formats.format_value(value, unit, language)

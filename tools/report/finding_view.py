@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from hansei.contracts import Check, Echo, Finding, Impact
+from hansei.contracts import Check, Echo, Excerpt, ExcerptLine, Finding, Impact
 from hansei.tools.report import formats
 from hansei.tools.report.catalogue import catalogue
 from hansei.tools.report.labels import label, reference_label, segment_parts, segment_text
@@ -15,6 +16,9 @@ from hansei.tools.report.text import excerpt, one_line, safe_url, visible
 LONGEST_TITLE = 300
 LONGEST_TEXT = 4_000
 LONGEST_NAME = 200
+LONGEST_LINE = 500
+MOST_LINES = 40
+DEEPEST = 8
 
 
 @dataclass(frozen=True)
@@ -35,9 +39,21 @@ class CheckRow:
 
 
 @dataclass(frozen=True)
+class ExampleLine:
+    text: str
+    depth: int
+    kind: str
+    failing: bool
+
+
+@dataclass(frozen=True)
 class Example:
     trace_id: str
     url: str | None
+    lines: list[ExampleLine]
+    """Empty when the trace was not read."""
+    teaser: str
+    """The step in which it went wrong; may be empty."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +81,10 @@ class FindingView:
     verdict: str
     verdict_label: str
     checks: list[CheckRow]
+    checks_passed: str
+    """How many of them passed."""
+    reason: str
+    """Of what is refuted: the first check that it failed."""
     cause: str | None
     recommendation: str
     impact: list[Fact]
@@ -74,8 +94,10 @@ class FindingView:
     proof: list[ProofView]
 
 
-def finding_view(finding: Finding, number: int, language: str) -> FindingView:
-    """The finding in words of `language`, as the `number`-th of its list."""
+def finding_view(
+    finding: Finding, number: int, language: str, excerpts: Mapping[str, Excerpt] | None = None
+) -> FindingView:
+    """The finding in words of `language`, as the `number`-th of its list, with excerpts by the id of their trace."""
     words = catalogue(language)
     reference = finding.baseline
     is_better = finding.direction == "improvement"
@@ -102,6 +124,10 @@ def finding_view(finding: Finding, number: int, language: str) -> FindingView:
         verdict=finding.verdict,
         verdict_label=words.text(f"verdict.{finding.verdict}"),
         checks=[_check(check, language) for check in finding.checks],
+        checks_passed=words.text(
+            "finding.checks_passed", passed=sum(one.passed is True for one in finding.checks), total=len(finding.checks)
+        ),
+        reason=_text(next((one.detail for one in finding.checks if one.passed is False), "")),
         cause=_text(finding.cause) or None,
         recommendation=_text(finding.recommendation),
         impact=impact_facts(finding.impact, language),
@@ -110,7 +136,7 @@ def finding_view(finding: Finding, number: int, language: str) -> FindingView:
             Fact(excerpt(label("parameter", name, language), 60), f"{value:,.10g}")
             for name, value in finding.parameters.items()
         ],
-        examples=_examples(finding),
+        examples=_examples(finding, excerpts or {}),
         proof=[proof_view(one, language) for one in finding.evidence],
     )
 
@@ -185,6 +211,38 @@ def _echo(echo: Echo, language: str) -> str:
     )
 
 
-def _examples(finding: Finding) -> list[Example]:
+def gain_text(finding: Finding, language: str) -> str:
+    """What is to be gained when a finding is put right, the most telling first; empty when it is not known."""
+    impact, words = finding.impact, catalogue(language)
+    parts = []
+    if finding.kind == "traffic":
+        return ""
+    if impact.cost_per_week is not None and impact.cost_per_week > 0:
+        parts.append(words.text("gain.cost", value=formats.format_value(impact.cost_per_week, "usd", language)))
+    if impact.hours_per_week is not None and impact.hours_per_week > 0:
+        parts.append(words.text("gain.hours", value=formats.format_value(impact.hours_per_week * 3600, "s", language)))
+    if impact.excess_traces is not None and impact.excess_traces >= 1:
+        count = formats.format_count(round(impact.excess_traces), language)
+        share = formats.format_value(impact.share_of_traces, "ratio", language)
+        key = "gain.traces_share" if impact.share_of_traces else "gain.traces"
+        parts.append(words.text(key, count=count, share=share))
+    return words.text("gain.join").join(parts)
+
+
+def _examples(finding: Finding, excerpts: Mapping[str, Excerpt]) -> list[Example]:
     pairs = zip_longest(finding.example_trace_ids, finding.trace_urls[: len(finding.example_trace_ids)])
-    return [Example(excerpt(one_line(trace_id), 80), safe_url(url)) for trace_id, url in pairs]
+    return [_example(trace_id, url, excerpts.get(trace_id)) for trace_id, url in pairs]
+
+
+def _example(trace_id: str, url: str | None, found: Excerpt | None) -> Example:
+    lines = [_line(line) for line in (found.lines if found else [])[:MOST_LINES]]
+    marked = [line.text for line in lines if line.failing] or [line.text for line in lines[:1]]
+    told = [text for text in marked[1:2] if text.startswith("status: ")]
+    teaser = " · ".join(text.partition(" · id ")[0] for text in [*marked[:1], *told])
+    return Example(excerpt(one_line(trace_id), 80), safe_url(url), lines, excerpt(teaser, LONGEST_NAME))
+
+
+def _line(line: ExcerptLine) -> ExampleLine:
+    return ExampleLine(
+        excerpt(one_line(line.text), LONGEST_LINE), min(max(line.depth, 0), DEEPEST), line.kind, line.failing
+    )

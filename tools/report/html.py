@@ -1,4 +1,4 @@
-"""The report as one HTML file: no scripts, no request to anywhere, everything from outside escaped."""
+"""The report as one HTML file: one small script of ours, no request to anywhere, everything from outside escaped."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from hansei.contracts import Report
+from hansei.contracts import Finding, Report
 from hansei.tools.report.catalogue import TEMPLATES, catalogue
 from hansei.tools.report.charts import chart_title, finding_chart
+from hansei.tools.report.comparisons import second_charts
 from hansei.tools.report.finding_view import FindingView
+from hansei.tools.report.flow_graph import flow_graph
+from hansei.tools.report.marks import marks_of
 from hansei.tools.report.proof_view import within
+from hansei.tools.report.sparks import spark
 from hansei.tools.report.text import visible
 from hansei.tools.report.view import ReportView, report_view
 
@@ -25,22 +29,31 @@ MOST_PROOF = 1_800_000
 
 def render_html(report: Report) -> str:
     """The report as a page that can be opened from a disk or sent by mail; the same bytes for the same report."""
-    css = _css()
-    charts = [
-        {
-            "title": chart_title(one, report.window, report.language),
-            "svg": Markup(finding_chart(one, report.window, report.baseline, report.language, f"chart-{number}")),
-        }
-        for number, one in enumerate(report.findings, start=1)
-    ]
+    css, script = _read("report.css"), _read("report.js")
+    view, language = _bounded(report_view(report)), report.language
     page = _environment().get_template("report.html.j2")
     return page.render(
-        view=_bounded(report_view(report)),
-        charts=charts,
+        view=view,
+        charts=[_charts(report, one, number) for number, one in enumerate(report.findings, start=1)],
+        sparks=[
+            Markup(spark(row.sign, report.window, row.label, language, f"spark-{number}"))
+            for number, row in enumerate(view.signs, start=1)
+        ],
+        flows=[Markup(flow_graph(flow, language, f"flow-{number}")) for number, flow in enumerate(view.flows, start=1)],
         css=Markup(css),
-        policy=_policy(css),
-        t=catalogue(report.language).text,
+        script=Markup(script),
+        policy=_policy(css, script),
+        t=catalogue(language).text,
     )
+
+
+def _charts(report: Report, finding: Finding, number: int) -> list[dict[str, Any]]:
+    """The charts of a finding, its main one first."""
+    language, ident = report.language, f"chart-{number}"
+    marks = marks_of(finding, report.health.changes if report.health else [], language)
+    main = finding_chart(finding, report.window, report.baseline, language, ident, marks)
+    charts = [(chart_title(finding, report.window, language), main), *second_charts(finding, language, ident)]
+    return [{"title": title, "svg": Markup(svg)} for title, svg in charts]
 
 
 def _bounded(view: ReportView) -> ReportView:
@@ -74,11 +87,17 @@ def _visible(value: Any) -> Any:
 
 
 @lru_cache
-def _css() -> str:
-    return (TEMPLATES / "report.css").read_text("utf-8")
+def _read(name: str) -> str:
+    return (TEMPLATES / name).read_text("utf-8")
 
 
-def _policy(css: str) -> str:
-    """Content-Security-Policy: nothing but this one style sheet. Even an escaping mistake could load or run nothing."""
-    digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
-    return f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+def _policy(css: str, script: str) -> str:
+    """Content-Security-Policy: nothing but this one style sheet and this one script.
+
+    Even an escaping mistake could load or run nothing.
+    """
+    style, code = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (css, script))
+    return (
+        f"default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{code}'; img-src data:; base-uri 'none'; "
+        "form-action 'none'"
+    )

@@ -112,9 +112,9 @@ class _Page:
     def health(self) -> Iterable[str]:
         yield f"## {self.t('section.health')}"
         head = ["", self.t("period.window"), self.t("period.baseline"), self.t("health.change")]
-        rows = [[row.label, f"**{row.window}**", row.baseline, row.change] for row in self.view.health]
+        rows = [[row.label, f"**{row.window}**", row.baseline, row.change] for row in self.view.totals]
         yield _table(head, rows, numeric=[False, True, True, True])
-        yield self.view.health_note or ""
+        yield self.view.totals_note or ""
 
     def findings(self) -> Iterable[str]:
         yield f"## {self.t('section.findings')}"

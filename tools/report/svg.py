@@ -29,12 +29,12 @@ COLOURS = {
 }
 """Role → colour in light mode. Blue, grey and vermilion: told apart with any colour vision, and in black and white."""
 
-_SVG = "http://www.w3.org/2000/svg"
+SVG = "http://www.w3.org/2000/svg"
 _XLINK_HREF = "{http://www.w3.org/1999/xlink}href"
 _ROLES = {colour: role for role, colour in COLOURS.items()}
 _LONG_NUMBER = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
-_DROPPED_TAGS = {f"{{{_SVG}}}metadata", f"{{{_SVG}}}style"}
+_DROPPED_TAGS = {f"{{{SVG}}}metadata", f"{{{SVG}}}style"}
 _RC = {"svg.fonttype": "none", "svg.hashsalt": "hansei", "path.simplify": False, "text.parse_math": False}
 # Matplotlib's settings are global to the process: one figure at a time is drawn under ours.
 _LOCK = threading.Lock()
@@ -83,10 +83,15 @@ def to_svg(figure: Figure, texts: Texts, *, ident: str, title: str, description:
         "class": "chart",
     }
     for tag, text in (("desc", description), ("title", title)):
-        element = ET.Element(f"{{{_SVG}}}{tag}", {"id": f"{ident}-{tag}"})
+        element = ET.Element(f"{{{SVG}}}{tag}", {"id": f"{ident}-{tag}"})
         element.text = one_line(text)
         root.insert(0, element)
-    ET.register_namespace("", _SVG)
+    return to_text(root)
+
+
+def to_text(root: ET.Element) -> str:
+    """An SVG element as text that can stand in an HTML page."""
+    ET.register_namespace("", SVG)
     return ET.tostring(root, encoding="unicode")
 
 
@@ -106,7 +111,7 @@ def _clean(element: ET.Element, texts: Texts) -> None:
         else:
             _clean(child, texts)
     element.tail = None
-    if element.tag == f"{{{_SVG}}}text":
+    if element.tag == f"{{{SVG}}}text":
         element.text = texts.resolve(element.text or "")
         element.attrib.pop("transform", None)  # Turns by −0 degrees.
     else:

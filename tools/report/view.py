@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from hansei.contracts import SEVERITIES, Report, Window
 from hansei.tools.report import formats
 from hansei.tools.report.catalogue import Catalogue, catalogue
-from hansei.tools.report.finding_view import Fact, FindingView, finding_view, impact_facts
+from hansei.tools.report.finding_view import Fact, FindingView, finding_view, gain_text
+from hansei.tools.report.flow_view import FlowView, flow_note, flow_views
+from hansei.tools.report.health_view import HealthRow, SignRow, sign_rows, totals, totals_note
 from hansei.tools.report.labels import label
 from hansei.tools.report.proof_view import ProofView, proof_view
 from hansei.tools.report.text import excerpt, one_line, safe_url, visible
@@ -21,7 +23,6 @@ from hansei.tools.report.text import excerpt, one_line, safe_url, visible
 _SENTENCE_END = re.compile(r"(?<=.{20}[.!?])\s+(?=[^\Wa-z])|(?<=。)(?=.)")
 
 MOST_ACTIONS = 3
-MOST_GAINS = 3
 LONGEST_TEXT = 4_000
 
 
@@ -36,14 +37,6 @@ class Action:
     gain: str
     badge: str
     badge_label: str
-
-
-@dataclass(frozen=True)
-class HealthRow:
-    label: str
-    window: str
-    baseline: str
-    change: str
 
 
 @dataclass(frozen=True)
@@ -80,11 +73,14 @@ class ReportView:
     actions: list[Action]
     no_action: str
     """What to say when there is no action."""
-    health: list[HealthRow]
-    health_note: str | None
+    signs: list[SignRow]
+    totals: list[HealthRow]
+    totals_note: str | None
     nothing_found: list[str]
     """What to say instead of findings; empty when there are findings."""
     findings: list[FindingView]
+    flows: list[FlowView]
+    flow_note: str
     refuted: list[FindingView]
     detectors: list[DetectorRow]
     missing: list[str]
@@ -101,7 +97,8 @@ def report_view(report: Report) -> ReportView:
     """The report, ready to be shown in its language."""
     language, words = report.language, catalogue(report.language)
     headline, verdict = _verdict(report, words)
-    findings = [finding_view(one, number, language) for number, one in enumerate(report.findings, start=1)]
+    excerpts = {one.trace_id: one for one in report.excerpts}
+    findings = [finding_view(one, number, language, excerpts) for number, one in enumerate(report.findings, start=1)]
     return ReportView(
         language=language,
         project=excerpt(one_line(report.project_id), 200),
@@ -114,10 +111,13 @@ def report_view(report: Report) -> ReportView:
         not_looked_at=_not_looked_at(report, words),
         actions=_actions(report, findings),
         no_action=words.text("actions.none" if report.screening.slices else "actions.nothing_judged"),
-        health=_health(report, words),
-        health_note=_health_note(report, words),
+        signs=sign_rows(report),
+        totals=totals(report),
+        totals_note=totals_note(report),
         nothing_found=[] if findings else _nothing_found(report, words),
         findings=findings,
+        flows=flow_views(report.flows, language) if report.flows else [],
+        flow_note=flow_note(report.flows, language) if report.flows else "",
         refuted=[finding_view(one, number, language) for number, one in enumerate(report.refuted, start=1)],
         detectors=[
             DetectorRow(
@@ -217,53 +217,9 @@ def _actions(report: Report, findings: list[FindingView]) -> list[Action]:
     for one, shown in zip(report.findings, findings, strict=True):
         if one.direction == "improvement" or shown.recommendation in [action.text for action in actions]:
             continue
-        facts = impact_facts(one.impact, report.language)[:MOST_GAINS]
-        gain = " · ".join(f"{fact.label}: {fact.value}" for fact in facts)
+        gain = gain_text(one, report.language)
         actions.append(Action(shown.number, shown.recommendation, shown.title, gain, shown.badge, shown.badge_label))
     return actions[:MOST_ACTIONS]
-
-
-def _health(report: Report, words: Catalogue) -> list[HealthRow]:
-    language, coverage = report.language, report.coverage
-    days = report.window.days, report.baseline.days
-
-    def row(key: str, window: float, baseline: float, *, money: bool = False) -> HealthRow:
-        shown = [
-            formats.format_value(value, "usd" if money else "count", language) if has else words.text("number.none")
-            for value, has in ((window, True), (baseline, coverage.traces.baseline > 0))
-        ]
-        change = formats.format_relative(baseline / days[1], window / days[0], language) if baseline else ""
-        return HealthRow(words.text(key), shown[0], shown[1], change or words.text("number.none"))
-
-    def share(key: str, parts: tuple[float, float], wholes: tuple[float, float], *, money: bool = False) -> HealthRow:
-        values = [part / whole if whole else None for part, whole in zip(parts, wholes, strict=True)]
-        shown = formats.format_pair(values[0], values[1], "usd" if money else "ratio", language)
-        change = formats.format_relative(values[1], values[0], language) if values[0] is not None and values[1] else ""
-        none = words.text("number.none")
-        texts = [text if value is not None else none for text, value in zip(shown, values, strict=True)]
-        return HealthRow(words.text(key), texts[0], texts[1], change or none)
-
-    traces, observations = coverage.traces, coverage.observations
-    cost, errors = coverage.total_cost, coverage.errors
-    return [
-        row("health.traces", traces.window, traces.baseline),
-        row("health.observations", observations.window, observations.baseline),
-        row("health.errors", errors.window, errors.baseline),
-        share("health.error_share", (errors.window, errors.baseline), (observations.window, observations.baseline)),
-        row("health.cost", cost.window, cost.baseline, money=True),
-        share(
-            "health.cost_per_trace", (cost.window, cost.baseline), (traces.window, traces.baseline), money=True
-        ),
-        row("health.scores", coverage.scores.window, coverage.scores.baseline),
-    ]  # fmt: skip
-
-
-def _health_note(report: Report, words: Catalogue) -> str | None:
-    if not report.coverage.traces.baseline:
-        return words.text("health.no_baseline")
-    if report.window.length != report.baseline.length:
-        return words.text("health.per_day")
-    return None
 
 
 def _nothing_found(report: Report, words: Catalogue) -> list[str]:
