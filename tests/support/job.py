@@ -80,11 +80,14 @@ def told(report: Report) -> dict[str, Any]:
     return dump
 
 
-def _evidence_in(dump: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield from dump["coverage"]["evidence"]
-    for group in ("findings", "refuted"):
-        for finding in dump[group]:
-            yield from finding["evidence"]
+def _evidence_in(value: Any) -> Iterator[dict[str, Any]]:
+    """Every piece of evidence, wherever in the report it stands."""
+    if isinstance(value, dict):
+        yield from value.get("evidence", [])
+        value = [part for name, part in value.items() if name != "evidence"]
+    if isinstance(value, list):
+        for part in value:
+            yield from _evidence_in(part)
 
 
 def _rounded(value: Any) -> Any:
