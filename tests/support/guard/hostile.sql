@@ -199,7 +199,7 @@ SELECT (SELECT 1 AS events_core) AS a, 1 IN events_core
 -- syntax: EXISTS with a name
 SELECT exists(events_core)
 
--- table: EXISTS with an alias that is a table's name
+-- syntax: EXISTS with an alias that is a table's name
 SELECT 1 AS events_core, `exists`(events_core)
 
 -- parameter: a parameter for a table's name

@@ -33,6 +33,6 @@ def read_statements(name: str) -> list[Statement]:
         if lines[0].startswith("== "):
             group = lines[0].removeprefix("== ")
             continue
-        expected, _, why = lines[0].removeprefix("-- ").partition(": ")
+        expected, _, why = lines[0].removeprefix("-- ").rpartition(": ")
         found.append(Statement(group, expected, why, "\n".join(lines[1:]).replace("␀", "\0")))
     return found

@@ -70,9 +70,10 @@ def as_subquery(query: Node) -> Node:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two syntax trees are equal. What is not set may be left out."""
+    """Whether two syntax trees are equal. What is not set may be left out, and operators may be calls: ``a || b``."""
     if isinstance(one, dict) and isinstance(other, dict):
-        return all(same(one.get(key) or None, other.get(key) or None) for key in one.keys() | other.keys())
+        keys = (one.keys() | other.keys()) - {"is_operator"}
+        return all(same(one.get(key) or None, other.get(key) or None) for key in keys)
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(same, one, other))
     return one is other or (type(one) is type(other) and bool(one == other))
