@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -66,8 +67,8 @@ class Kit:
 def world() -> Rows:
     """A quiet project in which a fifth of the look-ups fail, with a few hard traces and another project's."""
     rows = make_world(on_step("support", "lookup_order", fails("order service: 503"), share=0.2), per_day=20)
-    for observation in rows.observations:
-        observation.metadata = {"tenant": "blue", "region": "eu"} if observation.type == "TOOL" else {}
+    for n, observation in enumerate(rows.observations):
+        observation.metadata = {"tenant": "blue", "request": f"ann{n}"} if observation.type == "TOOL" else {}
     rows.extend(few_hard_ones())
     rows.scores += [
         ScoreRow(id=f"tone-{n}", timestamp=AT, name="tone", project_id=PROJECT, data_type="CATEGORICAL",
@@ -129,7 +130,7 @@ def test_a_description_tells_what_occurs_and_how_to_ask(kit: Kit) -> None:
         "score tone: CATEGORICAL, 30 rows, rude (20); kind (10)", "{window_start:DateTime64(6,'UTC')}",
     ):  # fmt: skip
         assert line in said
-    assert "tenant (" in said
+    assert "observations: metadata.tenant: blue (" in said
     assert "prompt_version: 6 (" in said
 
 
@@ -137,7 +138,8 @@ def test_a_description_shows_no_free_text_and_no_rare_value(kit: Kit) -> None:
     said = kit.said("describe_data")
     for hidden in ("503", "ann1", "example.com", "secret-release", "order service", "user-", CANARY, "card 4111"):
         assert hidden not in said
-    assert "different values, none shown" in said
+    assert "traces: name: 602 different values, none shown" in said
+    assert re.search(r"observations: metadata.request: \d+ different values, none shown", said)
 
 
 def test_rows_are_those_of_the_relations(kit: Kit) -> None:
@@ -294,17 +296,20 @@ def test_the_same_seed_draws_the_same_traces(kit: Kit) -> None:
     assert strata(one) != strata(three)
 
 
-@pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("which", ["both", "bad", "good", "any"])
-def test_every_metric_can_be_sampled(kit: Kit, metric: str, which: str) -> None:
-    said = kit.said("sample_traces", metric=metric, which=which, count=4)
-    if OPENING in said:
+def test_every_metric_can_be_sampled(kit: Kit, which: str) -> None:
+    drawn = 0
+    for metric in METRICS:
+        said = kit.said("sample_traces", metric=metric, which=which, count=4)
+        if OPENING not in said:
+            assert "there are no" in said
+            continue
         found = strata(said)
+        drawn += 1
         assert 0 < sum(map(len, found.values())) <= 4
         if which in ("bad", "good") and metric != "traces_per_day":
             assert set(found) == {which}
-    else:
-        assert "there are no" in said
+    assert drawn >= 5
 
 
 def test_a_findings_parameters_and_metadata_can_be_given(kit: Kit) -> None:

@@ -23,6 +23,8 @@ FEWEST = 5
 """Rows that must carry a value before it is shown: what is rarer may be about one person."""
 MOST_VALUES = 500
 """Different values beyond which a column holds texts rather than names, of which none is shown."""
+MOST_NOTES = 50
+"""The same for what applications note, which is chosen with less care."""
 SHOWN = 8
 
 _TIME = {"traces": "timestamp", "observations": "start_time", "scores": "timestamp"}
@@ -42,7 +44,8 @@ def describe_data(dataset: Dataset, bounds: Bounds, notebook: Notebook, topic: T
         head += [f"  {name} {kind}: {MEANINGS[relation][name]}" for name, kind in _types(dataset, relation)]
     if topic == "all":
         head.append("\n" + DIALECT.read_text(encoding="utf-8").strip())
-    head.append(f"\nWhat occurs in the window, most frequent first (rows in brackets). {UNTRUSTED}\n")
+    occurs = "What occurs in the window (metadata: on its last day), most frequent first, rows in brackets."
+    head.append(f"\n{occurs} {UNTRUSTED}\n")
     told = fitted("\n".join(head), bounds.describe_characters - 1_000)
     lines = [line for item in evidence for line in _lines(item, bounds)]
     shown, _ = section(lines, bounds.describe_characters - len(told), "… {count} more lines: ask for one relation")
@@ -62,14 +65,16 @@ def _short(kind: str) -> str:
 
 def _look(dataset: Dataset, notebook: Notebook, relation: RelationName) -> Iterable[Evidence]:
     for purpose, query in _questions(relation).items():
-        id = notebook.id_for("describe_data", relation, purpose)
-        bound = dataset.bind(query, (relation,))
-        asked = dataset.ask(id, f"describe: {purpose} of {relation}", bound, since=dataset.periods.window.start)
-        yield notebook.keep(asked)
+        id = notebook.id_for(dataset, "describe_data", relation, purpose)
+        known = notebook.get(id)
+        if known is None:
+            bound = dataset.bind(query, (relation,))
+            known = dataset.ask(id, f"describe: {purpose} of {relation}", bound, since=dataset.periods.window.start)
+        yield notebook.keep(known)
 
 
 def _questions(relation: RelationName) -> dict[str, str]:
-    """Purpose → SQL. Columns of values and keys: what, dimension, value, n, different, first, last."""
+    """Purpose → SQL. Columns of values and notes: what, dimension, value, n, different, first, last."""
     names = DIMENSIONS[relation]
     pairs = "[" + ", ".join(f"('{name}', toString({name}))" for name in names if name != "tags") + "]"
     if "tags" in names:
@@ -87,20 +92,26 @@ SELECT '{relation}' AS what, 'rows' AS dimension, '' AS value, sum(c.n) AS n, 0 
   formatDateTime(min(c.first), '%F %T') AS first, formatDateTime(max(c.last), '%F %T') AS last
 FROM combinations AS c
 UNION ALL
-SELECT '{relation}', dimension, if(different > {MOST_VALUES}, '', value), n, different, '', '' FROM (
+SELECT '{relation}', dimension, if(different > {MOST_VALUES} OR n < {FEWEST}, '', value), n, different, '', '' FROM (
   SELECT *, count() OVER (PARTITION BY dimension) AS different FROM occurring WHERE value != ''
-) WHERE n >= {FEWEST} OR different > {MOST_VALUES}
+)
 ORDER BY dimension != 'rows', dimension, n DESC, value LIMIT {SHOWN} BY dimension"""
     if relation == "scores":
         return {"values": values, "names": _SCORES}
-    # Maps are read whole, so of keys only the last day is asked.
-    keys = f"""
-SELECT '{relation}' AS what, 'metadata keys of the last day' AS dimension, key AS value, count() AS n,
-  count() OVER () AS different, '' AS first, '' AS last
-FROM {relation} ARRAY JOIN mapKeys(metadata) AS key
-WHERE {time} >= {{range_end:DateTime64(6, 'UTC')}} - toIntervalDay(1)
-GROUP BY key HAVING n >= {FEWEST} ORDER BY n DESC, value LIMIT 30"""
-    return {"values": values, "keys": keys}
+    # Maps are read whole, so metadata are asked for of the last day only.
+    notes = f"""
+SELECT '{relation}' AS what, dimension, if(different > {MOST_NOTES} OR n < {FEWEST}, '', value) AS value, n,
+  different, '' AS first, '' AS last
+FROM (
+  SELECT concat('metadata.', pair.1) AS dimension, pair.2 AS value, count() AS n,
+    count() OVER (PARTITION BY dimension) AS different, sum(n) OVER (PARTITION BY dimension) AS rows
+  FROM {relation} ARRAY JOIN arrayZip(mapKeys(metadata), mapValues(metadata)) AS pair
+  WHERE {time} >= {{range_end:DateTime64(6, 'UTC')}} - toIntervalDay(1)
+  GROUP BY dimension, value
+)
+WHERE rows >= {FEWEST}
+ORDER BY rows DESC, dimension, n DESC, value LIMIT {SHOWN} BY dimension LIMIT 200"""
+    return {"values": values, "notes": notes}
 
 
 _SCORES = f"""

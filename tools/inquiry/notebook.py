@@ -9,22 +9,24 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from hansei.contracts import Evidence
+from hansei.tools.langfuse.dataset import Dataset
 
 
 class Notebook:
     """Evidence by its id. Threads may share it.
 
-    An id follows from the question alone (``q`` and eight hexadecimal digits), so that it is the same on every run and
-    whichever of several analysts asks; who asks the same again gets the same id.
+    An id follows from the question and what it is asked about (``q`` and eight hexadecimal digits), so that it is the
+    same on every run and whichever of several analysts asks; who asks the same again gets what was found before.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._evidence: dict[str, Evidence] = {}
 
-    def id_for(self, *question: object) -> str:
-        """The id of the evidence that answers a question, told by plain values."""
-        text = json.dumps(question, ensure_ascii=False, sort_keys=True, default=str)
+    def id_for(self, dataset: Dataset, *question: object) -> str:
+        """The id of the evidence that answers a question about a dataset; the question is told by plain values."""
+        about = [dataset.project_id, dataset.periods.model_dump(mode="json"), list(dataset.environments)]
+        text = json.dumps([about, question], ensure_ascii=False, sort_keys=True, default=str)
         return "q" + hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:8]
 
     def keep(self, evidence: Evidence) -> Evidence:

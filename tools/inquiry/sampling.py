@@ -55,9 +55,10 @@ def sample_traces(
     if measured.shape == "count":
         which = "any"
     count = max(1, min(count, bounds.sampled))
-    id = notebook.id_for("sample_traces", segment, metric, which, count, period, seed, settled)
-    evidence = notebook.keep(
-        _draw(dataset, id, measured, segment, which, count, period, seed, settled, "slow_ms" in (parameters or {}))
+    id = notebook.id_for(dataset, "sample_traces", segment, metric, which, count, period, seed, settled)
+    has_bound = "slow_ms" in (parameters or {})
+    evidence = notebook.get(id) or notebook.keep(
+        _draw(dataset, id, measured, segment, which, count, period, seed, settled, has_bound)
     )
     return Answer(_told(evidence, measured, bounds, which, period), [id])
 

@@ -19,7 +19,7 @@ def read_trace(dataset: Dataset, bounds: Bounds, notebook: Notebook, trace_id: s
     Raises:
         Refusal: there is no such trace.
     """
-    id = notebook.id_for("read_trace", trace_id)
+    id = notebook.id_for(dataset, "read_trace", trace_id)
     try:
         tree = read_tree(dataset, trace_id.strip(), focus, id=id)
     except NoData as error:
