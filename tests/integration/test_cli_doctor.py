@@ -6,16 +6,18 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support.cli import Done, hansei, hansei_here
-from tests.support.clickhouse_http import User, start_server
+from tests.support.clickhouse_http import RunningServer, User, start_server
 from tests.support.otlp_server import Mode, OtlpServer
 
 from hansei.demo import create_tables
 from hansei.tools.clickhouse import open_writer
+from hansei.tools.clickhouse.provision import Setup
 
 NOBODY = "clickhouse://me:s3cret@127.0.0.1:1/langfuse"
 SECRET_KEY = "sk-lf-not-to-be-shown"
@@ -26,6 +28,7 @@ from datetime import UTC, datetime, timedelta
 from hansei.demo import Writer, create_tables
 from hansei.demo.rows import Rows, TraceRow
 from hansei.tools.clickhouse import open_writer
+from hansei.tools.clickhouse.provision import Setup
 
 now = datetime.now(UTC).replace(microsecond=0)
 client = open_writer(sys.argv[1])
@@ -72,6 +75,7 @@ def test_all_is_fine(url: str, tmp_path: Path) -> None:
         "clock": "ok",
         "time zone": "ok",
         "permissions": "ok",
+        "tenancy": "ok",
         "schema": "ok",
         "tracing": "skipped",
     }
@@ -99,6 +103,67 @@ def test_what_a_server_leaves_open_is_noted_with_a_remedy(tmp_path: Path) -> Non
     assert "s3cret" not in done.stdout
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[RunningServer]:
+    """A server with the rows of two projects. `bound` has the profile that is recommended, but sees both."""
+    setup = Setup("default", ("traces", "observations", "scores"), "shop")
+    profile = [f"SET {name} = '{value}'" for name, value in setup.settings.items() if not name.startswith("cancel_")]
+    rows = {f"default.{table}": setup.rows for table in setup.tables}
+    users = {
+        "default": User(),
+        "bound": User(init=profile, grants=setup.grants),
+        setup.user: User(init=profile, grants=setup.grants, rows=rows),
+    }
+    with start_server(users=users) as running:
+        client = open_writer(running.url())
+        create_tables(client, "v3")
+        for project in ("shop", "other"):
+            client.command(f"INSERT INTO traces (id, timestamp, project_id) VALUES ('{project}', now(), '{project}')")
+        yield running
+        client.close()
+
+
+@pytest.mark.parametrize(
+    ("user", "status", "words"),
+    [
+        ("default", "note", "can read other projects' rows in traces;"),
+        ("bound", "note", "can read other projects' rows in traces;"),
+        ("hansei_shop", "ok", "no rows of other projects can be read"),
+    ],
+)
+def test_who_can_read_other_projects_is_told(
+    server: RunningServer, tmp_path: Path, user: str, status: str, words: str
+) -> None:
+    arguments = ("--clickhouse", server.url(user), "--project", "shop", "--json")
+    found = checks(doctor(tmp_path, *arguments, no_proxy="*"))
+    assert found["tenancy"]["status"] == status
+    assert words in found["tenancy"]["detail"]
+    assert ("hansei doctor --sql" in found["tenancy"]["remedy"]) == (status == "note")
+    assert found["read-only session"]["status"] == ("note" if user == "default" else "ok")
+    assert "other" not in found["schema"]["detail"]
+
+
+def test_the_sql_for_the_right_user_is_printed(server: RunningServer, tmp_path: Path) -> None:
+    arguments = ("--clickhouse", server.url(), "--project", "shop", "--sql")
+    told = doctor(tmp_path, *arguments, no_proxy="*")
+    assert told.returncode == 0, told.stderr
+    statements = [line.removesuffix(";") for line in told.stdout.splitlines() if not line.startswith("--")]
+    assert statements == json.loads(doctor(tmp_path, *arguments, "--json", no_proxy="*").stdout)["sql"]
+    assert statements == Setup("default", ("traces", "observations", "scores"), "shop").statements()
+    assert told.stdout.splitlines()[-1] == "-- Then connect as hansei_shop."
+
+
+def test_the_sql_needs_a_server_and_a_project(server: RunningServer, url: str, tmp_path: Path) -> None:
+    done = doctor(tmp_path, "--clickhouse", server.url(), "--sql", no_proxy="*")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "hansei: No project is named. Give --project, or set HANSEI_PROJECT_ID.\n",
+    )
+    done = doctor(tmp_path, "--clickhouse", url, "--sql", "--project", "shop")
+    assert done.returncode == 2
+    assert "An embedded ClickHouse has no users" in done.stderr
+
+
 def test_without_a_project_the_schema_is_not_looked_at(url: str, tmp_path: Path) -> None:
     done = doctor(tmp_path, "--clickhouse", url, "--json")
     assert done.returncode == 0
@@ -121,8 +186,8 @@ def test_traces_of_the_future_are_a_clock_that_is_ahead(url: str, tmp_path: Path
 def test_without_a_connection_the_rest_is_skipped(tmp_path: Path) -> None:
     done = doctor(tmp_path, "--clickhouse", NOBODY, "--json")
     found = checks(done)
-    assert list(found) == ["connection", "permissions", "schema", "tracing"]
-    assert [check["status"] for check in found.values()] == ["failed", "skipped", "skipped", "skipped"]
+    assert list(found) == ["connection", "permissions", "tenancy", "schema", "tracing"]
+    assert [check["status"] for check in found.values()] == ["failed", "skipped", "skipped", "skipped", "skipped"]
     assert found["connection"]["remedy"]
     assert "s3cret" not in done.stdout
 

@@ -218,6 +218,25 @@ def test_a_query_that_breaks_a_limit_is_stopped(filled: Place, limits: Limits, s
     session.close()
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT number FROM numbers(10000000)",
+        "SELECT 'row ' || toString(l.number) FROM numbers(2000) AS l CROSS JOIN numbers(2000) AS r",
+        "SELECT toString(number), throwIf(number = 150000) FROM numbers(1000000)",
+        "SELECT toUInt8(if(number < 150000, '1', 'x')) FROM numbers(1000000)",
+    ],
+)
+def test_nothing_of_a_query_that_failed_half_way_comes_with_the_next_answer(filled: Place, sql: str) -> None:
+    session = open_reader(filled.url, Limits(result_rows=160_000))
+
+    failure_of(lambda: session.query(sql), QueryFailed)
+
+    assert [one(session, str(number)) for number in range(3)] == [0, 1, 2]
+    assert one(session, "getSetting('readonly')") == 1
+    session.close()
+
+
 def test_a_result_of_exactly_the_limit_is_whole(filled: Place) -> None:
     session = open_reader(filled.url, Limits(result_rows=100))
 

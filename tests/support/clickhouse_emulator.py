@@ -1,8 +1,8 @@
 """ClickHouse's HTTP protocol, spoken over an embedded engine: what clickhouse-connect talks to in the tests.
 
 Run as a program (see `clickhouse_http.start_server`). Real: the SQL engine, error codes and texts, bound parameters,
-per-query settings, read-only users, grants, insert formats, compression, errors in the middle of a stream. Not there:
-sessions, query ids, quotas.
+per-query settings, read-only users, grants, row policies, insert formats, compression, errors in the middle of a
+stream, query ids and KILL QUERY by them. Not there: sessions, quotas.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ INSERT_FORMAT = re.compile(rb"\bFORMAT\s+([A-Za-z0-9]+)[ \t]*(?:\r?\n|$)", re.I)
 LAST_FORMAT = re.compile(r"\bFORMAT\s+(\w+)\s*$", re.I)
 HAS_ROWS = re.compile(r"\s*(?:SELECT|WITH|\(|SHOW|DESCRIBE|DESC|EXISTS|EXPLAIN|KILL)\b|^\s*\(", re.I)
 CODE = re.compile(r"Code:\s*(\d+)")
+KILL = re.compile(rb"\s*KILL QUERY WHERE query_id = '([\w-]+)' ASYNC\s*(?:FORMAT \w+\s*)?")
 
 
 class Refused(Exception):
@@ -52,6 +53,11 @@ class Refused(Exception):
 
 def literal(value: str) -> str:
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def id_comment(query_id: str) -> str:
+    """The engine has no query ids: a comment stands for it."""
+    return f"/* query_id: {re.sub(r'[^0-9A-Za-z-]', '', query_id)} */"
 
 
 def decompress(body: bytes, encoding: str) -> bytes:
@@ -88,7 +94,7 @@ class Engine:
 
     def handle(self, user: str) -> Any:
         handle = self._connect(self._address)
-        for statement in (f"SET ROLE {user}", *self.users[user]["init"]):
+        for statement in (f"SET ROLE `{user}`", *self.users[user]["init"]):
             handle.query(statement)
         return handle
 
@@ -224,7 +230,11 @@ class Handler(BaseHTTPRequestHandler):
                 readonly = "2" if current == b"0" else None
             if readonly is not None:
                 handle.query(f"SET readonly = {literal(readonly)}")
-            if INSERT.match(statement):
+            if kill := KILL.fullmatch(statement):
+                marker = id_comment(kill[1].decode())
+                handle.query(f"KILL QUERY WHERE query LIKE '%{marker}%' AND query NOT LIKE 'KILL%' ASYNC")
+                self._send(b"")
+            elif INSERT.match(statement):
                 self._insert(handle, prefix, body, statement, parameters)
             else:
                 self._select(handle, statement.decode("utf-8", "surrogateescape"), options, parameters)
@@ -265,6 +275,9 @@ class Handler(BaseHTTPRequestHandler):
         match = LAST_FORMAT.search(text)
         format_ = match[1] if match else options.get("default_format") or "TabSeparated"
         headers = [("X-ClickHouse-Format", format_)] if HAS_ROWS.match(text) else []
+        if "query_id" in options:
+            headers.append(("X-ClickHouse-Query-Id", options["query_id"]))
+            sql = f"{id_comment(options['query_id'])} {sql}"
         waits = options.get("wait_end_of_query") in ("1", "true")
         if format_ in STREAMABLE and not waits and re.match(r"\s*(SELECT|WITH)\b", text, re.I):
             self._stream(handle.send_query(sql, format_, params=parameters), headers)

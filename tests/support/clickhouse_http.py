@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 from urllib.parse import quote
+from xml.sax.saxutils import escape
 
 Fault = Literal["hang", "drop", "cut", "busy", "denied", "502", "503"]
 """hang: takes the query and stays silent; drop: closes the connection; cut: closes it in the middle of the answer;
@@ -31,12 +32,14 @@ class User:
     """A user of the server.
 
     `grants` are what it may do, such as ``SELECT ON langfuse.traces`` (None: everything); `init` is run on each of its
-    connections, such as ``SET readonly = 1``.
+    connections, such as ``SET readonly = 1``; `rows` are its row policies, such as ``langfuse.traces`` →
+    ``project_id = 'mine'``.
     """
 
     password: str = ""
     init: Sequence[str] = field(default_factory=list)
     grants: Sequence[str] | None = None
+    rows: Mapping[str, str] = field(default_factory=dict)
 
 
 class RunningServer:
@@ -95,7 +98,24 @@ def _access(users: Mapping[str, User]) -> str:
     return (
         f"<clickhouse><profiles><default/></profiles><quotas><default/></quotas><roles>{roles}</roles><users><default>"
         "<password></password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>"
-        f"<grants><query>GRANT {', '.join(users)}</query></grants></default></users></clickhouse>"
+        f"<grants><query>GRANT {', '.join(users)}</query></grants><databases>{_policies(users)}</databases></default>"
+        "</users></clickhouse>"
+    )
+
+
+def _policies(users: Mapping[str, User]) -> str:
+    """A table's policy shows each user its own rows, and all rows to those who have none."""
+    filters: dict[str, dict[str, list[str]]] = {}
+    for name, user in users.items():
+        for table, rows in user.rows.items():
+            database, _, table = table.partition(".")
+            mine = f"(NOT has(currentRoles(), '{name}') OR ({rows}))"
+            filters.setdefault(database, {}).setdefault(table, []).append(mine)
+    return "".join(
+        f"<{database}>"
+        + "".join(f"<{table}><filter>{escape(' AND '.join(rows))}</filter></{table}>" for table, rows in tables.items())
+        + f"</{database}>"
+        for database, tables in filters.items()
     )
 
 

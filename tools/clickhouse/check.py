@@ -18,6 +18,23 @@ from hansei.tools.clickhouse.settings import session_settings
 OLDEST_VERSION = (24, 3)
 """Langfuse v3 asks for this ClickHouse or a later one; FINAL and the query parameters that Hansei uses need less."""
 
+HOW_TO = "hansei doctor --sql --project ID prints the statements."
+
+OPEN_FIRST = (
+    "Let Hansei open the directory before other code of this process does, in a database whose name has only letters, "
+    "digits, _ and -."
+)
+
+BOUNDS = (
+    "max_execution_time",
+    "max_memory_usage",
+    "max_rows_to_read",
+    "max_bytes_to_read",
+    "max_result_rows",
+    "max_result_bytes",
+)
+"""The settings that bound a query; 0 stands for no bound."""
+
 CLOCK_TOLERANCE = timedelta(seconds=30)
 
 
@@ -93,27 +110,48 @@ def _version(reader: Reader) -> CheckResult:
 
 
 def _read_only(reader: Reader) -> CheckResult:
-    """What the engine holds the session to: 1 is final, 2 lets a query change its own limits, 0 lets it write."""
-    level = _setting_values(reader)["readonly"]
-    if level == "1":
-        open_still = "KILL QUERY" if reader.engine == "http" else "file() and INTO OUTFILE"
+    """What holds the session to reading, and what that leaves open."""
+    if reader.engine == "chdb":
+        return _embedded_session(reader)
+    match reader.session.readonly:
+        case 1:
+            return CheckResult(
+                "read-only session",
+                True,
+                "no inserts, no DDL, no change of settings (readonly = 1 in the user's profile)",
+            )
+        case 2:
+            return CheckResult(
+                "read-only session",
+                None,
+                "the engine refuses writes, but a query could lift its own limits (readonly = 2 in the user's "
+                "profile). "
+                "Hansei sends them with each query, and its SQL guard lets none change them",
+                f"Have an administrator set readonly = 1 with the limits in the user's profile: {HOW_TO}",
+            )
+    return CheckResult(
+        "read-only session",
+        None,
+        "Hansei sends readonly = 1 and its limits with each query; the user itself is held to neither, and whoever "
+        "has its password may do all that it is granted",
+        f"Give Hansei a user of its own, with readonly = 1 in its profile: {HOW_TO}",
+    )
+
+
+def _embedded_session(reader: Reader) -> CheckResult:
+    if reader.session.roles:
         return CheckResult(
             "read-only session",
             True,
-            f"no inserts, no DDL, no change of settings; readonly = 1 leaves {open_still} open",
-        )
-    if level == "2":
-        return CheckResult(
-            "read-only session",
-            None,
-            "the engine refuses writes, but a query could lift its own limits (readonly = 2 in the user's profile)",
-            "Have an administrator set readonly = 1 with the limits in the user's profile.",
+            "no inserts, no DDL, no change of settings; a run sees Langfuse's tables alone. file() and INTO OUTFILE "
+            "are left to the SQL guard",
         )
     return CheckResult(
         "read-only session",
-        False,
-        "the engine would let this session write.",
-        "Use a user of its own for Hansei, with GRANT SELECT only and readonly = 1 in its profile.",
+        None,
+        "no inserts, no DDL, no change of settings; but the engine knows no roles for this database, so tables and "
+        "projects are kept apart by the SQL guard alone",
+        OPEN_FIRST,
     )
 
 
@@ -128,19 +166,21 @@ def _limits(reader: Reader) -> CheckResult:
             f"The user's profile cuts large results silently ({', '.join(cutting)}), so figures could be too low.",
             "Have an administrator set these to 'throw' in the profile.",
         )
-    missing = [name for name in ("max_execution_time", "max_memory_usage") if float(values[name]) == 0]
+    missing = [name for name in BOUNDS if float(values[name]) == 0]
     if missing:
         return CheckResult(
             "limits",
             None,
             f"a query is not bounded by the engine ({', '.join(missing)} may not be set by this user)",
-            "Have an administrator set them in the user's profile.",
+            f"Have an administrator set them in the user's profile: {HOW_TO}",
         )
     return CheckResult(
         "limits",
         True,
-        f"a query may take {float(values['max_execution_time']):.0f} s "
-        f"and {int(values['max_memory_usage']) / 1e6:,.0f} MB",
+        f"a query may take {float(values['max_execution_time']):,.0f} s and "
+        f"{int(values['max_memory_usage']) / 1e6:,.0f} MB of memory, read {int(values['max_rows_to_read']):,} rows and "
+        f"{int(values['max_bytes_to_read']) / 1e9:,.0f} GB, return {int(values['max_result_rows']):,} rows and "
+        f"{int(values['max_result_bytes']) / 1e6:,.0f} MB",
     )
 
 

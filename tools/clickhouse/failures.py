@@ -38,6 +38,7 @@ _REASONS = {
     48: "this is not supported",
     53: "types do not match",
     60: "a table does not exist",
+    291: "a table does not exist",  # in the empty database of a session that is held to a project
     62: "it is not valid SQL",
     70: "a value cannot be converted",
     115: "a setting does not exist",
@@ -46,7 +47,6 @@ _REASONS = {
     215: "a column is neither aggregated nor in GROUP BY",
     349: "a NULL stands where none is allowed",
     386: "types have nothing in common",
-    394: "it was cancelled",
     407: "a decimal is too large",
     452: "a setting is outside of what the user's profile allows",
     456: "a parameter is missing",
@@ -170,6 +170,9 @@ def _refused(code: int, name: str, limits: Limits) -> QueryFailed:
         case _ if code in _BUSY:
             message = f"ClickHouse is too busy to take a query ({label})."
             remedy = "Try again in a minute."
+        case 394:
+            message = f"A query was cancelled in ClickHouse ({label})."
+            remedy = "Start it again."
         case 164:
             message = f"ClickHouse refused a query: {_REASONS[code]} ({label})."
             remedy = "Only reading is possible here, with the settings as they are."

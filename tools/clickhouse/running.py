@@ -15,7 +15,7 @@ from hansei.errors import HanseiError, QueryFailed
 Answer = TypeVar("Answer")
 
 PATIENCE = 5.0
-"""Seconds that a query gets to stop after it was told to."""
+"""Seconds that ClickHouse gets to take the order, and a query to stop."""
 
 
 class Running:
@@ -41,10 +41,10 @@ class Running:
         Raises:
             QueryFailed: `cancel_queries` has said that there are to be no more.
         """
-        if self._is_ended:
-            raise QueryFailed("The query was not asked: the run was interrupted.", "Start it again.", code=394)
         id = uuid.uuid4().hex
         with self._lock:
+            if self._is_ended:
+                raise QueryFailed("The query was not asked: the run was interrupted.", "Start it again.", code=394)
             self._ids.add(id)
         try:
             yield id
@@ -59,16 +59,21 @@ class Running:
 
     def cancel(self, *, for_good: bool) -> None:
         """Ends what is under way; `for_good`: and lets nothing more begin."""
-        self._is_ended = self._is_ended or for_good
         with self._lock:
+            self._is_ended = self._is_ended or for_good
             ids = sorted(self._ids)
         for id in ids:
             self._end(id)
 
     def _end(self, id: str) -> None:
-        # Where it cannot be ended, its own limit of time ends it.
-        with contextlib.suppress(HanseiError):
-            self._kill(id)
+        def kill() -> None:
+            # Where it cannot be ended, its own limit of time ends it.
+            with contextlib.suppress(HanseiError):
+                self._kill(id)
+
+        thread = threading.Thread(target=kill, name="hansei-cancel", daemon=True)
+        thread.start()
+        thread.join(PATIENCE)
 
 
 _everywhere: weakref.WeakSet[Running] = weakref.WeakSet()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -58,6 +59,8 @@ class Session:
         self.facts = facts
         self._running = Running(self._kill)
         self._is_closed = False
+        self._in_turn = threading.Lock()
+        self._retired: Client | None = None
 
     def ask(self, sql: str, bound: dict[str, Any]) -> Answer:
         """Asks a SELECT; `bound` holds what `values.bindable` made of its parameters.
@@ -91,6 +94,8 @@ class Session:
         if not self._is_closed:
             self._is_closed = True
             self.client.close()
+            if self._retired is not None:
+                self._retired.close()
 
     def _send_http(self, sql: str, bound: dict[str, Any]) -> QueryResult:
         with self._running.query() as id:
@@ -100,7 +105,29 @@ class Session:
         # There are no query ids: a comment tells which one it is.
         with self._running.query() as id:
             marked = f"{_marker(id)} {sql}"
-            return interruptible(lambda: self._query(marked, bound, None), lambda: self._kill(id))
+            return interruptible(lambda: self._query_in_turn(marked, bound), lambda: self._kill(id))
+
+    def _query_in_turn(self, sql: str, bound: dict[str, Any]) -> QueryResult:
+        with self._in_turn:
+            try:
+                return self._query(sql, bound, None)
+            except Exception:
+                self._renew()
+                raise
+
+    def _renew(self) -> None:
+        """Takes a new handle of the embedded engine, with the same bounds.
+
+        Rows of a query that failed while it answered stay in the handle, and come before the next query's answer.
+        """
+        if self._is_closed:
+            return
+        failed, retired = self.client, self._retired
+        self.client, _ = embedded.open_session(self.target, session_settings(self.limits), self.project_id)
+        # Others may still be looking at it.
+        self._retired = failed
+        if retired is not None:
+            retired.close()
 
     def _query(self, sql: str, bound: dict[str, Any], settings: dict[str, Any] | None) -> QueryResult:
         return self.client.query(sql, parameters=bound or None, settings=settings, column_oriented=True, query_tz="UTC")
@@ -140,6 +167,8 @@ def open_session(target: Target, limits: Limits, project_id: str | None) -> Sess
         client, has_roles = embedded.open_session(target, settings, project_id)
         return Session(client, target, limits, project_id, SessionFacts("session", 0, has_roles))
     client = server.open_server(target, read_seconds=limits.seconds + server.GRACE_SECONDS)
+    # A process that is killed cannot end its queries any more; a server that sees it gone can.
+    settings = {"cancel_http_readonly_queries_on_client_close": 1, **settings}
     try:
         readonly, are_sent = server.apply_settings(client, target, settings)
     except HanseiError:

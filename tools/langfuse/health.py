@@ -10,13 +10,12 @@ from http import HTTPStatus
 from typing import Literal
 
 from hansei.context import Context
-from hansei.errors import HanseiError, PermissionMissing
+from hansei.errors import HanseiError, PermissionMissing, QueryFailed, UsageError
 from hansei.tools.clickhouse import Reader, shared_reader
-from hansei.tools.clickhouse.check import CLOCK_TOLERANCE, CheckResult, check_connection
+from hansei.tools.clickhouse.access import LANGFUSE_TABLES
+from hansei.tools.clickhouse.check import CLOCK_TOLERANCE, HOW_TO, OPEN_FIRST, CheckResult, check_connection
+from hansei.tools.clickhouse.provision import Setup, quoted
 from hansei.tools.langfuse.schema import detect, tables
-
-TABLES = ("traces", "observations", "scores", "events_core", "events_full")
-"""Langfuse's tables that Hansei may read: the first three are v3's, v4 has `scores` and the last two."""
 
 Status = Literal["ok", "note", "failed", "skipped"]
 """note: an analysis works, and something is worth knowing or doing."""
@@ -38,13 +37,14 @@ def examine(context: Context, project_id: str | None) -> Iterator[Health]:
         reader = shared_reader(context)
     except HanseiError as error:
         yield Health("connection", "failed", error.message, error.remedy)
-        for name in ("permissions", "schema"):
+        for name in ("permissions", "tenancy", "schema"):
             yield Health(name, "skipped", "there is no connection")
     else:
         for result in check_connection(reader):
             if result.name != "grants":  # `_permissions` asks about Langfuse's own tables
                 yield _from_connection(result)
         yield _outcome("permissions", lambda: _permissions(reader))
+        yield _outcome("tenancy", lambda: _tenancy(context, project_id))
         yield _outcome("schema", lambda: _schema(reader, project_id))
     yield _tracing()
 
@@ -63,16 +63,100 @@ def _outcome(name: str, check: Callable[[], str | Health]) -> Health:
 
 
 def _permissions(reader: Reader) -> str:
+    readable = _readable(reader)
+    for name in readable:
+        reader.query(f"SELECT count() FROM {_table(reader, name)} WHERE project_id = ''")
+    return f"may read {', '.join(readable)}"
+
+
+def _readable(reader: Reader) -> list[str]:
     database = reader.target.database
-    readable = [name for name in TABLES if name in tables(reader, database)]
+    found = tables(reader, database)
+    readable = [name for name in LANGFUSE_TABLES if name in found]
     if not readable:
         raise PermissionMissing(
             f"The database “{database}” has no Langfuse tables that this user may read.",
             f"Name Langfuse's database in the URL, or: GRANT SELECT ON {database}.* TO <user>.",
         )
-    for name in readable:
-        reader.query(f"SELECT count() FROM `{database}`.`{name}` WHERE project_id = ''")
-    return f"may read {', '.join(readable)}"
+    return readable
+
+
+def _table(reader: Reader, name: str) -> str:
+    return f"{quoted(reader.target.database)}.{quoted(name)}"
+
+
+def _tenancy(context: Context, project_id: str | None) -> Health:
+    """Whether ClickHouse itself keeps other projects' rows, and what else is not Hansei's business, out of reach."""
+    if project_id is None:
+        return Health("tenancy", "skipped", "no project is named: give --project or set HANSEI_PROJECT_ID")
+    reader = shared_reader(context, project_id=project_id)
+    open_still = [
+        name
+        for name in _readable(shared_reader(context))
+        if reader.query(
+            f"SELECT 1 FROM {_table(reader, name)} WHERE project_id != {{project_id:String}} LIMIT 1",
+            {"project_id": project_id},
+        ).rows
+    ]
+    remedy = (
+        f"Give the project a user of its own with a row policy: {HOW_TO}" if reader.engine == "http" else OPEN_FIRST
+    )
+    if open_still:
+        return Health(
+            "tenancy",
+            "note",
+            f"this session can read other projects' rows in {', '.join(open_still)}; the SQL guard alone keeps to the "
+            "project",
+            remedy,
+        )
+    if reader.engine == "chdb":
+        return Health("tenancy", "ok", "the engine shows a run its own project's rows, and nothing else")
+    if _reads(reader, "system.query_log"):
+        return Health(
+            "tenancy",
+            "note",
+            "no rows of other projects can be read, but system.query_log can, which holds other users' SQL",
+            f"Give Hansei a user with SELECT on Langfuse's tables alone: {HOW_TO}",
+        )
+    return Health("tenancy", "ok", "no rows of other projects can be read")
+
+
+def _reads(reader: Reader, table: str) -> bool:
+    try:
+        reader.query(f"SELECT 1 FROM {table} LIMIT 0")
+    except (PermissionMissing, QueryFailed):
+        return False
+    return True
+
+
+def user_setup(context: Context, project_id: str) -> Setup:
+    """The user that a server should give to Hansei for one project, made out for the database and tables found.
+
+    Raises:
+        UsageError: an embedded ClickHouse has no users.
+        HanseiError: it cannot be reached, or no table can be seen.
+    """
+    reader = shared_reader(context)
+    if reader.engine == "chdb":
+        raise UsageError(
+            "An embedded ClickHouse has no users: Hansei gives each of its sessions a role when it starts the engine.",
+            "Name a server: --clickhouse clickhouse://user:password@host:8123/database.",
+        )
+    readable = _readable(reader)
+    engines = reader.query(
+        "SELECT name, engine FROM system.tables WHERE database = {database:String}",
+        {"database": reader.target.database},
+    )
+    # Langfuse makes replicated tables on a cluster of this name unless CLICKHOUSE_CLUSTER_NAME says otherwise.
+    is_cluster = any(name in readable and str(engine).startswith("Replicated") for name, engine in engines.rows)
+    return Setup(
+        reader.target.database,
+        readable,
+        project_id,
+        context.limits,
+        context.budget,
+        cluster="default" if is_cluster else "",
+    )
 
 
 def _schema(reader: Reader, project_id: str | None) -> str | Health:

@@ -27,6 +27,7 @@ from hansei.cli.analyze import analyze
 from hansei.cli.console import one_line
 from hansei.cli.demo import demo
 from hansei.cli.doctor import doctor
+from hansei.cli.render import render
 from hansei.cli.verify import verify
 from hansei.errors import HanseiError, UsageError
 
@@ -45,6 +46,7 @@ app.command(short_help="Make sample data and a report on it.")(demo)
 app.command(short_help="Check that all is there for an analysis.")(doctor)
 app.command(short_help="Find what goes wrong, write a report.")(analyze)
 app.command(short_help="Ask every number of a report again.")(verify)
+app.command(short_help="Write a report's forms again from its JSON.")(render)
 
 
 @app.callback(invoke_without_command=True)
@@ -132,7 +134,15 @@ def _interrupted(signal_number: int, frame: FrameType | None) -> None:
     timer = threading.Timer(LEAVING_SECONDS, _leave)
     timer.daemon = True
     timer.start()
+    threading.Thread(target=_cancel_queries, daemon=True).start()
     raise KeyboardInterrupt
+
+
+def _cancel_queries() -> None:
+    """Ends what other threads have under way in ClickHouse; their steps are waited for."""
+    clickhouse = sys.modules.get("hansei.tools.clickhouse")
+    if clickhouse is not None:
+        clickhouse.cancel_queries(for_good=True)
 
 
 def _leave(*_: object) -> None:

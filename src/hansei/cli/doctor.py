@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from hansei.errors import UsageError
+
+if TYPE_CHECKING:
+    from hansei.cli.console import Console
+    from hansei.context import Context
 
 
 def doctor(
@@ -16,22 +22,32 @@ def doctor(
         str | None, typer.Option(metavar="ID", help="Langfuse project. Default: HANSEI_PROJECT_ID.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+    sql: Annotated[
+        bool, typer.Option("--sql", help="Print the SQL that makes the right ClickHouse user for the project.")
+    ] = False,
 ) -> int:
     """Check the connection, the read-only session, the permissions, Langfuse's schema, the clocks and the tracing keys.
 
     Every failure comes with its fix. Exits with 0 when all is fine, with 2 when something has to be done.
 
+    With --sql nothing is checked: it prints what an administrator runs to make a user that reads one project and
+    nothing else, within limits (role, profile, row policy, quota). It changes nothing itself.
+
     \b
     Examples:
       hansei doctor --clickhouse clickhouse://reader:secret@localhost:8123/default
       hansei doctor --project my-project --json
+      hansei doctor --project my-project --sql
     """
     from hansei.cli.analysis import make_context
     from hansei.cli.console import open_console
     from hansei.tools.langfuse.health import examine
 
     console = open_console(json_wanted=json)
-    findings = list(examine(make_context(clickhouse), project or os.environ.get("HANSEI_PROJECT_ID") or None))
+    context, project = make_context(clickhouse), project or os.environ.get("HANSEI_PROJECT_ID") or None
+    if sql:
+        return _print_sql(console, context, project)
+    findings = list(examine(context, project))
 
     console.table(["status", "check", "result"], [[item.status, item.name, item.detail] for item in findings])
     failed = [item for item in findings if item.status == "failed"]
@@ -50,3 +66,22 @@ def doctor(
         }
     )
     return 2 if failed else 0
+
+
+def _print_sql(console: Console, context: Context, project: str | None) -> int:
+    from hansei.tools.langfuse.health import user_setup
+
+    if project is None:
+        raise UsageError("No project is named.", "Give --project, or set HANSEI_PROJECT_ID.")
+    setup = user_setup(context, project)
+    statements = setup.statements()
+    console.line("-- Run this as an administrator, with a password of your own. Running it again changes nothing.")
+    if setup.cluster:
+        console.line(
+            f"-- “{setup.cluster}” is the cluster's name unless Langfuse's CLICKHOUSE_CLUSTER_NAME says another."
+        )
+    for statement in statements:
+        console.line(f"{statement};")
+    console.line(f"-- Then connect as {setup.user}.")
+    console.data({"user": setup.user, "sql": statements})
+    return 0

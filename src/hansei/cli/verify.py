@@ -42,7 +42,7 @@ def verify(
     with console:
         console.step("verify", "started", f"Asking every query of {report} again")
         started = perf_counter()
-        outcome = verify_report(written, shared_reader(context), asked)
+        outcome = verify_report(written, shared_reader(context, project_id=written.project_id), asked)
         took = format_value(perf_counter() - started, "s")
         console.step("verify", "finished", f"{outcome.queries:,} queries, {outcome.numbers:,} numbers", f"({took})")
     if outcome.differences:
