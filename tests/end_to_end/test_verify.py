@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,8 @@ def row_or_value(path: str) -> str:
     return re.sub(r"(\.rows\[\d+\]).*", r"\1", path)
 
 
-def test_one_changed_digit_anywhere_is_noticed_and_named_first(case: Case) -> None:
+@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.long)], ids=["every fifth", "all"])
+def test_one_changed_digit_anywhere_is_noticed_and_named_first(case: Case, every: int) -> None:
     report = case.report
     reader = open_reader(case.url)
     answers = ask_again(Report.model_validate(report), reader)
@@ -153,10 +155,10 @@ def test_one_changed_digit_anywhere_is_noticed_and_named_first(case: Case) -> No
     assert compare(Report.model_validate(report), answers).ok
 
     missed, unnamed, refused, tried = [], [], [], 0
-    for place in places(report):
+    for place in islice(places(report), 0, None, every):
         row = re.search(r"\.rows\[(\d+)\]", place.path)
         if (row is not None and int(row[1]) > 0) or place.path.startswith("seals."):
-            continue  # one row of each answer stands for all; every other value is tried
+            continue  # one row of each answer stands for all
         changed = with_another_digit(report, place)
         if changed is None:
             refused.append(place.path)
@@ -170,7 +172,7 @@ def test_one_changed_digit_anywhere_is_noticed_and_named_first(case: Case) -> No
     assert missed == []
     assert unnamed == []
     assert refused == []
-    assert tried > 500
+    assert tried > 500 / every
 
 
 @pytest.mark.parametrize(
