@@ -47,7 +47,7 @@ SCANNED: dict[str, dict[str, tuple[str, str]]] = {
         "observations": (
             "start_time",
             "id type trace_id name start_time end_time level provided_model_name prompt_name prompt_version version"
-            " environment total_cost usage_details",
+            " environment total_cost usage_details input output",
         ),
         "traces": ("timestamp", "id timestamp name environment release version"),
     },
@@ -55,7 +55,7 @@ SCANNED: dict[str, dict[str, tuple[str, str]]] = {
         "events_core": (
             "start_time",
             "span_id trace_id parent_span_id type name start_time end_time level provided_model_name prompt_name"
-            " prompt_version version environment release trace_name cost_details usage_details",
+            " prompt_version version environment release trace_name cost_details usage_details input output",
         ),
     },
 }

@@ -23,19 +23,14 @@ from hansei.nodes.scope import (
     Task,
     bill,
     dataset_of,
-    facts_of,
     strongest,
 )
 from hansei.tools.clickhouse import Reader
 from hansei.tools.langfuse.dataset import Dataset
-from hansei.tools.playbook.assess import Facts, measure_numbers
 from hansei.tools.playbook.catalogue import detector as detector_named
 from hansei.tools.playbook.conclude import Draft
-from hansei.tools.playbook.measure import LEVELS, examples, measure, quantiles
+from hansei.tools.playbook.measure import LEVELS, measure, quantiles
 from hansei.tools.playbook.model import Candidate, Metric, Screening
-
-WORTH_ASKING = 0.05
-"""A larger p-value can pass no bound on false alarms, so such a candidate’s examples and details are not asked for."""
 
 
 class AnalystInput(TypedDict):
@@ -72,7 +67,6 @@ def analyst(state: AnalystInput, runtime: Runtime[Context]) -> dict[str, Any]:
     detector = detector_named(task["detector"])
     steps = Steps(runtime, "analyst", detector.question, task=detector.name)
     out: dict[str, Any] = {"drafts": {}, "screened": {}}
-    facts = facts_of(state["scope"])
     read = 0
     readers: list[Reader] = []
     try:
@@ -88,7 +82,7 @@ def analyst(state: AnalystInput, runtime: Runtime[Context]) -> dict[str, Any]:
         else:
             candidates = CANDIDATES.validate_python(task["candidates"])
         for candidate in candidates:
-            draft = measure_candidate(dataset, candidate, facts)
+            draft = measure_candidate(dataset, candidate)
             read += sum(item.rows_read for item in draft.evidence)
             out["drafts"][draft.id] = draft.model_dump(mode="json")
     except HanseiError as error:
@@ -103,8 +97,8 @@ def analyst(state: AnalystInput, runtime: Runtime[Context]) -> dict[str, Any]:
     return {**out, "costs": bill("analyst", *readers)}
 
 
-def measure_candidate(dataset: Dataset, candidate: Candidate, facts: Facts) -> Draft:
-    """All that the analyst asks about one candidate; of one that may be chance, no more than its figures."""
+def measure_candidate(dataset: Dataset, candidate: Candidate) -> Draft:
+    """The figures of one candidate."""
     detector = detector_named(candidate.detector)
     metric = detector.metric(candidate.metric)
     draft = Draft(candidate=candidate)
@@ -117,13 +111,6 @@ def measure_candidate(dataset: Dataset, candidate: Candidate, facts: Facts) -> D
         candidate = candidate.model_copy(update={"parameters": {"slow_ms": _slow_ms(metric, candidate, grid)}})
         draft = Draft(candidate=candidate)
     evidence.append(measure(dataset, metric, candidate, f"{draft.id}.measure"))
-    numbers = measure_numbers(metric, candidate, evidence, facts)
-    if numbers is None or numbers.p is None or numbers.p > WORTH_ASKING:
-        return Draft(candidate=candidate, evidence=evidence)
-    if metric.shape != "count":
-        evidence.append(examples(dataset, metric, candidate, f"{draft.id}.examples", evidence[-1]))
-    if detector.detail is not None:
-        evidence.append(detector.detail(dataset, candidate, f"{draft.id}.detail"))
     return Draft(candidate=candidate, evidence=evidence)
 
 

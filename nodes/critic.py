@@ -36,6 +36,7 @@ from hansei.tools.playbook.assess import Facts, evidence_for
 from hansei.tools.playbook.catalogue import detector_of
 from hansei.tools.playbook.conclude import Conclusion, Draft, cause_rank, conclude, is_echo, may_echo
 from hansei.tools.playbook.doubt import rederive, strata, users, without
+from hansei.tools.playbook.measure import examples
 from hansei.tools.playbook.model import Metric
 
 MOST_ROUNDS = 2
@@ -46,8 +47,6 @@ MOST_PAIRS = 24
 
 Question = Callable[[Dataset, Metric, Draft, str], Evidence]
 """(dataset, metric, draft, evidence id) → a query of the critic's with its answer."""
-
-_BY_NUMBERS = frozenset({"has_reference", "enough_data", "large_enough", "not_by_chance", "same_weekday"})
 
 
 class CriticInput(TypedDict):
@@ -106,12 +105,14 @@ def critic(state: CriticInput, runtime: Runtime[Context]) -> dict[str, Any]:
 
     spent = ""
     try:
-        ask(_standing_by_numbers(judge()), {"strata": _strata})
+        while ask(judge().findings, {"strata": _strata}):
+            pass
         for key in _hold_against_each_other(dataset, drafts, judge, facts):
             changed.add(key)
         # Only what stands is put to the rest; when one falls, what was thought to be its echo stands again.
         while ask(judge().findings, {"rederive": partial(_rederive, observations=observations), "users": _users}):
             pass
+        ask(judge().findings, {"examples": _examples, "detail": _detail})
     except BudgetExceeded as error:
         spent = error.message
         steps.running(spent)
@@ -182,15 +183,6 @@ def _observations(scope: Scope) -> int:
     return counted.window + counted.baseline
 
 
-def _standing_by_numbers(conclusion: Conclusion) -> list[Finding]:
-    """What the analyst's numbers alone support: only that is worth further queries."""
-    return [
-        finding
-        for finding in (*conclusion.findings, *conclusion.refuted)
-        if all(check.passed is not False for check in finding.checks if check.name in _BY_NUMBERS)
-    ]
-
-
 def _strata(dataset: Dataset, metric: Metric, draft: Draft, id: str) -> Evidence:
     return strata(dataset, metric, draft.candidate, id)
 
@@ -204,10 +196,28 @@ def _rederive(dataset: Dataset, metric: Metric, draft: Draft, id: str, *, observ
     return rederive(dataset, metric, draft.candidate, id, observations, measured)
 
 
+def _examples(dataset: Dataset, metric: Metric, draft: Draft, id: str) -> Evidence:
+    measured = evidence_for(draft.evidence, "measure")
+    if measured is None:
+        raise ValueError(f"{id}: what was not measured has no worst day to take examples from")
+    return examples(dataset, metric, draft.candidate, id, measured)
+
+
+def _detail(dataset: Dataset, metric: Metric, draft: Draft, id: str) -> Evidence:
+    detail = detector_of(metric.name)[0].detail
+    if detail is None:
+        raise ValueError(f"{id}: its detector has no query for details")
+    return detail(dataset, draft.candidate, id)
+
+
 def _applies(purpose: str, metric: Metric, finding: Finding) -> bool:
     """Whether a question says anything about this kind of finding."""
     if purpose == "rederive":
         return True
+    if purpose == "detail":
+        return detector_of(metric.name)[0].detail is not None
+    if purpose == "examples":
+        return metric.shape != "count"
     return metric.shape != "count" and (purpose == "users" or finding.comparison.against == "baseline")
 
 

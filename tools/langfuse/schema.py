@@ -173,7 +173,7 @@ def _read_span(
         unnamed, of_experiments = found
         named = unnamed == 0 or not _named_elsewhere(reader, table, project_id)
         alike = named and _attributes_agree(reader, table, project_id, count)
-        adapter = V4(database, attributes_on_spans=alike, has_experiments=of_experiments > 0)
+        adapter = V4(database, attributes_on_spans=alike, all_named=unnamed == 0, has_experiments=of_experiments > 0)
     # Among these rows are superseded and deleted ones and experiments, so the edges are read again as traces.
     between = Window(start=parse_instant(str(first)), end=parse_instant(str(last)) + timedelta(milliseconds=1))
     newest = _edge(reader, adapter, project_id, between, "max")

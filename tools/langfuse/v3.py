@@ -8,6 +8,7 @@ from hansei.tools.langfuse.relations import (
     Needs,
     SchemaVersion,
     environments,
+    id_key,
     in_range,
     in_spans,
     newest,
@@ -114,7 +115,7 @@ class V3:
       if(o.counted = 0, NULL, o.total_tokens) AS total_tokens
     FROM ({self._traces()}) AS t
     LEFT ANY JOIN (
-      SELECT sipHash128(s.trace_id) AS trace, count() AS steps, countIf(s.level = 'ERROR') AS errors,
+      SELECT {id_key("s.trace_id")} AS trace, count() AS steps, countIf(s.level = 'ERROR') AS errors,
         countIf(s.end_time IS NULL AND s.type != 'EVENT') AS unfinished,
         dateDiff('millisecond', min(s.start_time), max(coalesce(s.end_time, s.start_time))) AS latency_ms,
         count(s.total_cost) AS costed, sum(ifNull(s.total_cost, 0)) AS total_cost,
@@ -122,7 +123,7 @@ class V3:
         sum(ifNull(s.output_tokens, 0)) AS output_tokens, sum(ifNull(s.total_tokens, 0)) AS total_tokens
       FROM ({self._observations(slack=True)}) AS s
       GROUP BY trace
-    ) AS o ON sipHash128(t.id) = o.trace"""
+    ) AS o ON {id_key("t.id")} = o.trace"""
 
     def raw(self, relation: str) -> str:
         columns, key, time = _RAW[relation]

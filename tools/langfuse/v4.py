@@ -12,6 +12,7 @@ from hansei.tools.langfuse.relations import (
     Needs,
     SchemaVersion,
     environments,
+    id_key,
     in_range,
     in_spans,
     newest,
@@ -21,6 +22,13 @@ from hansei.tools.langfuse.relations import (
 from hansei.tools.langfuse.v3 import V3
 
 _SYNTHETIC = "span_id = concat('t-', trace_id)"
+_IS_ROOT_OF_V3 = "startsWith(e.span_id, 't-') AND e.span_id = concat('t-', e.trace_id)"
+_ROOT_ORDER = (
+    "toUnixTimestamp64Micro(e.start_time) * 2048 + cityHash64(e.span_id) % 2048"
+    f" + if({_IS_ROOT_OF_V3}, 0, bitShiftLeft(toInt64(1), 62))"
+)
+"""Which of a trace's roots comes first, as one integer, since tuples take three times as long: the synthetic one, then
+by start; where that is the same to the microsecond, in an order that is arbitrary but always the same."""
 _CALLS_MODEL = "(provided_model_name != '' OR type IN ('GENERATION', 'EMBEDDING'))"
 
 _TOTALS = """,
@@ -43,12 +51,14 @@ class V4:
         full_texts: read events_full, which holds whole inputs, outputs and metadata; events_core cuts them to 200
             characters and is what all figures are read from.
         attributes_on_spans: every span carries its trace's name, user and release, so no join is needed for them.
+        all_named: every span carries a name of its trace, so it need not be looked for on the root.
         has_experiments: there are spans of experiments, so that all of their traces and scores must be left out.
     """
 
     database: str
     full_texts: bool = False
     attributes_on_spans: bool = True
+    all_named: bool = False
     has_experiments: bool = False
     version: SchemaVersion = "v4"
 
@@ -68,7 +78,7 @@ class V4:
             else:
                 out["observations"] = self._observations()
         if "scores" in relations:
-            out["scores"] = self._with_trace(self._scores(), "version") if needs.trace else self._scores()
+            out["scores"] = self._with_trace(self._scores(), "version", few=True) if needs.trace else self._scores()
         return out
 
     def _where(self, *, slack: bool, row: str = "") -> str:
@@ -100,28 +110,26 @@ class V4:
     FROM {self._events} FINAL
     WHERE {self._where(slack=False)} AND NOT ({_SYNTHETIC})"""
 
-    def _traces(self, *, totals: bool = False, slack: bool = False, texts: bool = True) -> str:
-        """One row per trace.
+    def _traces(self, *, totals: bool = False, slack: bool = False, of: str = "") -> str:
+        """One row per trace; of those whose ids the SELECT `of` gives, if it is there.
 
         Its timestamp and texts are those of its root: the synthetic one, else the earliest span without a parent, else
         the first span. Attributes are the same on all spans of a trace or empty, so the greatest value is the one
         that is there.
         """
-        synthetic = "e.span_id = concat('t-', e.trace_id)"
         root = "e.parent_span_id = ''"
-        first = f"(NOT ({synthetic}), e.start_time, e.span_id)"
-        at_root = f"argMinIf((e.name, e.version), {first}, {root})"  # one search for both
-        extra = ""
-        if texts:
-            extra += f""",
-      argMinIf(e.tags, {first}, {root}) AS tags,
-      argMinIf(mapFromArrays(e.metadata_names, e.metadata_values), {first}, {root}) AS metadata,
-      argMinIf(e.input, {first}, {root}) AS input, argMinIf(e.output, {first}, {root}) AS output"""
-        spans = f"{self._events} AS e FINAL"
-        where = self._where(slack=True, row="e.")
+
+        def at_root(what: str) -> str:
+            return f"argMinIf({what}, {_ROOT_ORDER}, {root})"
+
+        name = "max(e.trace_name)"
+        if not self.all_named:
+            name = f"if({name} != '', {name}, {at_root('e.name')})"
+        spans, extra = f"{self._events} AS e FINAL", ""
+        where = self._where(slack=True, row="e.") + (f" AND e.trace_id IN ({of})" if of else "")
         if totals:
             where = self._where(slack=True)
-            extra += _TOTALS
+            extra = _TOTALS
             spans = f"""(
       SELECT *, NOT ({_SYNTHETIC}) AS real, {_CALLS_MODEL} AND mapContains(cost_details, 'total') AND real AS costed,
         notEmpty(usage_details) AND real AS counted,{tokens()}
@@ -129,15 +137,16 @@ class V4:
       WHERE {where}
     ) AS e"""
             where = "1"
-        return f"""SELECT e.trace_id AS id,
-      multiIf(countIf({synthetic}) > 0, minIf(e.start_time, {synthetic}), countIf({root}) > 0,
+        return f"""SELECT any(e.trace_id) AS id,
+      multiIf(countIf({_IS_ROOT_OF_V3}) > 0, minIf(e.start_time, {_IS_ROOT_OF_V3}), countIf({root}) > 0,
         minIf(e.start_time, {root}), min(e.start_time)) AS timestamp,
-      if(max(e.trace_name) != '', max(e.trace_name), {at_root}.1) AS name,
-      max(e.user_id) AS user_id, max(e.session_id) AS session_id, max(e.environment) AS environment,
-      max(e.release) AS release, {at_root}.2 AS version{extra}
+      {name} AS name, max(e.user_id) AS user_id, max(e.session_id) AS session_id,
+      max(e.environment) AS environment, max(e.release) AS release, {at_root("e.version")} AS version,
+      {at_root("e.tags")} AS tags, {at_root("mapFromArrays(e.metadata_names, e.metadata_values)")} AS metadata,
+      {at_root("e.input")} AS input, {at_root("e.output")} AS output{extra}
     FROM {spans}
     WHERE {where}
-    GROUP BY e.trace_id
+    GROUP BY {id_key("e.trace_id")}
     HAVING {in_range("timestamp", slack=slack)}"""
 
     def _scores(self) -> str:
@@ -148,11 +157,13 @@ class V4:
     WHERE project_id = {{project_id:String}} AND {in_range("timestamp")} AND {environments()}
       AND ifNull(dataset_run_id, '') = ''{self._no_experiment("ifNull(trace_id, '')")}"""
 
-    def _with_trace(self, rows: str, also: str) -> str:
+    def _with_trace(self, rows: str, also: str, *, few: bool = False) -> str:
+        """`rows` joined with the trace they belong to; with `few` rows, only these traces are put together."""
+        of = f"SELECT trace_id FROM ({rows})" if few else ""
         return f"""SELECT r.*, t.name AS trace_name, t.user_id AS user_id, t.release AS release, t.tags AS tags,
       t.{also} AS {also}
     FROM ({rows}) AS r
-    LEFT ANY JOIN ({self._traces(slack=True)}) AS t ON {same_id("r.trace_id", "t.id")}"""
+    LEFT ANY JOIN ({self._traces(slack=True, of=of)}) AS t ON {same_id("r.trace_id", "t.id")}"""
 
     def raw(self, relation: str) -> str:
         if relation == "scores":

@@ -8,32 +8,26 @@ from __future__ import annotations
 
 from hansei.contracts import Evidence, Finding
 from hansei.tools.langfuse.dataset import Dataset
-from hansei.tools.langfuse.relations import Needs
 from hansei.tools.playbook import telling
-from hansei.tools.playbook.cells import Cells
 from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import STEP_GROUPINGS, against_baseline, against_rest
 from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
+from hansei.tools.playbook.profile import Profile
 from hansei.tools.playbook.screen import explain, stand_out
+from hansei.tools.playbook.texts import COMPARABLE, REPEATS, TOOLS
 from hansei.tools.report.formats import format_count, format_value
-
-REPEATS = 4
-"""This many calls with the identical input in one trace are a loop."""
-
-_TOOLS = "type IN ('TOOL', 'RETRIEVER', 'SPAN')"
-_COMPARABLE = "lengthUTF8(o.input) < 200 AND o.input NOT IN ('', '{}', 'null', '[]')"
 
 # One row per trace and tool: how often its most repeated input was sent, and which. Hashes do for counting; the texts
 # are only kept by queries that name `input`.
-_USES = f"""SELECT trace_id, type, name, max(trace_name) AS trace_name, max(environment) AS environment,
-      max(release) AS release, max(version) AS version, max(user_id) AS user_id, min(start_time) AS start_time,
-      arrayMax(arrayEnumerateUniq(groupArrayIf(cityHash64(o.input), {_COMPARABLE}))) AS repeats,
-      arraySort(groupArrayIf(o.input, {_COMPARABLE})) AS inputs,
+_USES = f"""SELECT any(o.trace_id) AS trace_id, any(o.type) AS type, any(o.name) AS name,
+      max(o.trace_name) AS trace_name, max(o.environment) AS environment, max(o.release) AS release,
+      max(o.version) AS version, max(o.user_id) AS user_id, min(o.start_time) AS start_time,
+      arrayMax(arrayEnumerateUniq(groupArrayIf(cityHash64(o.input), {COMPARABLE}))) AS repeats,
+      arraySort(groupArrayIf(o.input, {COMPARABLE})) AS inputs,
       inputs[indexOf(arrayEnumerateUniq(inputs), repeats)] AS input
-    FROM observations AS o
-    WHERE {_TOOLS}
-    GROUP BY trace_id, type, name"""
+    FROM (SELECT * FROM observations WHERE {TOOLS}) AS o
+    GROUP BY cityHash64(o.trace_id, o.type, o.name)"""
 
 RATE = Metric(
     name="loop_rate",
@@ -49,35 +43,28 @@ RATE = Metric(
     per="traces that use it",
     again="countIf(arrayMax(input -> countEqual(inputs, input), inputs) >= {repeats:Float64}) / count()",
     again_from=f"""SELECT trace_id, type, name, any(environment) AS environment, any(version) AS version,
-      min(start_time) AS start_time, groupArrayIf(o.input, {_COMPARABLE}) AS inputs
-    FROM raw_observations AS o WHERE {_TOOLS} GROUP BY trace_id, type, name""",
+      min(start_time) AS start_time, groupArrayIf(o.input, {COMPARABLE}) AS inputs
+    FROM raw_observations AS o WHERE {TOOLS} GROUP BY trace_id, type, name""",
 )
 
 _CONTEXTS = (("trace_name", "environment", "step", "release"), ("trace_name", "step"), ("step",))
 _GROUPINGS = tuple(units for units in STEP_GROUPINGS if not {"model", "prompt"} & set(units))
-_WORSE = Question("n", "looping", _CONTEXTS, _GROUPINGS, min_x=50, min_effect=0.005, min_relative=1.0)
-_BETTER = Question("n", "looping", _CONTEXTS, _GROUPINGS, sign=-1, min_x=50, min_effect=0.01, min_relative=0.5)
-_ALWAYS = Question("n", "looping", [()], _GROUPINGS, min_x=100, min_effect=0.03, min_relative=2.0, limit=3)
-_DIMENSIONS = ("trace_name", "environment", "release", "version", "type", "name")
+_WORSE = Question("uses", "looping", _CONTEXTS, _GROUPINGS, min_x=50, min_effect=0.005, min_relative=1.0)
+_BETTER = Question("uses", "looping", _CONTEXTS, _GROUPINGS, sign=-1, min_x=50, min_effect=0.01, min_relative=0.5)
+_ALWAYS = Question("uses", "looping", [()], _GROUPINGS, min_x=100, min_effect=0.03, min_relative=2.0, limit=3)
 
 
-def screen(dataset: Dataset) -> Screening:
-    """One pass over the tools' calls."""
-    sql = f"""
-SELECT toInt32(floor(dateDiff('millisecond', {{window_start:DateTime64(6, 'UTC')}}, start_time) / 86400000)) AS day,
-  trace_name, environment, release, version, type, name, count() AS n, countIf(repeats >= {REPEATS}) AS looping
-FROM ({_USES})
-GROUP BY ALL"""
-    columns = dataset.columns(dataset.bind(sql, ("observations",), Needs(trace=True)))
-    cells = Cells.read(columns, _DIMENSIONS)
+def screen(profile: Profile) -> Screening:
+    """Repeated inputs of tools, as the profile counted them."""
+    cells = profile.tools
     if not len(cells):
         return Screening.nothing("no tool calls: there are no observations of type TOOL, RETRIEVER or SPAN")
     worse, looked = explain(cells, _WORSE)
     better, looked_again = explain(cells, _BETTER)
     always, looked_within = stand_out(cells, _ALWAYS, explained=[*worse, *better])
     found = [
-        *against_baseline("loop", RATE, "regression", cells, worse, "n"),
-        *against_baseline("loop", RATE, "improvement", cells, better, "n"),
+        *against_baseline("loop", RATE, "regression", cells, worse, "uses"),
+        *against_baseline("loop", RATE, "improvement", cells, better, "uses"),
         *against_rest("loop", RATE, always),
     ]
     candidates = [c.model_copy(update={"parameters": {"repeats": float(REPEATS)}}) for c in found]
@@ -141,7 +128,7 @@ DETECTOR = Detector(
     question="Which tools are called again and again with the same input?",
     metrics=(RATE,),
     tell=tell,
-    screen_data=screen,
+    screen_profile=screen,
     detail=detail,
     parameters={"repeats": "calls with the identical input in one trace that count as a loop"},
 )

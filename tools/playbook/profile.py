@@ -1,7 +1,8 @@
 """The profile: one pass over the window and the baseline that gives the sums of every slice of every metric.
 
-Two tables of cells: *steps* (observations) and *runs* (traces). Each is one aggregation to the finest combination of
-the low-cardinality dimensions and the day; all slices are sums of its cells.
+Three tables of cells: *steps* (observations), *runs* (traces) and *tools* (what tools were called with, and what they
+answered). Each is one aggregation to the finest combination of the low-cardinality dimensions and the day; all slices
+are sums of its cells.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from hansei.errors import QueryFailed
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.relations import Needs
 from hansei.tools.playbook.cells import Cells
+from hansei.tools.playbook.texts import COMPARABLE, LOOKS_EMPTY, LOOKS_FAILED, QUIET, REPEATS, TOOLS
 
 SLOW_MS = (1_000, 2_000, 5_000, 10_000, 20_000, 30_000, 60_000, 120_000)
 """Bounds at which slow rows are counted, so that a tail can grow unseen by the average."""
@@ -28,6 +30,7 @@ STEP_DIMENSIONS = (
     "trace_name", "environment", "release", "version", "type", "name", "model", "prompt_name", "prompt_version",
 )  # fmt: skip
 RUN_DIMENSIONS = ("trace_name", "environment", "release", "version")
+TOOL_DIMENSIONS = ("trace_name", "environment", "release", "version", "type", "name")
 
 _DAY = "toInt32(floor(dateDiff('millisecond', {window_start:DateTime64(6, 'UTC')}, %s) / 86400000)) AS day"
 _OVER = ", ".join(f"countIf(latency_ms > {ms}) AS over_{ms}" for ms in SLOW_MS)
@@ -40,26 +43,33 @@ _SPENT = """count(total_cost) AS costed, sum(ifNull(toFloat64(total_cost), 0)) A
 
 @dataclass(frozen=True)
 class Profile:
-    """Cells of observations and of traces, and what had to be left out to keep them few."""
+    """Cells, and what had to be left out to keep them few.
+
+    `steps` are observations and `runs` traces, with their counts, errors, times, costs and tokens. `tools` are uses of
+    a tool in a trace: uses, looping (uses with an input that repeats), calls (that say that all is well), failed (calls
+    whose output is an error or empty) and errors (whose output is an error).
+    """
 
     steps: Cells
     runs: Cells
+    tools: Cells
     notes: tuple[str, ...] = ()
 
 
 def read_profile(dataset: Dataset) -> Profile:
-    """Reads both tables of cells.
+    """Reads the tables of cells.
 
     When a dimension has so many values that the cells outgrow the bound on results, the release, then the version are
     left out, and the notes say so.
     """
     steps, left_out = _read(dataset, _steps, STEP_DIMENSIONS)
-    runs, also_left_out = _read(dataset, _runs, RUN_DIMENSIONS)
-    dropped = sorted(set(left_out) | set(also_left_out))
+    runs, of_runs = _read(dataset, _runs, RUN_DIMENSIONS)
+    tools, of_tools = _read(dataset, _tools, TOOL_DIMENSIONS)
+    dropped = sorted({*left_out, *of_runs, *of_tools})
     notes = [
         f"{name} has too many values to be compared one by one; it was left out of the profile." for name in dropped
     ]
-    return Profile(steps, runs, tuple(notes))
+    return Profile(steps, runs, tools, tuple(notes))
 
 
 _TOO_MANY_ROWS = 396
@@ -123,4 +133,29 @@ FROM traces
 GROUP BY ALL""",
         Needs(totals=True),
         "traces",
+    )
+
+
+def _tools(dropped: frozenset[str]) -> tuple[str, Needs, str]:
+    attributes = ("trace_name", "environment", "release", "version")
+    dimensions = "".join(f"'' AS {name}, " if name in dropped else f"max(o.{name}) AS {name}, " for name in attributes)
+    return (
+        f"""
+SELECT {_DAY % "start_time"}, {", ".join(TOOL_DIMENSIONS)},
+  count() AS uses, countIf(repeats >= {REPEATS}) AS looping, sum(calls) AS calls, sum(failed) AS failed,
+  sum(errors) AS errors
+FROM (
+  SELECT {dimensions}any(o.type) AS type, any(o.name) AS name, min(o.start_time) AS start_time,
+    arrayMax(arrayEnumerateUniq(groupArrayIf(cityHash64(o.input), {COMPARABLE}))) AS repeats,
+    countIf(o.is_quiet) AS calls, countIf(o.is_error) AS errors, countIf(o.is_error OR o.is_empty) AS failed
+  FROM (
+    SELECT *, {QUIET} AS is_quiet, is_quiet AND {LOOKS_FAILED} AS is_error, is_quiet AND {LOOKS_EMPTY} AS is_empty
+    FROM observations
+    WHERE {TOOLS}
+  ) AS o
+  GROUP BY cityHash64(o.trace_id, o.type, o.name)
+)
+GROUP BY ALL""",
+        Needs(trace=True),
+        "observations",
     )

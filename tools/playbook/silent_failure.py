@@ -7,39 +7,15 @@ from __future__ import annotations
 
 from hansei.contracts import Evidence, Finding
 from hansei.tools.langfuse.dataset import Dataset
-from hansei.tools.langfuse.relations import Needs
 from hansei.tools.playbook import telling
-from hansei.tools.playbook.cells import Cells
 from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import STEP_GROUPINGS, against_baseline, against_rest
 from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
+from hansei.tools.playbook.profile import Profile
 from hansei.tools.playbook.screen import explain, stand_out
+from hansei.tools.playbook.texts import LOOKS_EMPTY, LOOKS_FAILED, QUIET
 from hansei.tools.report.formats import format_count, format_value
-
-_TEXT = "lower(leftUTF8(output, 200))"
-# A field that says there was no error is taken out before the words of an error are looked for.
-_NO_ERROR = r'"(error|errors|exception|is_error|iserror)"\\s*:\\s*(null|none|false|""|\\[\\]|\\{\\}|0)'
-_ERROR = "|".join(
-    (
-        r'"(error|errors|exception|error_message|error_code)"\\s*:',
-        r'"(is_error|iserror)"\\s*:\\s*true',
-        r'"(status|status_code|code)"\\s*:\\s*"?(4[0-9][0-9]|5[0-9][0-9]|error|failed|failure)',
-        r'"(success|ok)"\\s*:\\s*false',
-        r"^\\W*(error|exception|traceback|fatal|failed)\\b",
-        r"\\b(timed out|connection refused|connection reset|internal server error|service unavailable|bad gateway)\\b",
-        r"\\b(permission denied|unauthorized|rate limit exceeded|too many requests)\\b",
-    )
-)
-# Every text that _ERROR finds holds one of these. Looking for them first spares most texts the slow patterns.
-_WORDS = (
-    "error", "exception", "traceback", "fatal", "fail", "status", "code", "false", "timed out", "connection re",
-    "unavailable", "bad gateway", "permission denied", "unauthorized", "rate limit", "too many requests",
-)  # fmt: skip
-LOOKS_FAILED = (
-    f"(multiSearchAny({_TEXT}, {list(_WORDS)}) AND match(replaceRegexpAll({_TEXT}, '{_NO_ERROR}', ''), '{_ERROR}'))"
-)
-LOOKS_EMPTY = "trim(BOTH ' \\n' FROM output) IN ('', 'null', 'None', '[]', '{}', '\"\"')"
 
 RATE = Metric(
     name="silent_failure_rate",
@@ -47,7 +23,7 @@ RATE = Metric(
     unit="ratio",
     shape="share",
     relation="observations",
-    where="type IN ('TOOL', 'RETRIEVER') AND level NOT IN ('ERROR', 'WARNING') AND end_time IS NOT NULL",
+    where=QUIET,
     y=f"{LOOKS_FAILED} OR {LOOKS_EMPTY}",
     min_n=50,
     min_effect=0.01,
@@ -57,34 +33,25 @@ RATE = Metric(
     again_where="type IN ('TOOL', 'RETRIEVER') AND NOT (level IN ('ERROR', 'WARNING') OR isNull(end_time))",
 )
 
-_DIMENSIONS = ("trace_name", "environment", "release", "version", "type", "name")
 _CONTEXTS = (("trace_name", "environment", "step", "release"), ("trace_name", "step"), ("step",))
 _GROUPINGS = tuple(units for units in STEP_GROUPINGS if not {"model", "prompt"} & set(units))
-_WORSE = Question("n", "failed", _CONTEXTS, _GROUPINGS, min_x=50, min_effect=0.01, min_relative=0.5)
-_BETTER = Question("n", "failed", _CONTEXTS, _GROUPINGS, sign=-1, min_x=50, min_effect=0.02, min_relative=0.4)
+_WORSE = Question("calls", "failed", _CONTEXTS, _GROUPINGS, min_x=50, min_effect=0.01, min_relative=0.5)
+_BETTER = Question("calls", "failed", _CONTEXTS, _GROUPINGS, sign=-1, min_x=50, min_effect=0.02, min_relative=0.4)
 # Being always empty may be a tool's way (it only acts); always reporting errors is not.
-_ALWAYS = Question("n", "errors", [()], _GROUPINGS, min_x=100, min_effect=0.05, min_relative=2.0, limit=3)
+_ALWAYS = Question("calls", "errors", [()], _GROUPINGS, min_x=100, min_effect=0.05, min_relative=2.0, limit=3)
 
 
-def screen(dataset: Dataset) -> Screening:
-    """One pass over the outputs of tools."""
-    sql = f"""
-SELECT toInt32(floor(dateDiff('millisecond', {{window_start:DateTime64(6, 'UTC')}}, start_time) / 86400000)) AS day,
-  trace_name, environment, release, version, type, name,
-  count() AS n, countIf({RATE.y}) AS failed, countIf({LOOKS_FAILED}) AS errors
-FROM observations
-WHERE {RATE.where}
-GROUP BY ALL"""
-    columns = dataset.columns(dataset.bind(sql, ("observations",), Needs(trace=True)))
-    cells = Cells.read(columns, _DIMENSIONS)
-    if not len(cells):
+def screen(profile: Profile) -> Screening:
+    """Outputs of tools, as the profile counted them."""
+    cells = profile.tools
+    if not cells.sums["calls"].any():
         return Screening.nothing("no tool calls: there are no observations of type TOOL or RETRIEVER")
     worse, looked = explain(cells, _WORSE)
     better, looked_again = explain(cells, _BETTER)
     always, looked_within = stand_out(cells, _ALWAYS, explained=[*worse, *better])
     candidates = [
-        *against_baseline("silent_failure", RATE, "regression", cells, worse, "n"),
-        *against_baseline("silent_failure", RATE, "improvement", cells, better, "n"),
+        *against_baseline("silent_failure", RATE, "regression", cells, worse, "calls"),
+        *against_baseline("silent_failure", RATE, "improvement", cells, better, "calls"),
         *against_rest("silent_failure", RATE, always),
     ]
     return Screening.of(candidates, looked + looked_again + looked_within, cells.has_baseline)
@@ -142,6 +109,6 @@ DETECTOR = Detector(
     question="Which tools fail without saying so?",
     metrics=(RATE,),
     tell=tell,
-    screen_data=screen,
+    screen_profile=screen,
     detail=detail,
 )
