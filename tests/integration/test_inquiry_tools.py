@@ -11,83 +11,20 @@ from uuid import UUID
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.messages import ToolMessage
-from tests.support.faults import fails, on_step
-from tests.support.inquiry import AT, CANARY, dataset_in, hard_traces, step, trace
+from tests.support.inquiry import CANARY, dataset_in, step
+from tests.support.inquiry_kit import Kit, world
 from tests.support.job import writing
-from tests.support.world import PERIODS, PROJECT, make_world
+from tests.support.world import PERIODS, PROJECT
 
+from hansei.context import Budget
 from hansei.contracts import Periods
-from hansei.demo.rows import Rows, ScoreRow
 from hansei.errors import QueryFailed
 from hansei.tools.clickhouse import open_reader
+from hansei.tools.clickhouse.budget import Meter
 from hansei.tools.inquiry.bounds import Bounds
 from hansei.tools.inquiry.columns import MEANINGS, WIDE, RelationName
-from hansei.tools.inquiry.kit import inquiry_tools
-from hansei.tools.inquiry.notebook import Notebook
-from hansei.tools.inquiry.sampling import METRICS
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.untrusted import CLOSING, OPENING
-
-CLASSES = ["describe_data", "run_sql", "read_trace", "sample_traces"]
-
-
-class Kit:
-    """The tools over a dataset, called as a model's tool calls are."""
-
-    def __init__(self, dataset: Dataset, bounds: Bounds | None = None) -> None:
-        self.dataset = dataset
-        self.notebook = Notebook()
-        self.tools = {tool.name: tool for tool in inquiry_tools(dataset, bounds, self.notebook)}
-
-    def call(self, name: str, config: Any = None, **arguments: Any) -> ToolMessage:
-        call = {"type": "tool_call", "id": "call-1", "name": name, "args": arguments}
-        message = self.tools[name].invoke(call, config)
-        assert isinstance(message, ToolMessage)
-        assert isinstance(message.content, str)
-        if message.status == "error":
-            assert message.artifact is None
-        else:
-            assert all(self.notebook.get(id) is not None for id in message.artifact)
-            assert message.artifact[0] in message.content
-        return message
-
-    def said(self, name: str, **arguments: Any) -> str:
-        message = self.call(name, **arguments)
-        assert message.status == "success", message.content
-        return str(message.content)
-
-    def refused(self, name: str, **arguments: Any) -> str:
-        message = self.call(name, **arguments)
-        assert message.status == "error", message.content
-        assert "\n" not in message.content
-        return str(message.content)
-
-
-def world() -> Rows:
-    """A quiet project in which a fifth of the look-ups fail, with a few hard traces and another project's."""
-    rows = make_world(on_step("support", "lookup_order", fails("order service: 503"), share=0.2), per_day=20)
-    for n, observation in enumerate(rows.observations):
-        observation.metadata = {"tenant": "blue", "request": f"ann{n}"} if observation.type == "TOOL" else {}
-    rows.extend(few_hard_ones())
-    rows.scores += [
-        ScoreRow(id=f"tone-{n}", timestamp=AT, name="tone", project_id=PROJECT, data_type="CATEGORICAL",
-                 trace_id="told", string_value="rude" if n % 3 else "kind", source="EVAL") for n in range(30)
-    ]  # fmt: skip
-    for n in range(600):  # names that are users' texts rather than names
-        rows.traces.append(trace(f"free-{n}", name=f"question {n} of ann{n}@example.com"))
-    rows.traces += [trace("rare-1", release="secret-release"), trace("rare-2", release="secret-release")]
-    return rows
-
-
-def few_hard_ones() -> Rows:
-    hard = hard_traces()
-    small = {"nested", "orphan", "circle", "hostile", "versions", "told", "foreign", "judged"}
-    return Rows(
-        [row for row in hard.traces if row.id in small],
-        [row for row in hard.observations if row.trace_id in small],
-        hard.scores,
-    )
 
 
 @pytest.fixture(scope="module", params=["v3", "v4"])
@@ -147,6 +84,15 @@ def test_rows_are_those_of_the_relations(kit: Kit) -> None:
         "n", "n", kit.dataset.bind("SELECT count() FROM observations", ("observations",)), since=PERIODS.window.start
     ).rows
     assert f"observations: {count:,} rows from 2026-11-09" in kit.said("describe_data", topic="observations")
+
+
+def test_a_span_without_data_is_described(dataset: Dataset) -> None:
+    late = Periods.ending(
+        PERIODS.window.end + PERIODS.window.length * 2, PERIODS.window.length / 2, PERIODS.window.length
+    )
+    said = Kit(Dataset(dataset.reader, dataset.adapter, PROJECT, late)).said("describe_data")
+    for relation in ("traces", "observations", "scores"):
+        assert f"\n{relation}: no rows (q" in said
 
 
 # run_sql
@@ -254,92 +200,6 @@ def test_a_traces_orders_stay_quoted_and_masked(kit: Kit) -> None:
     assert "[e-mail], card [card], call [phone]" in said
 
 
-# sample_traces
-
-
-def strata(said: str) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for line in said.split(OPENING)[1].splitlines()[1:-1]:
-        id, _, stratum = line.split(" · ")[:3]
-        found.setdefault(stratum, []).append(id)
-    return found
-
-
-def failed(dataset: Dataset, period: str = "window") -> set[str]:
-    compare = ">=" if period == "window" else "<"
-    sql = dataset.bind(
-        f"""SELECT DISTINCT trace_id FROM observations WHERE level = 'ERROR' AND type = 'TOOL' AND name = 'lookup_order'
-        AND start_time {compare} {{window_start:DateTime64(6, 'UTC')}}""",
-        ("observations",),
-    )
-    return {str(row[0]) for row in dataset.ask("f", "f", sql).rows}
-
-
-@pytest.mark.parametrize("period", ["window", "baseline"])
-def test_bad_and_good_traces_are_told_apart(kit: Kit, period: str) -> None:
-    bad = failed(kit.dataset, period)
-    if period == "baseline":
-        assert not bad
-    said = kit.said("sample_traces", segment={"tool_name": "lookup_order"}, count=10, period=period)
-    found = strata(said)
-    if bad:
-        assert f"5 of {len(bad)} bad traces" in said
-        assert len(found["bad"]) == len(found["good"]) == 5
-        assert set(found["bad"]) <= bad
-    assert len(found["good"]) == (5 if bad else 10)
-    assert not set(found["good"]) & bad
-
-
-def test_the_same_seed_draws_the_same_traces(kit: Kit) -> None:
-    one, two, three = (kit.said("sample_traces", which="any", seed=seed, count=20) for seed in (7, 7, 8))
-    assert one == two
-    assert strata(one) != strata(three)
-
-
-@pytest.mark.parametrize("which", ["both", "bad", "good", "any"])
-def test_every_metric_can_be_sampled(kit: Kit, which: str) -> None:
-    drawn = 0
-    for metric in METRICS:
-        said = kit.said("sample_traces", metric=metric, which=which, count=4)
-        if OPENING not in said:
-            assert "there are no" in said
-            continue
-        found = strata(said)
-        drawn += 1
-        assert 0 < sum(map(len, found.values())) <= 4
-        if which in ("bad", "good") and metric != "traces_per_day":
-            assert set(found) == {which}
-    assert drawn >= 5
-
-
-def test_a_findings_parameters_and_metadata_can_be_given(kit: Kit) -> None:
-    said = kit.said("sample_traces", metric="step_latency_p95", parameters={"slow_ms": 1e9}, which="good", count=2)
-    assert "Bad by step_latency_p95" in said
-    assert "0 of " in said
-    assert strata(kit.said("sample_traces", segment={"metadata.tenant": "blue"}, count=4))
-    assert "there are no" in kit.said("sample_traces", segment={"metadata.tenant": "red"}, count=4)
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        {"segment": {"colour": "red"}},
-        {"segment": {"metadata.x'] = '' OR 1 = 1 OR metadata['y": "z"}},
-        {"segment": {"metadata.{project_id:String}": "z"}},
-        {"segment": {"trace_name": "x" * 5_000}},
-        {"segment": {"score_name": "helpful"}},
-        {"metric": "happiness"},
-        {"parameters": {"project_id": 1.0}},
-        {"count": 0},
-        {"which": "worst"},
-        {"colour": "red"},
-        {"seed": -1},
-    ],
-)
-def test_a_sample_that_cannot_be_drawn_is_refused(kit: Kit, arguments: dict[str, Any]) -> None:
-    assert len(kit.refused("sample_traces", **arguments)) < 1_000
-
-
 # all of them
 
 
@@ -434,3 +294,32 @@ def test_the_dataset_bounds_what_can_be_seen(dataset: Dataset) -> None:
     assert "no trace with this id" in kit.refused("read_trace", trace_id="nested")
     assert "0" in kit.said("run_sql", sql="SELECT count() FROM traces WHERE id = 'nested'", purpose="x").splitlines()
     assert step("nested", "x").start_time >= early.window.end
+
+
+def test_a_budget_that_is_spent_is_told_not_raised(dataset: Dataset) -> None:
+    spent = dataset.reader.metered(Meter(Budget(rows=0)))
+    kit = Kit(Dataset(spent, dataset.adapter, PROJECT, PERIODS))
+    for name, arguments in (
+        ("describe_data", {}),
+        ("run_sql", {"sql": "SELECT count() FROM observations", "purpose": "x"}),
+        ("read_trace", {"trace_id": "nested"}),
+        ("sample_traces", {}),
+    ):
+        assert "budget" in kit.refused(name, **arguments)
+    assert len(kit.notebook) == 0
+
+
+def test_the_tools_work_on_a_session_that_is_held_to_its_project(dataset: Dataset, place: Any) -> None:
+    reader = open_reader(f"{place.url}_{dataset.adapter.version}", project_id=PROJECT)
+    kit = Kit(Dataset(reader, dataset.adapter, PROJECT, PERIODS))
+    try:
+        free = Kit(dataset)
+        for name, arguments in (
+            ("describe_data", {}),
+            ("run_sql", {"sql": "SELECT count() FROM observations", "purpose": "x"}),
+            ("read_trace", {"trace_id": "nested"}),
+            ("sample_traces", {}),
+        ):
+            assert kit.said(name, **arguments) == free.said(name, **arguments)
+    finally:
+        reader.close()

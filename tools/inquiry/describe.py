@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -68,45 +69,44 @@ def _look(dataset: Dataset, notebook: Notebook, relation: RelationName) -> Itera
         id = notebook.id_for(dataset, "describe_data", relation, purpose)
         known = notebook.get(id)
         if known is None:
+            window = dataset.periods.window
+            # Maps are read whole, so metadata are asked for of the last day only.
+            since = max(window.start, window.end - timedelta(days=1)) if purpose == "notes" else window.start
             bound = dataset.bind(query, (relation,))
-            known = dataset.ask(id, f"describe: {purpose} of {relation}", bound, since=dataset.periods.window.start)
+            known = dataset.ask(id, f"describe: {purpose} of {relation}", bound, since=since)
         yield notebook.keep(known)
 
 
 def _questions(relation: RelationName) -> dict[str, str]:
-    """Purpose → SQL. Columns of values and notes: what, dimension, value, n, different, first, last."""
+    """Purpose → SQL. Columns of values and notes: what, dimension, value, n, different, since, until."""
     names = DIMENSIONS[relation]
-    pairs = "[" + ", ".join(f"('{name}', toString({name}))" for name in names if name != "tags") + "]"
+    pairs = "[('rows', ''), " + ", ".join(f"('{name}', toString({name}))" for name in names if name != "tags") + "]"
     if "tags" in names:
         pairs = f"arrayConcat({pairs}, arrayMap(tag -> ('tags', tag), tags))"
     time = _TIME[relation]
     values = f"""
-WITH combinations AS (
-    SELECT {", ".join(names)}, count() AS n, min({time}) AS first, max({time}) AS last FROM {relation} GROUP BY ALL
-  ),
-  occurring AS (
-    SELECT pair.1 AS dimension, pair.2 AS value, sum(c.n) AS n
-    FROM combinations AS c ARRAY JOIN {pairs} AS pair GROUP BY dimension, value
-  )
-SELECT '{relation}' AS what, 'rows' AS dimension, '' AS value, sum(c.n) AS n, 0 AS different,
-  formatDateTime(min(c.first), '%F %T') AS first, formatDateTime(max(c.last), '%F %T') AS last
-FROM combinations AS c
-UNION ALL
-SELECT '{relation}', dimension, if(different > {MOST_VALUES} OR n < {FEWEST}, '', value), n, different, '', '' FROM (
-  SELECT *, count() OVER (PARTITION BY dimension) AS different FROM occurring WHERE value != ''
+SELECT '{relation}' AS what, dimension, if(different > {MOST_VALUES} OR n < {FEWEST}, '', value) AS value, n,
+  different, if(dimension = 'rows', formatDateTime(first, '%F %T'), '') AS since,
+  if(dimension = 'rows', formatDateTime(last, '%F %T'), '') AS until
+FROM (
+  SELECT pair.1 AS dimension, pair.2 AS value, sum(c.n) AS n, min(c.begin) AS first, max(c.end) AS last,
+    count() OVER (PARTITION BY dimension) AS different
+  FROM (
+    SELECT {", ".join(names)}, count() AS n, min({time}) AS begin, max({time}) AS end FROM {relation} GROUP BY ALL
+  ) AS c ARRAY JOIN {pairs} AS pair
+  WHERE dimension = 'rows' OR value != ''
+  GROUP BY dimension, value
 )
 ORDER BY dimension != 'rows', dimension, n DESC, value LIMIT {SHOWN} BY dimension"""
     if relation == "scores":
         return {"values": values, "names": _SCORES}
-    # Maps are read whole, so metadata are asked for of the last day only.
     notes = f"""
 SELECT '{relation}' AS what, dimension, if(different > {MOST_NOTES} OR n < {FEWEST}, '', value) AS value, n,
-  different, '' AS first, '' AS last
+  different, '' AS since, '' AS until
 FROM (
   SELECT concat('metadata.', pair.1) AS dimension, pair.2 AS value, count() AS n,
     count() OVER (PARTITION BY dimension) AS different, sum(n) OVER (PARTITION BY dimension) AS rows
   FROM {relation} ARRAY JOIN arrayZip(mapKeys(metadata), mapValues(metadata)) AS pair
-  WHERE {time} >= {{range_end:DateTime64(6, 'UTC')}} - toIntervalDay(1)
   GROUP BY dimension, value
 )
 WHERE rows >= {FEWEST}
@@ -130,13 +130,15 @@ GROUP BY name, data_type ORDER BY n DESC, name, data_type LIMIT 40"""
 def _lines(evidence: Evidence, bounds: Bounds) -> list[str]:
     """What a query of ours found, a line for each column or score."""
     records = evidence.records()
+    if not records and "values" in evidence.purpose:
+        return [f"{evidence.purpose.rpartition(' ')[2]}: no rows ({evidence.id})"]
     if "categories" in evidence.columns:
         return [_score(row, bounds) for row in records]
     lines: dict[tuple[str, str], list[str]] = {}
     for row in records:
         n, value = int(row["n"]), one_line(str(row["value"]), 60, bounds.masking)
         if row["dimension"] == "rows":
-            said = f"from {row['first']} to {row['last']}" if n else ""
+            said = f"from {row['since']} to {row['until']}"
             lines[str(row["what"]), f"{plural(n, 'row')} {said} ({evidence.id})"] = []
         else:
             told = lines.setdefault((str(row["what"]), str(row["dimension"])), [])
