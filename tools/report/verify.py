@@ -14,11 +14,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hansei.contracts import Evidence, Finding, Periods, Report
-from hansei.errors import HanseiError, NoData, PermissionMissing, QueryFailed, SchemaNotSupported, UsageError
+from hansei.errors import (
+    HanseiError,
+    NoData,
+    PermissionMissing,
+    QueryFailed,
+    QueryRefused,
+    SchemaNotSupported,
+    UsageError,
+)
 from hansei.tools.clickhouse import Reader
 from hansei.tools.langfuse.coverage import coverage_of
 from hansei.tools.langfuse.dataset import run_evidence
 from hansei.tools.langfuse.schema import detect
+from hansei.tools.langfuse.trusted import ReportGuard
 from hansei.tools.playbook.assess import Facts, candidate_of
 from hansei.tools.playbook.catalogue import detector_of
 from hansei.tools.playbook.checks import FALSE_DISCOVERY_RATE
@@ -81,7 +90,7 @@ def verify_report(report: Report, reader: Reader, asked: Asked | None = None) ->
     return compare(report, ask_again(report, reader, asked))
 
 
-Answers = dict[str, Evidence | QueryFailed | PermissionMissing]
+Answers = dict[str, Evidence | QueryFailed | PermissionMissing | QueryRefused]
 """Path of an evidence → the same query's answer now, or why there is none."""
 
 
@@ -96,10 +105,13 @@ def ask_again(report: Report, reader: Reader, asked: Asked | None = None) -> Ans
     """
     answers: Answers = {}
     queries = list(_all_evidence(report))
+    guard = ReportGuard(reader, report.project_id)
     for number, (path, evidence) in enumerate(queries, 1):
         try:
-            again = run_evidence(reader, evidence.id, evidence.purpose, evidence.sql, evidence.parameters)
-        except (QueryFailed, PermissionMissing) as error:
+            # Anybody may have edited the file: what is not Hansei's own SQL has to be as harmless as a stranger's.
+            admitted = guard.admit(evidence.sql, evidence.parameters)
+            again = run_evidence(reader, evidence.id, evidence.purpose, admitted.sql, admitted.parameters)
+        except (QueryFailed, PermissionMissing, QueryRefused) as error:
             answers[path] = error
         else:
             answers[path] = again

@@ -10,7 +10,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from tests.support.job import fill, writing
-from tests.support.world import PERIODS, PROJECT, make_world
+from tests.support.world import PERIODS, PROJECT, Fault, make_world
 
 from hansei.contracts import Periods
 from hansei.demo.rows import ObservationRow, Rows, ScoreRow, TraceRow
@@ -51,16 +51,18 @@ class Place:
 
 
 @contextmanager
-def canaries(schema: Schema, *, alone: bool = False) -> Iterator[Place]:
+def canaries(schema: Schema, *faults: Fault, alone: bool = False, per_day: int = 8) -> Iterator[Place]:
     """Makes the database in memory.
 
     Args:
         schema: of the tables.
+        faults: of our project.
         alone: without the other project.
+        per_day: traces of our project.
     """
-    database = f"guard_{schema}{'_alone' if alone else ''}"
+    database = f"guard_{schema}{'_alone' if alone else ''}{'_faulty' if faults else ''}"
     url = f"chdb://?database={database}"
-    ours = make_world(per_day=8, seed=5)
+    ours = make_world(*faults, per_day=per_day, seed=5)
     _enrich(ours)
     with writing(url):  # what is in memory lasts as long as one client is open
         fill(url, schema, ours, *([] if alone else [_theirs()]))

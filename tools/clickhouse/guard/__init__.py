@@ -3,7 +3,8 @@
 docs/security.md tells what it holds to, and what it leaves to the session.
 """
 
+from hansei.tools.clickhouse.guard.bound import HOLE, Trusted
 from hansei.tools.clickhouse.guard.guard import Admitted, Guard
 from hansei.tools.clickhouse.guard.parser import Parser, parser_of
 
-__all__ = ["Admitted", "Guard", "Parser", "parser_of"]
+__all__ = ["HOLE", "Admitted", "Guard", "Parser", "Trusted", "parser_of"]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from hansei.tools.clickhouse.guard.bound import Found
 from hansei.tools.clickhouse.guard.functions import Class, Functions
 from hansei.tools.clickhouse.guard.grammar import REFUSED, SHAPES
 from hansei.tools.clickhouse.guard.names import Names, similar
@@ -40,6 +41,9 @@ class Scope:
     def with_cte(self, name: str) -> Scope:
         return Scope(self.relations, self.ctes | {name}, self.lambdas)
 
+    def with_relation(self, name: str) -> Scope:
+        return Scope(self.relations | {name}, self.ctes, self.lambdas)
+
     def with_lambda(self, name: str) -> Scope:
         return Scope(self.relations, self.ctes, self.lambdas | {name})
 
@@ -54,6 +58,8 @@ class Checks:
         reserved: names that a CTE must not have: the real tables.
         hidden: names that a value's alias must not have: what the relations' definitions read.
         parse: the engine's parser.
+        bound: of a statement that has been bound already, the elements of WITH that define a relation, by their id().
+            Only where these are visible may the relations be read from.
     """
 
     functions: Functions
@@ -61,6 +67,7 @@ class Checks:
     reserved: frozenset[str]
     hidden: frozenset[str]
     parse: Callable[[str], Node]
+    bound: Mapping[int, Found] | None = None
     used: set[str] = field(default_factory=set)
     """The logical relations that were named."""
     parameters: dict[str, str] = field(default_factory=dict)
@@ -75,8 +82,8 @@ class Checks:
         """
         if tree.get("type") != "SelectWithUnionQuery":
             refuse("statement", "Only SELECT is allowed.", "Write one SELECT over traces, observations and scores.")
-        self._names = Names(tree, self.columns)
-        self._query(tree, Scope(frozenset(self.columns)))
+        self._names = Names(tree, self.columns, is_open=self.bound is not None)
+        self._query(tree, Scope(frozenset() if self.bound is not None else frozenset(self.columns)))
 
     # -- queries ------------------------------------------------------------------------------------------------------
 
@@ -98,10 +105,14 @@ class Checks:
         elements = node.get("with", {}).get("children", [])
         if node.get("recursive_with"):
             for element in elements:
-                if element.get("type") == "WithElement":
+                if element.get("type") == "WithElement" and id(element) not in (self.bound or {}):
                     scope = scope.with_cte(self._cte(element))
         for element in elements:
-            if element.get("type") == "WithElement":
+            if found := (self.bound or {}).get(id(element)):
+                for condition in found.conditions:
+                    self._visit(condition, Scope(frozenset()))
+                scope = scope.with_relation(found.name)
+            elif element.get("type") == "WithElement":
                 name = self._cte(element)
                 self._shape(element)
                 self._visit(element["subquery"], scope)
@@ -355,7 +366,10 @@ class Checks:
         parts = [str(part) for part in node.get("name_parts") or [node["name"]]]
         if len(parts) == 1:
             found = self.functions.named_like(parts[0])
-            if found is not None and not found.allowed and not self._names.is_column(parts[0]):
+            is_own = self._names.is_column(parts[0]) or (
+                found is not None and found.harmless and self._names.is_defined(parts[0])
+            )
+            if found is not None and not found.allowed and not is_own:
                 refuse(
                     "function",
                     f"{shown(parts[0])} could stand for a function that {found.why}.",

@@ -16,13 +16,17 @@ _FILE = Path(__file__).with_name("functions.toml")
 
 @dataclass(frozen=True)
 class Class:
-    """One section of the file. `why` and `instead` complete a refusal's two lines."""
+    """One section of the file. `why` and `instead` complete a refusal's two lines.
+
+    `harmless` ones reach nothing, but are refused since their values differ from run to run.
+    """
 
     kind: Kind
     name: str
     allowed: bool
     why: str
     instead: str
+    harmless: bool
 
 
 class Functions:
@@ -42,7 +46,9 @@ class Functions:
         self._any_case: dict[Kind, dict[str, Class]] = {"functions": {}, "aggregates": {}, "table_functions": {}}
         for kind in self._exact:
             for name, section in data[kind].items():
-                found = Class(kind, name, section["allowed"], section["why"], section.get("instead", ""))
+                allowed = section["allowed"]
+                harmless = allowed or section.get("harmless", False)
+                found = Class(kind, name, allowed, section["why"], section.get("instead", ""), harmless)
                 self._add(self._exact[kind], section.get("exact", ""), found)
                 self._add(self._any_case[kind], section.get("any_case", ""), found, lower=True)
         self._lowered = {

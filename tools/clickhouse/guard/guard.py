@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hansei.tools.clickhouse.guard.bound import Trusted
 from hansei.tools.clickhouse.guard.checks import Checks
 from hansei.tools.clickhouse.guard.functions import Functions, functions
 from hansei.tools.clickhouse.guard.parameters import check_values
@@ -98,18 +99,56 @@ class Guard:
         checks = self._checks(tree, relations, reserved)
         if at_most is not None:
             tree = settled(tree, at_most)
-        # The definitions are long: each is put into the text at the end, for a mark that nobody else can have written.
         marks = {name: secrets.token_hex(16) for name in checks.used}
         _bind(tree, marks)
+        text = self._write(tree, {marks[name]: definitions[name] for name in checks.used})
+        needed = dict(checks.parameters)
+        for name in checks.used:
+            needed.update(relations[name].parameters)
+        return Admitted(text, check_values(needed, values), frozenset(checks.used))
+
+    def admit_bound(self, sql: str, trusted: Trusted, parameters: Mapping[str, Any]) -> Admitted:
+        """Checks a statement that says that it has been bound to the relations already.
+
+        Args:
+            sql: one SELECT, with definitions of relations in its WITH.
+            trusted: the definitions that there may be.
+            parameters: the values of all placeholders.
+
+        Raises:
+            QueryRefused: it is not known to be harmless; nothing was executed.
+        """
+        try:
+            return self._admit_bound(sql, trusted, parameters)
+        except RecursionError:
+            refuse("size", "The statement nests too deeply.", "Ask in several smaller queries.")
+
+    def _admit_bound(self, sql: str, trusted: Trusted, values: Mapping[str, Any]) -> Admitted:
+        tree = self._parser.parse(sql)
+        bound = {id(element): trusted.find(element) for element in trusted.elements(tree)}
+        needed: dict[str, str] = {}
+        texts: dict[str, str] = {}
+        for found in bound.values():
+            needed.update(parameters_of(found.tree))
+        columns = {found.name: columns_of(found.tree) for found in bound.values()}
+        checks = Checks(self._functions, columns, frozenset(), frozenset(), self._parser.parse, bound=bound)
+        checks.statement(tree)
+        for element in list(trusted.elements(tree)):
+            found, mark = bound[id(element)], secrets.token_hex(16)
+            texts[mark] = self._parser.write(found.tree) if found.conditions else found.text
+            element["subquery"] = as_subquery(as_query(select_text(mark)))
+        text = self._write(tree, texts)
+        return Admitted(text, check_values(needed | checks.parameters, values), frozenset(checks.used))
+
+    def _write(self, tree: Node, texts: Mapping[str, str]) -> str:
+        """The text of a checked statement. A definition is long: it is put in at the end, in the place of its mark."""
         text = self._parser.write(tree)
         if not same(self._parser.parse(text), tree):
             # What is executed must be what was checked.
             refuse("unknown", "ClickHouse cannot write this statement back unchanged.", "Write it in a simpler way.")
-        needed = dict(checks.parameters)
-        for name, mark in marks.items():
-            text = text.replace(f"SELECT '{mark}'", definitions[name].strip())
-            needed.update(relations[name].parameters)
-        return Admitted(text, check_values(needed, values), frozenset(checks.used))
+        for mark, definition in texts.items():
+            text = text.replace(f"SELECT '{mark}'", definition.strip())
+        return text
 
     def _checks(self, tree: Node, relations: Mapping[str, Relation], reserved: frozenset[str]) -> Checks:
         columns = {name: relation.columns for name, relation in relations.items()}

@@ -28,16 +28,27 @@ class Names:
     meant.
     """
 
-    def __init__(self, tree: dict[str, Any], columns: Mapping[str, frozenset[str]]) -> None:
+    def __init__(self, tree: dict[str, Any], columns: Mapping[str, frozenset[str]], *, is_open: bool = False) -> None:
+        """Collects the names.
+
+        Args:
+            tree: the statement.
+            columns: logical relation → its columns.
+            is_open: there are columns that are not known; then no name is refused.
+        """
         self._columns = frozenset().union(*columns.values())
         self._defined = {*self._columns, *columns, *_MADE}
-        self._is_open = False
+        self._is_open = is_open
         for node in _nodes(tree):
             self._define(node)
 
     def is_column(self, name: str) -> bool:
         """Whether a logical relation has this column."""
         return name in self._columns
+
+    def is_defined(self, name: str) -> bool:
+        """Whether the statement defines it somewhere, or a logical relation has this column."""
+        return name in self._defined
 
     def check(self, parts: list[str]) -> None:
         """Refuses a name of which nothing defines the first part.
