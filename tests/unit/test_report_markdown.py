@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -11,7 +13,8 @@ from markdown_it import MarkdownIt
 from tests.support.sample_report import HOSTILE, empty_report, finding, hostile_report, long_report, sample_report
 
 from hansei.contracts import Report
-from hansei.tools.report.markdown import code, escape, paragraph, render_markdown, sparkline
+from hansei.tools.report.markdown import render_markdown
+from hansei.tools.report.markdown_text import code, escape, paragraph, sparkline
 from hansei.tools.report.text import one_line
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -26,6 +29,27 @@ def text_of(source: str) -> str:
     import html as escaping
 
     return " ".join(escaping.unescape(re.sub(r"<[^>]*>", "", source)).split())
+
+
+SNAPSHOTS = Path(__file__).parents[1] / "support" / "snapshots"
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_the_whole_file_is_as_it_was(language: Literal["en", "ja"]) -> None:
+    """After a change that is meant: ``python -m tests.support.write_snapshots``, and look at the difference."""
+    assert render_markdown(sample_report(language)) == (SNAPSHOTS / f"report.{language}.md").read_text("utf-8")
+
+
+def test_a_flow_is_a_graph_that_mermaid_reads() -> None:
+    blocks = re.findall(r"```mermaid\n(.*?)```", render_markdown(hostile_report()), re.DOTALL)
+    assert blocks
+    line = re.compile(
+        r'flowchart TD|begin\(\("●"\)\)|stop\(\("○"\)\)|s\d+\["[^"\[\]<>{}|`]*(<br>[^"\[\]<>{}|`]*)*"\]'
+        r'|(begin|s\d+) (-->|-\.->)\|"[^"|<>\[\]{}`]*"\| (stop|s\d+)|classDef changed .*|class s[\ds,]+ changed'
+    )
+    for block in blocks:
+        for one in block.strip().splitlines():
+            assert line.fullmatch(one.strip()), one
 
 
 def test_a_finding_reads_like_this() -> None:
@@ -45,7 +69,8 @@ Calls of the tool search_kb that end in an error rose from 3.1 % to 18 % with re
 | Baseline: observation search_kb | 3.1 % (2.4–3.9 %) | 2,875 |
 | Change | +15 points |  |
 
-error rate, day by day: Baseline `▁▁▁▁▁▂▁` · Window `▁▁█▇▆█▇`
+error rate, day by day: Baseline `▁▁▁▁▁▂▁` · Window `▁▁█▇▆█▇` \
+release 2026.11.11 was first seen on 11 Nov 2026.
 
 - **Where:** observation `search_kb`, release `2026.11.11`
 - **Since:** 11 Nov 2026

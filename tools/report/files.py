@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -43,9 +44,17 @@ def write_report(report: Report, directory: str | os.PathLike[str]) -> dict[str,
     Raises:
         UsageError: when the directory cannot be written.
     """
+    return write_forms(report, directory, ("json", "md", "html"))
+
+
+_RENDERERS = {"json": render_json, "md": render_markdown, "html": render_html}
+
+
+def write_forms(report: Report, directory: str | os.PathLike[str], forms: Iterable[str]) -> dict[str, Path]:
+    """Writes only these forms (json, md, html), as `write_report` does."""
     folder = Path(directory)
-    texts = {"html": render_html(report), "md": render_markdown(report), "json": render_json(report)}
-    files = {form: folder / Path(NAME).with_suffix(f".{form}") for form in ("json", "md", "html")}
+    files = {form: folder / Path(NAME).with_suffix(f".{form}") for form in forms}
+    texts = {form: _RENDERERS[form](report) for form in files}
     drafts = {form: folder / f".{files[form].name}.{uuid4().hex}" for form in texts}
     try:
         folder.mkdir(parents=True, exist_ok=True)

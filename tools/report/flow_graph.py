@@ -22,10 +22,10 @@ _DOT = 14.0
 _MARGIN = 12.0
 _BEND = 9.0
 _THICKEST = 5.0
-_OPTIONS = {
-    "routing": {"style": "diagonal"},
-    "spacing": {"layer_gap": 44.0, "node_gap": 40.0, "edge_label_margin": 8.0},
-}
+_SPACING = {"node_gap": 40.0, "edge_label_margin": 8.0}
+_GAP, _NARROW_GAP, _MANY = 44.0, 26.0, 12
+"""Between layers, for graphs of at most so many steps and for larger ones."""
+
 _ALARMING = ("new", "worse", "slower", "more")
 _BETTER = ("better", "faster")
 
@@ -86,7 +86,9 @@ def _layout(view: FlowView) -> Layout:
             weight=max(0.01, round(move.weight, 3)),
             label_size=size,
         )
-    return graphlay.layout(graph, preset="process_map", options=_OPTIONS)
+    gap = _GAP if len(view.steps) <= _MANY else _NARROW_GAP
+    options = {"routing": {"style": "diagonal"}, "spacing": {**_SPACING, "layer_gap": gap}}
+    return graphlay.layout(graph, preset="process_map", options=options)
 
 
 def _width(step: StepView) -> float:
@@ -177,6 +179,8 @@ def _label_place(move: MoveView, edge: dict[str, Any]) -> _Place:
     width = _measure(_edge_text(move), _SMALL)
     if edge["kind"] == "selfloop":
         left = min(point["x"] for point in edge["points"]) + 4
+        if edge["source_port"]["side"] == "left":
+            left = max(point["x"] for point in edge["points"]) - 4 - width
         return _Place(left, left + width, min(point["y"] for point in edge["points"]) - 9, True)
     return _Place(anchor["x"] - width / 2, anchor["x"] + width / 2, anchor["y"], False)
 

@@ -7,7 +7,6 @@ that is longer than any inside, and nothing breaks a table or a list, since ever
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -15,62 +14,33 @@ from urllib.parse import quote
 from hansei.contracts import Finding, Report
 from hansei.tools.report.catalogue import catalogue
 from hansei.tools.report.charts import chart_title
-from hansei.tools.report.finding_view import CheckRow, Fact, FindingView
+from hansei.tools.report.finding_view import CheckRow, Example, Fact, FindingView
+from hansei.tools.report.formats import format_date
+from hansei.tools.report.markdown_text import code, escape, mermaid, paragraph, sign_trend, sparkline, table
+from hansei.tools.report.marks import marks_of
 from hansei.tools.report.proof_view import ProofView
 from hansei.tools.report.series import daily_series
-from hansei.tools.report.text import one_line
 from hansei.tools.report.view import ReportView, report_view
 
-_SPECIAL = re.compile(r"[\\`*\[\]#|~]|(?<![^\W_])_|_(?![^\W_])|\$(?!\d)")
-"""Single underscores inside a word mean nothing; a dollar sign before a digit can't end GitHub's inline mathematics."""
-_TAG = re.compile(r"<(?!\s|$)")
-_ENTITY = re.compile(r"&(?=[#\w])")
-_AUTOLINK = re.compile(r"(?i)[a-z]:(?=//)|\bwww\.|\b(?:mailto|xmpp):|@(?=\w)")
-_BLOCK_START = re.compile(r"^(\d*)([-+=>.)])")
-_BARS = "▁▂▃▄▅▆▇█"
 _MARKS = {"passed": "✅", "failed": "❌", "open": "❔"}
+_STATES = {"worse": "🔺", "better": "🟢", "changed": "🔷"}
 _BADGES = {"critical": "🔴", "high": "🟠", "medium": "🟡", "low": "⚪", "improvement": "🟢"}
 
 
 def render_markdown(report: Report) -> str:
     """The report as Markdown in its language; ends with one line end."""
     page = _Page(report)
-    blocks = [*page.verdict(), *page.actions(), *page.health(), *page.findings(), *page.refuted(), *page.coverage()]
+    blocks = [
+        *page.verdict(),
+        *page.actions(),
+        *page.health(),
+        *page.findings(),
+        *page.flows(),
+        *page.refuted(),
+        *page.coverage(),
+    ]
     blocks += [*page.plan(), *page.follow_ups(), *page.run()]
     return "\n\n".join(block for block in blocks if block) + "\n"
-
-
-def escape(text: str) -> str:
-    """Text on one line that can stand inside a paragraph or a table cell and means nothing there but itself.
-
-    Only what could mean something is escaped, so that the file also reads well as it is. Addresses and mentions, which
-    some renderers link even after their characters were escaped, are cut by an empty comment.
-    """
-    escaped = _SPECIAL.sub(r"\\\g<0>", one_line(text))
-    escaped = _TAG.sub("&lt;", _ENTITY.sub("&amp;", escaped))
-    return _AUTOLINK.sub(r"\g<0><!-- -->", escaped)
-
-
-def paragraph(text: str) -> str:
-    """`escape`, for text that begins a paragraph or a list item: it must not begin a list or a quote instead."""
-    return _BLOCK_START.sub(r"\1\\\2", escape(text))
-
-
-def code(text: str) -> str:
-    """Text as a code span, whatever backticks it holds; not for tables, whose cells a pipe would end."""
-    line = one_line(text)
-    longest = max((len(run) for run in re.findall(r"`+", line)), default=0)
-    fence = "`" * (longest + 1)
-    pad = " " if line.startswith("`") or line.endswith("`") or not line else ""
-    return f"{fence}{pad}{line}{pad}{fence}"
-
-
-def sparkline(values: Sequence[float]) -> str:
-    """Values as bars of eight heights, from zero (or the least, when that is negative) to the largest."""
-    low, high = min(0.0, *values), max(values)
-    if high <= low:
-        return _BARS[0] * len(values)
-    return "".join(_BARS[min(7, int((value - low) / (high - low) * 8))] for value in values)
 
 
 class _Page:
@@ -106,15 +76,32 @@ class _Page:
             lines.append(f"{place}. **{escape(action.text)}**  ")
             lines.append(f"   {_BADGES[action.badge]} {escape(action.title)}{'  ' if action.gain else ''}")
             if action.gain:
-                lines.append(f"   {escape(action.gain)}")
+                lines.append(f"   {self.t('gain.label')} {escape(action.gain)}")
         yield "\n".join(lines)
 
     def health(self) -> Iterable[str]:
         yield f"## {self.t('section.health')}"
-        head = ["", self.t("period.window"), self.t("period.baseline"), self.t("health.change")]
-        rows = [[row.label, f"**{row.window}**", row.baseline, row.change] for row in self.view.totals]
-        yield _table(head, rows, numeric=[False, True, True, True])
-        yield self.view.totals_note or ""
+        head = ["", self.t("period.window"), self.t("period.baseline"), self.t("health.change"), self.t("sign.trend")]
+        rows = []
+        for row in self.view.signs:
+            window = f"**{row.window}**" + (f" ({row.interval})" if row.interval else "")
+            change = f"{row.change} · **{row.state_label}**" if row.state != "same" else row.state_label
+            mark = _STATES.get(row.state, "")
+            trend = sign_trend(row.sign, self.report.window)
+            rows.append([escape(row.label), window, row.baseline, f"{mark} {change}".strip(), trend])
+        yield table(head, rows, numeric=[False, True, True, False, False]) if rows else self.t("no_health")
+
+    def flows(self) -> Iterable[str]:
+        """Each flow as a Mermaid graph, which GitHub and Notion draw; elsewhere it reads as a list of transitions."""
+        if self.view.flows:
+            yield f"## {self.t('section.flow')}"
+            yield self.view.flow_note
+        for flow in self.view.flows:
+            yield f"### {escape(flow.name)}"
+            yield self.t("flow.summary", traces=flow.traces, baseline=flow.baseline)
+            if flow.differs:
+                yield self.t("flow.differs", steps=escape(flow.differs))
+            yield mermaid(flow)
 
     def findings(self) -> Iterable[str]:
         yield f"## {self.t('section.findings')}"
@@ -127,7 +114,7 @@ class _Page:
         direction = "" if shown.badge == "improvement" else f" · {shown.direction_label}"
         yield f"{_BADGES[shown.badge]} **{shown.badge_label}** · {shown.kind}{direction}"
         yield paragraph(shown.summary)
-        yield _table(
+        yield table(
             [escape(shown.metric), self.t("finding.value"), "n"],
             [
                 [self.t("period.window"), f"**{shown.current}**", shown.current_n],
@@ -153,11 +140,8 @@ class _Page:
             yield f"**{self.t('finding.checks')}**"
             yield _checks(shown.checks)
         if shown.examples:
-            links = [
-                f"[{code(one.trace_id)}]({_target(one.url)})" if one.url else code(one.trace_id)
-                for one in shown.examples
-            ]
-            yield f"**{self.t('finding.examples')}:** " + " · ".join(links)
+            yield f"**{self.t('finding.examples')}**"
+            yield "\n".join(_example(one) for one in shown.examples)
         yield from self._proof(shown.proof)
 
     def _series(self, finding: Finding) -> str:
@@ -172,7 +156,12 @@ class _Page:
             if shown:
                 name = self.t("reference.rest_of_window") if period == "rest" else self.t(f"period.{period}")
                 groups.append(f"{name} `{shown}`")
-        return f"{title}: " + " · ".join(groups)
+        report = self.report
+        marks = marks_of(finding, report.health.changes if report.health else [], report.language)
+        new = [
+            escape(self.t("chart.mark", what=one.label, date=format_date(one.moment, report.language))) for one in marks
+        ]
+        return " ".join([f"{title}: " + " · ".join(groups), *new])
 
     def _proof(self, proof: Sequence[ProofView]) -> Iterable[str]:
         """Which queries the numbers come from. Their SQL would make the file too long for GitHub to show."""
@@ -200,7 +189,12 @@ class _Page:
         yield f"## {self.t('section.coverage')}"
         head = [self.t(f"coverage.{name}") for name in ("detector", "status", "slices", "reason")]
         rows = [[escape(row.name), row.status_label, row.slices, escape(row.reason)] for row in view.detectors]
-        yield _table(head, rows, numeric=[False, False, True, False])
+        yield table(head, rows, numeric=[False, False, True, False])
+        head = ["", self.t("period.window"), self.t("period.baseline"), self.t("health.change")]
+        rows = [[row.label, row.window, row.baseline, row.change] for row in view.totals]
+        yield f"**{self.t('section.totals')}**"
+        yield table(head, rows, numeric=[False, True, True, True])
+        yield view.totals_note or ""
         for key, lines in (("coverage.missing", view.missing), ("coverage.notes", view.notes)):
             if lines:
                 yield f"**{self.t(key)}**"
@@ -228,9 +222,9 @@ class _Page:
         yield f"{escape(self.t('page.footer', version=self.view.version))} `hansei verify report.json`"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[bool]) -> str:
-    rule = ["---:" if right else "---" for right in numeric]
-    return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *rows))
+def _example(one: Example) -> str:
+    link = f"[{code(one.trace_id)}]({_target(one.url)})" if one.url else code(one.trace_id)
+    return f"- {link}" + (f": {escape(one.teaser)}" if one.teaser else "")
 
 
 def _checks(checks: Sequence[CheckRow], indent: str = "") -> str:

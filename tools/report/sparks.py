@@ -9,6 +9,8 @@ from hansei.tools.report.catalogue import catalogue
 from hansei.tools.report.svg import COLOURS, Texts, to_svg
 
 WIDTH, HEIGHT = 132.0, 30.0
+_LEAST_SPAN = 0.3
+"""Least height of a trend, relative to its largest value."""
 
 
 def spark(sign: Sign, window: Window, name: str, language: str, ident: str) -> str:
@@ -29,7 +31,8 @@ def spark(sign: Sign, window: Window, name: str, language: str, ident: str) -> s
     low, high = min(values), max(values)
     if sign.unit != "score" and low < high * 0.6:
         low = 0.0
-    pad = (high - low) * 0.08 or abs(high) * 0.1 or 1.0
+    # What hardly moves must not look as if it did.
+    pad = max(0.08 * (high - low), (_LEAST_SPAN * abs(high) - (high - low)) / 2) or 1.0
     axes.set_ylim(low - pad, high + pad)
     axes.set_xlim(-0.5, len(sign.days) - 0.5)
     split = sum(day.start < window.start for day in sign.days) - 0.5

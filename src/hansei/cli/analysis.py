@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hansei.errors import UsageError
@@ -87,35 +86,3 @@ def run_analysis(request: Request, context: Context, console: Console) -> Report
     if lost:
         console.note(lost)
     return Report.model_validate(state["report"])
-
-
-def tell_report(console: Console, report: Report, files: list[Path]) -> None:
-    """Shows a report in short: the verdict, the findings, what was looked at, and where the rest is."""
-    from hansei.tools.report.formats import format_count, format_date, format_span
-
-    coverage = report.coverage
-    console.line(report.headline, style="title")
-    console.line(
-        f"Project {report.project_id}: {format_span(report.window)} against {format_span(report.baseline)};"
-        f" {format_count(coverage.traces.window)} against {format_count(coverage.traces.baseline)} traces,"
-        f" Langfuse schema {coverage.langfuse_schema}."
-    )
-    console.line()
-    if report.findings:
-        console.table(
-            ["severity", "since", "finding"],
-            [
-                [finding.severity, format_date(finding.onset) if finding.onset else "", finding.title]
-                for finding in report.findings
-            ],
-        )
-        console.line()
-    for detector in coverage.detectors:
-        if detector.status != "ran":
-            console.line(f"Not fully measured: {detector.name} ({detector.status}): {detector.reason}", style="skipped")
-    if report.refuted:
-        console.line(f"{len(report.refuted)} more looked like findings and did not hold; the report says why.")
-    if report.run.langfuse_trace_url:
-        console.line(f"Trace of this run: {report.run.langfuse_trace_url}")
-    for file in files:
-        console.line(f"Wrote {file}")

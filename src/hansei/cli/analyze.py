@@ -68,8 +68,9 @@ def analyze(
       hansei analyze --fail-on high --quiet || echo "look at hansei-report/report.md"
       hansei analyze --json | jq '.findings[].title'
     """
-    from hansei.cli.analysis import make_context, make_request, run_analysis, tell_report
+    from hansei.cli.analysis import make_context, make_request, run_analysis
     from hansei.cli.console import open_console
+    from hansei.cli.first_screen import tell_report
     from hansei.tools.report.files import render_json, write_report
 
     project_id = project or os.environ.get("HANSEI_PROJECT_ID")

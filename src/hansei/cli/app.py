@@ -27,6 +27,7 @@ from hansei.cli.analyze import analyze
 from hansei.cli.console import one_line
 from hansei.cli.demo import demo
 from hansei.cli.doctor import doctor
+from hansei.cli.render import render
 from hansei.cli.verify import verify
 from hansei.errors import HanseiError, UsageError
 
@@ -45,6 +46,7 @@ app.command(short_help="Make sample data and a report on it.")(demo)
 app.command(short_help="Check that all is there for an analysis.")(doctor)
 app.command(short_help="Find what goes wrong, write a report.")(analyze)
 app.command(short_help="Ask every number of a report again.")(verify)
+app.command(short_help="Write a report's forms again from its JSON.")(render)
 
 
 @app.callback(invoke_without_command=True)

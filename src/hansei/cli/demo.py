@@ -43,8 +43,9 @@ def demo(
       hansei demo --schema v3 --out /tmp/demo-v3
       hansei demo --traces 100000 --seed 11
     """
-    from hansei.cli.analysis import make_context, make_request, run_analysis, tell_report
+    from hansei.cli.analysis import make_context, make_request, run_analysis
     from hansei.cli.console import open_console
+    from hansei.cli.first_screen import tell_report
     from hansei.tools.report.files import write_report
 
     console = open_console()
