@@ -106,6 +106,8 @@ class RunHandler(TracingHandler):
     def deliver(self, event: str, *args: Any, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
         if event.endswith("_error") and args:
             args = (_tellable(args[0]), *args[1:])
+        elif event.startswith("on_chain"):
+            args = tuple(_without_quotes(value) for value in args)
 
         def receive() -> None:
             _delivering.set(self)
@@ -115,6 +117,27 @@ class RunHandler(TracingHandler):
 
     def url_of(self, run_id: UUID | None) -> str | None:
         return self._url()
+
+
+_QUOTING = frozenset({"rows", "excerpts"})
+"""Parts of the state that quote the data: the answers to queries, and lines of example traces."""
+
+
+def _without_quotes(value: Any) -> Any:
+    """A node's input or output with a count in place of what quotes the data.
+
+    The traces of a run may be read by others than the data that it looked at.
+    """
+    if isinstance(value, dict):
+        return {
+            key: f"{len(inner)} {key}"
+            if key in _QUOTING and isinstance(inner, list) and inner
+            else _without_quotes(inner)
+            for key, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [_without_quotes(inner) for inner in value]
+    return value
 
 
 def _tellable(error: BaseException) -> BaseException:
