@@ -3,18 +3,20 @@
 They take out what the logical relations take out (other projects, what lies outside the time range, superseded and
 deleted rows, foreign environments, experiments), but without FINAL, which would merge all rows of the days that a trace
 touches: here a trace's few rows are found first, by the index on its id, and the newest version of each is taken.
+Only the query that is kept as evidence asks the logical relation: within the moments of the trace that is cheap, too,
+and so it can be verified like any other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from hansei.contracts import Evidence, parse_instant
 from hansei.tools.langfuse.dataset import Dataset
-from hansei.tools.langfuse.relations import environments, in_range, tokens
+from hansei.tools.langfuse.relations import environments, in_range
 from hansei.tools.langfuse.v3 import V3
 from hansei.tools.langfuse.v4 import V4
 
@@ -91,19 +93,20 @@ FROM (
 def read_steps(dataset: Dataset, trace_id: str, span: Span, id: str) -> Evidence:
     """The trace's observations without their texts, at most `MOST_STEPS`.
 
-    Columns: id, parent_id, type, name, start_time, latency_ms, first_token_ms, level, status_message (first 2,000
-    characters), model, prompt_name, prompt_version, total_cost (US dollars), input_tokens, output_tokens,
-    cached_tokens, total_tokens, input_characters, output_characters, finished, of (how many observations there are).
+    This one is evidence, so it asks the logical relation, over no more time than the trace took.
+
+    Columns: id, parent_id, type, name, start_time, latency_ms, level, status_message (first 2,000 characters), model,
+    prompt_name, prompt_version, total_cost (US dollars), input_tokens, output_tokens, finished, of (how many
+    observations there are).
     """
-    adapter = _known(dataset)
-    sql = f"""SELECT id, parent_id, type, name, start_time, dateDiff('millisecond', start_time, end_time) AS latency_ms,
-  dateDiff('millisecond', start_time, completion_start_time) AS first_token_ms, level,
-  leftUTF8(toValidUTF8(ifNull(status_message, '')), 2000) AS status_message, model, prompt_name, prompt_version,
-  toFloat64(total_cost) AS total_cost,{tokens()}, input_characters, output_characters,
-  end_time IS NOT NULL AS finished, count() OVER () AS of
-FROM ({_observations(adapter)})
+    sql = f"""SELECT id, if(parent_id = concat('t-', trace_id), '', parent_id) AS parent_id, type, name, start_time,
+  latency_ms, level, leftUTF8(toValidUTF8(status_message), 2000) AS status_message, model, prompt_name, prompt_version,
+  toFloat64(total_cost) AS total_cost, input_tokens, output_tokens, end_time IS NOT NULL AS finished,
+  count() OVER () AS of
+FROM observations WHERE trace_id = {{trace_id:String}}
 ORDER BY level = 'ERROR' DESC, start_time, id LIMIT {MOST_STEPS}"""
-    return _ask(dataset, id, "trace", sql, trace_id, span)
+    bounds = {"range_start": span.first, "range_end": span.last + timedelta(microseconds=1), "trace_id": trace_id}
+    return dataset.ask(id, "trace", dataset.bind(sql, ("observations",)), bounds)
 
 
 def read_texts(dataset: Dataset, trace_id: str, span: Span, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -115,9 +118,12 @@ def read_texts(dataset: Dataset, trace_id: str, span: Span, ids: Sequence[str]) 
     if not ids:
         return {}
     adapter = _known(dataset)
-    key = "span_id" if isinstance(adapter, V4) else "id"
-    sql = f"""SELECT id, {_texts()}
-FROM ({_observations(adapter, f" AND {key} IN {{ids:Array(String)}}", "input, output")})"""
+    table, key = (_full(adapter), "span_id") if isinstance(adapter, V4) else (_table(adapter, "observations"), "id")
+    sql = f"""SELECT {key} AS id, {_texts()}
+FROM (
+  SELECT * FROM {table} WHERE {_MINE} AND {_BETWEEN} AND {key} IN {{ids:Array(String)}}
+  ORDER BY event_ts DESC, is_deleted DESC LIMIT 1 BY {key}
+) WHERE is_deleted = 0 AND {environments()}"""
     found = _ask(dataset, "trace.texts", "trace: its texts", sql, trace_id, span, {"ids": list(ids)})
     return {str(row["id"]): row for row in found.records()}
 
@@ -139,15 +145,6 @@ ORDER BY name, id LIMIT {MOST_SCORES}"""
 
 
 _MINE = "project_id = {project_id:String} AND trace_id = {trace_id:String}"
-_V3_COLUMNS = """id, ifNull(parent_observation_id, '') AS parent_id, type, ifNull(name, '') AS name, start_time,
-    end_time, completion_start_time, level, status_message, ifNull(provided_model_name, '') AS model,
-    ifNull(prompt_name, '') AS prompt_name, ifNull(toString(prompt_version), '') AS prompt_version,
-    if(provided_model_name != '' OR type IN ('GENERATION', 'EMBEDDING'), total_cost, NULL) AS total_cost"""
-_V4_COLUMNS = """span_id AS id, if(parent_span_id = concat('t-', trace_id), '', parent_span_id) AS parent_id,
-    type, name, start_time, end_time, completion_start_time, level, status_message, provided_model_name AS model,
-    prompt_name, ifNull(toString(prompt_version), '') AS prompt_version,
-    if((provided_model_name != '' OR type IN ('GENERATION', 'EMBEDDING')) AND mapContains(cost_details, 'total'),
-      cost_details['total'], NULL) AS total_cost"""
 
 
 def _between(column: str) -> str:
@@ -155,23 +152,6 @@ def _between(column: str) -> str:
 
 
 _BETWEEN = _between("start_time")
-
-
-def _observations(adapter: V3 | V4, also: str = "", texts: str = "") -> str:
-    """SELECT of the newest versions of a trace's observations."""
-    if isinstance(adapter, V4):
-        table, columns, key = _full(adapter), _V4_COLUMNS, "span_id"
-        also += " AND span_id != concat('t-', trace_id)"
-    else:
-        table, columns, key = _table(adapter, "observations"), _V3_COLUMNS, "id"
-    sizes = "lengthUTF8(ifNull(input, '')) AS input_characters, lengthUTF8(ifNull(output, '')) AS output_characters"
-    return f"""
-  SELECT {columns}, usage_details, {texts or sizes}
-  FROM (
-    SELECT * FROM {table} WHERE {_MINE} AND {_BETWEEN}{also}
-    ORDER BY event_ts DESC, is_deleted DESC LIMIT 1 BY {key}
-  ) WHERE is_deleted = 0 AND {environments()}
-"""
 
 
 def _texts(source: str = "{column}") -> str:

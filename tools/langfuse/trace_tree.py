@@ -28,7 +28,7 @@ class Step:
         depth: how many steps are above it.
         offset_ms: milliseconds from the trace's first step.
         strange: what is odd about its place: "" / "its parent is not there" / "its parents form a circle".
-        input, output: empty with a length where they were not read.
+        input, output: empty where there is none, and beyond the `WITH_TEXTS` steps that matter most.
     """
 
     id: str
@@ -260,8 +260,8 @@ def _step(record: Mapping[str, Any], parent: int | None, depth: int, begin: date
         total_cost=record["total_cost"],
         input_tokens=record["input_tokens"],
         output_tokens=record["output_tokens"],
-        input=Text("", "", int(record["input_characters"])),
-        output=Text("", "", int(record["output_characters"])),
+        input=Text(),
+        output=Text(),
         strange=strange,
     )
 
