@@ -17,13 +17,14 @@ from tests.support.job import writing
 from tests.support.world import PERIODS, PROJECT
 
 from hansei.context import Budget
-from hansei.contracts import Periods
+from hansei.contracts import Periods, hash_result
 from hansei.errors import QueryFailed
 from hansei.tools.clickhouse import open_reader
 from hansei.tools.clickhouse.budget import Meter
 from hansei.tools.inquiry.bounds import Bounds
 from hansei.tools.inquiry.columns import MEANINGS, WIDE, RelationName
 from hansei.tools.langfuse.dataset import Dataset
+from hansei.tools.langfuse.trusted import ReportGuard
 from hansei.tools.langfuse.untrusted import CLOSING, OPENING
 
 
@@ -323,3 +324,16 @@ def test_the_tools_work_on_a_session_that_is_held_to_its_project(dataset: Datase
             assert kit.said(name, **arguments) == free.said(name, **arguments)
     finally:
         reader.close()
+
+
+def test_all_evidence_can_be_asked_again_as_a_reports_evidence_is(kit: Kit) -> None:
+    kit.said("describe_data")
+    kit.said("run_sql", sql=BY_NAME, purpose="x", parameters={"kind": "TOOL"})
+    kit.said("read_trace", trace_id="nested")
+    kit.said("sample_traces", segment={"tool_name": "lookup_order"})
+    guard = ReportGuard(kit.dataset.reader, PROJECT)
+    assert len(kit.notebook) == 9
+    for evidence in kit.notebook:
+        admitted = guard.admit(evidence.sql, evidence.parameters)
+        again = kit.dataset.reader.query(admitted.sql, admitted.parameters)
+        assert hash_result(again.columns, again.rows) == evidence.result_hash
