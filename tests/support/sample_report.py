@@ -244,8 +244,8 @@ def _findings() -> list[Finding]:
         ),
         finding(
             6, kind="token_usage", direction="improvement", severity="low", metric="tokens_per_trace", unit="tokens",
-            title="A trace of support-agent uses 3,120 tokens, a quarter less", summary="Since the prompt was shortened.",
-            cause=None, recommendation="Keep the shorter prompt; use it for research-agent too.",
+            title="A trace of support-agent uses 3,120 tokens, a quarter less", cause=None,
+            summary="Since the prompt was shortened.", recommendation="Keep the shorter prompt; use it elsewhere too.",
             segment={"trace_name": "support-agent"}, current=Estimate(value=3120, n=3000, low=3060, high=3190),
             baseline=Estimate(value=4180, n=2980, low=4090, high=4270), effect=-1060, p_value=1e-9, q_value=1e-7,
             evidence=[], comparison=Comparison(against="baseline", segment={"trace_name": "support-agent"}),
