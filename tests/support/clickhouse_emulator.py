@@ -34,6 +34,7 @@ NOT_SETTINGS = {
     "wait_end_of_query", "buffer_size", "quota_key", "client_protocol_version", "send_progress_in_http_headers",
     "http_headers_progress_interval_ms", "role", "stacktrace", "cancel_http_readonly_queries_on_client_close",
 }  # fmt: skip
+ENDLESS = "SELECT count() FROM numbers(9000000000) WHERE sipHash64(number) = 1"
 STREAMABLE = {"Native", "TabSeparated", "TSV", "CSV", "RowBinary", "JSONEachRow"}
 STATUS = {516: 403, 497: 403, 60: 404, 81: 404, 47: 404, 46: 404, 62: 400, 115: 404, 159: 408, 202: 503, 456: 400}
 INSERT = re.compile(rb"^\s*INSERT\s", re.I)
@@ -160,7 +161,7 @@ class Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         address = urlsplit(self.path)
         options = dict(parse_qsl(address.query, keep_blank_values=True))
-        self._streaming = False
+        self._streaming = self._is_endless = False
         try:
             body = self._body()
             if address.path == "/-/fault":
@@ -183,6 +184,9 @@ class Handler(BaseHTTPRequestHandler):
     def _misbehaves(self, fault: str) -> bool:
         match fault:
             case "":
+                return False
+            case "endless":
+                self._is_endless = True
                 return False
             case "hang":
                 self.stopping.wait(30)
@@ -272,6 +276,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _select(self, handle: Any, sql: str, options: dict[str, str], parameters: dict[str, str]) -> None:
         text = self.engine.normalised(sql)
+        if self._is_endless:
+            sql = ENDLESS
         match = LAST_FORMAT.search(text)
         format_ = match[1] if match else options.get("default_format") or "TabSeparated"
         headers = [("X-ClickHouse-Format", format_)] if HAS_ROWS.match(text) else []

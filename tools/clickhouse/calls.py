@@ -17,13 +17,21 @@ PAUSES = (0.1, 0.3, 0.8)
 """Seconds before each repetition."""
 
 
-def call(action: Callable[[], Answer], target: Target, limits: Limits | None = None, *, repeat: bool = False) -> Answer:
+def call(
+    action: Callable[[], Answer],
+    target: Target,
+    limits: Limits | None = None,
+    *,
+    repeat: bool = False,
+    words_of: str = "",
+) -> Answer:
     """Runs `action` and returns its answer.
 
     Args:
         action: what talks to ClickHouse.
         target: where it goes, for the error message.
         limits: the bounds of the session, for the error message.
+        words_of: SQL whose words the error message may hold.
         repeat: the action only reads, so it may run again when the connection was lost or the server was too busy.
 
     Raises:
@@ -40,7 +48,7 @@ def call(action: Callable[[], Answer], target: Target, limits: Limits | None = N
         except HanseiError:
             raise
         except (ClickHouseError, HTTPError, OSError, RuntimeError, ValueError) as error:
-            failure = explain(error, target, limits)
+            failure = explain(error, target, limits, words_of)
             if pause is None or not is_transient(error):
                 break
         time.sleep(pause)

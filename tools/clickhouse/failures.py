@@ -54,7 +54,7 @@ _REASONS = {
 }
 
 
-def explain(error: BaseException, target: Target, limits: Limits | None = None) -> HanseiError:
+def explain(error: BaseException, target: Target, limits: Limits | None = None, words_of: str = "") -> HanseiError:
     """An error of clickhouse-connect, urllib3 or chDB as an error for people.
 
     Raise it outside of the ``except`` block, else the original travels along as its context.
@@ -63,6 +63,8 @@ def explain(error: BaseException, target: Target, limits: Limits | None = None) 
         error: what was raised.
         target: where the query went.
         limits: the bounds of the session, to name the one that was hit.
+        words_of: the query, where the one who wrote it is told: a name that ClickHouse complains about is passed on if
+            it stands in here. It is never a value then.
     """
     if target.engine == "chdb" and "EmbeddedServer" in str(error):
         return _embedded(str(error), target)
@@ -79,7 +81,7 @@ def explain(error: BaseException, target: Target, limits: Limits | None = None) 
     if code == _ACCESS_DENIED:
         return _denied(str(error), target)
     name = str(getattr(error, "name", None) or "")
-    return _refused(code, name if _NAME.fullmatch(name) else "", limits or Limits())
+    return _refused(code, name if _NAME.fullmatch(name) else "", limits or Limits(), _word(code, str(error), words_of))
 
 
 def engine_code(error: BaseException) -> int | None:
@@ -149,7 +151,25 @@ def _denied(text: str, target: Target) -> HanseiError:
     )
 
 
-def _refused(code: int, name: str, limits: Limits) -> QueryFailed:
+_ABOUT = {
+    42: re.compile(r"\bfunction `?(\w{1,80})`?"),
+    43: re.compile(r"\bfunction `?(\w{1,80})`?"),
+    46: re.compile(r"\b[Ff]unction (?:with name )?[`']?(\w{1,80})[`']?"),
+    47: re.compile(r"\bidentifier [`']([\w.]{1,80})[`']"),
+    60: re.compile(r"\bidentifier [`']([\w.]{1,80})[`']"),
+    62: re.compile(r"\bfailed at position \d+ \([`']?(\w{1,80})[`']?\)"),
+    215: re.compile(r"\b[Cc]olumn [`']?([\w.]{1,80})[`']? is not under aggregate"),
+}
+"""Code → the name that the error is about, in texts where names of the query stand and values do not."""
+
+
+def _word(code: int, text: str, sql: str) -> str:
+    match = _ABOUT[code].search(text) if code in _ABOUT else None
+    names = (match[1], match[1].rpartition(".")[2]) if match else ()  # ClickHouse may write the table before a column
+    return next((name for name in names if re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", sql)), "")
+
+
+def _refused(code: int, name: str, limits: Limits, word: str = "") -> QueryFailed:
     label = f"{name}, code {code}" if name else f"code {code}"
     match code:
         case 159:
@@ -178,6 +198,7 @@ def _refused(code: int, name: str, limits: Limits) -> QueryFailed:
             remedy = "Only reading is possible here, with the settings as they are."
         case _:
             reason = f": {_REASONS[code]}" if code in _REASONS else ""
+            reason += f", see {word}" if word else ""
             message = f"ClickHouse refused a query{reason} ({label})."
             remedy = "Run hansei doctor, which checks the tables; if it finds nothing, report this code."
     return QueryFailed(message, remedy, code=code, name=name, retryable=code in _BUSY)

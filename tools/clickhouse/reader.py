@@ -94,15 +94,23 @@ class Reader:
         """The same session for one step of a run: its cost is counted in `meter` too, whose budget it cannot exceed."""
         return Reader(self._session, meter)
 
-    def query(self, sql: str, parameters: Mapping[str, Any] | None = None, *, at_most: int | None = None) -> Result:
+    def query(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        at_most: int | None = None,
+        foreign: bool = False,
+    ) -> Result:
         """Asks and returns the answer as plain JSON values: the whole one, or an error when it has too many rows.
 
         Args:
             sql: one SELECT with ``{name:Type}`` placeholders.
             parameters: their values; the server binds them. Times may be datetimes (naive ones count as UTC) or
                 ISO 8601 texts; what has no placeholder is ignored.
-            at_most: for SQL that somebody else wrote: the answer is cut after this many rows, and `Result.more` says
-                whether it was. What the query would read is estimated before it runs.
+            at_most: the answer is cut after exactly this many rows, and `Result.more` says whether it was.
+            foreign: somebody else wrote it, a model or a person. What it would read is estimated before it runs, and an
+                error names the word of it that ClickHouse stumbled over.
 
         Raises:
             QueryFailed: ClickHouse refused or stopped it.
@@ -112,7 +120,7 @@ class Reader:
         """
         started = time.perf_counter()
         wanted = sql if at_most is None else f"SELECT * FROM (\n{sql}\n) LIMIT {at_most + 1}"
-        answer = self._ask(wanted, parameters, is_foreign=at_most is not None)
+        answer = self._ask(wanted, parameters, foreign=foreign)
         rows = plain_rows(answer.columns)
         more = at_most is not None and len(rows) > at_most
         return Result(
@@ -144,17 +152,17 @@ class Reader:
         """Ends the session. An embedded directory is free for others once its last session is closed."""
         self._session.close()
 
-    def _ask(self, sql: str, parameters: Mapping[str, Any] | None, *, is_foreign: bool = False) -> Answer:
+    def _ask(self, sql: str, parameters: Mapping[str, Any] | None, *, foreign: bool = False) -> Answer:
         bound = bindable(sql, parameters)
         if self._meter is not None:
             self._meter.check()
             # The engine lets no query read more than its limit: while that much is left, there is nothing to estimate.
-            if is_foreign or self._meter.rows_left < self.limits.rows_read:
+            if foreign or self._meter.rows_left < self.limits.rows_read:
                 self._meter.admit(self.estimate(sql, parameters))
         started = time.perf_counter()
         rows_read = bytes_read = 0
         try:
-            answer = self._session.ask(sql, bound)
+            answer = self._session.ask(sql, bound, foreign=foreign)
             rows_read, bytes_read = answer.rows_read, answer.bytes_read
         finally:
             cost = Spent(queries=1, rows=rows_read, bytes=bytes_read, seconds=time.perf_counter() - started)

@@ -62,13 +62,15 @@ class Session:
         self._in_turn = threading.Lock()
         self._retired: Client | None = None
 
-    def ask(self, sql: str, bound: dict[str, Any]) -> Answer:
+    def ask(self, sql: str, bound: dict[str, Any], *, foreign: bool = False) -> Answer:
         """Asks a SELECT; `bound` holds what `values.bindable` made of its parameters.
+
+        An error names words of a `foreign` query, one that somebody else wrote.
 
         Raises:
             HanseiError: as `Reader.query`.
         """
-        answer = self.send(sql, bound)
+        answer = self.send(sql, bound, foreign=foreign)
         names = list(answer.column_names)
         columns: Sequence[Sequence[Any]] = answer.result_columns
         if not names:
@@ -82,12 +84,13 @@ class Session:
             names, columns or [[] for _ in names], int(read.get("read_rows", 0)), int(read.get("read_bytes", 0))
         )
 
-    def send(self, sql: str, bound: dict[str, Any]) -> QueryResult:
+    def send(self, sql: str, bound: dict[str, Any], *, foreign: bool = False) -> QueryResult:
         """Sends one statement, again when it was lost on the way."""
         if self._is_closed:
             raise QueryFailed("The ClickHouse session is closed.", "Open a new one.")
         send = self._send_embedded if self.target.engine == "chdb" else self._send_http
-        return call(lambda: send(sql, bound), self.target, self.limits, repeat=True)
+        words_of = sql if foreign else ""
+        return call(lambda: send(sql, bound), self.target, self.limits, repeat=True, words_of=words_of)
 
     def close(self) -> None:
         """Ends the session."""

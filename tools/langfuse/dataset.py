@@ -122,7 +122,7 @@ class Dataset:
             HanseiError: as `ask`.
         """
         admitted = self.admit(sql, parameters, at_most=at_most, since=since)
-        return run_evidence(self.reader, id, purpose, admitted.sql, admitted.parameters)
+        return run_evidence(self.reader, id, purpose, admitted.sql, admitted.parameters, foreign=True)
 
     def admit(
         self,
@@ -164,11 +164,16 @@ class Dataset:
         return found
 
 
-def run_evidence(reader: Reader, id: str, purpose: str, sql: str, parameters: Mapping[str, Any]) -> Evidence:
-    """Runs a complete query; `parameters` are stored as plain JSON values that bind to the same query again."""
+def run_evidence(
+    reader: Reader, id: str, purpose: str, sql: str, parameters: Mapping[str, Any], *, foreign: bool = False
+) -> Evidence:
+    """Runs a complete query; `parameters` are stored as plain JSON values that bind to the same query again.
+
+    What a `foreign` query would read is estimated before it runs: see `Reader.query`.
+    """
     plain = {name: _plain(value) for name, value in parameters.items()}
     with query_span("clickhouse", purpose=purpose, sql=sql) as span:
-        result = reader.query(sql, plain)
+        result = reader.query(sql, plain, foreign=foreign)
         span.answered(rows_read=result.rows_read, row_count=len(result.rows), seconds=result.seconds)
     return Evidence(
         id=id,
