@@ -1,4 +1,4 @@
-"""What the guard costs per query: SQL of a model or a person, and SQL out of a report.
+"""What the guard costs per query: SQL of a model or a person, and SQL out of a report. It needs no directory.
 
     python benchmarks/guard.py
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import json
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from hansei.tools.clickhouse.guard.refusal import refuse
-from hansei.tools.clickhouse.guard.trees import Node, nodes, same
+from hansei.tools.clickhouse.guard.trees import Node, as_query, as_subquery, nodes, same, select_text, text_of
 
 HOLE = "hansei_condition"
 """Stands in a trusted definition where a statement may have a condition of its own."""
@@ -17,13 +19,15 @@ HOLE = "hansei_condition"
 class Found:
     """A relation's definition in a statement, which is one of the trusted ones but for its conditions.
 
-    `text` is the trusted one; `conditions` are what the statement has in the place of its `HOLE`.
+    `text` is the trusted one; `conditions` are what the statement has in the place of its `HOLE`; `mark` is what stands
+    for it in the statement, if it has been cut out.
     """
 
     name: str
     tree: Node
     text: str
     conditions: tuple[Node, ...]
+    mark: str = ""
 
 
 class Trusted:
@@ -32,7 +36,7 @@ class Trusted:
     def __init__(
         self, names: Iterable[str], definitions: Iterable[tuple[str, str]], parse: Callable[[str], Node]
     ) -> None:
-        """Reads no more of the definitions than it has to.
+        """Parses no more of the definitions than it has to.
 
         Args:
             names: of the relations.
@@ -40,9 +44,31 @@ class Trusted:
             parse: the engine's parser.
         """
         self._names = frozenset(names)
-        self._waiting = iter(definitions)
+        self._definitions = list(dict.fromkeys(definitions))
+        self._by_length = sorted({text.strip() for _, text in self._definitions}, key=len, reverse=True)
         self._parse = parse
-        self._known: dict[tuple[str, str], Node] = {}
+        self._trees: dict[str, Node] = {}
+
+    def cut(self, sql: str) -> tuple[str, dict[str, str]]:
+        """The SQL with a mark in the place of each trusted definition, which saves parsing it, and mark → definition.
+
+        What a mark stands for is known only after `holds`: the text of a definition may be a part of something else.
+        """
+        marks: dict[str, str] = {}
+        for text in self._by_length:
+            while text in sql:
+                mark = secrets.token_hex(16)
+                sql = sql.replace(text, f"SELECT '{mark}'", 1)
+                marks[mark] = text
+        return sql, marks
+
+    def holds(self, tree: Node, marks: Mapping[str, str]) -> bool:
+        """Whether each mark is the whole definition of a relation, and stands nowhere else."""
+        if not marks:
+            return True
+        whole = [_mark_of(element) for element in self.elements(tree)]
+        text = json.dumps(tree)
+        return all(whole.count(mark) == text.count(mark) == 1 for mark in marks)
 
     def elements(self, tree: Node) -> Iterator[Node]:
         """The parts of a statement that define a relation, wherever they stand; not those inside of a definition."""
@@ -50,33 +76,37 @@ class Trusted:
             if node.get("type") == "WithElement" and node.get("name") in self._names:
                 yield node
 
-    def find(self, element: Node) -> Found:
-        """The trusted definition that an element holds.
+    def find(self, element: Node, marks: Mapping[str, str]) -> Found:
+        """The trusted definition that an element holds, or the mark of one.
 
         Raises:
             QueryRefused: it is none.
         """
         name = str(element["name"])
-        queries = (element.get("subquery") or {}).get("children") or [{}]
-        if element.keys() == {"type", "name", "subquery"} and same(element["subquery"], _subquery(queries[0])):
-            for text, definition in self._of(name):
-                conditions = _conditions(definition, queries[0])
+        query = ((element.get("subquery") or {}).get("children") or [{}])[0]
+        if element.keys() == {"type", "name", "subquery"} and same(element["subquery"], as_subquery(query)):
+            mark = _mark_of(element)
+            if (cut := marks.get(mark)) and any((name, cut) == (n, t.strip()) for n, t in self._definitions):
+                return Found(name, self._tree(cut), cut, (), mark)
+            for other, text in self._definitions:
+                conditions = _conditions(self._tree(text), query) if other == name else None
                 if conditions is not None:
-                    return Found(name, queries[0], text, tuple(conditions))
+                    return Found(name, query, text, tuple(conditions))
         refuse("table", f"The definition of {name} is not one that Hansei writes.", "Leave it as it was written.")
 
-    def _of(self, name: str) -> Iterator[tuple[str, Node]]:
-        """The definitions of a relation: those that were needed before, then the others."""
-        yield from [(text, tree) for (known, text), tree in self._known.items() if known == name]
-        for other, text in self._waiting:
-            if (other, text) not in self._known:
-                tree = self._known[other, text] = self._parse(text)
-                if other == name:
-                    yield text, tree
+    def _tree(self, text: str) -> Node:
+        if text not in self._trees:
+            self._trees[text] = self._parse(text)
+        return self._trees[text]
 
 
-def _subquery(query: Node) -> Node:
-    return {"type": "Subquery", "children": [query]}
+def _mark_of(element: Node) -> str:
+    """The text of a definition that is nothing but ``SELECT 'text'``."""
+    query = ((element.get("subquery") or {}).get("children") or [{}])[0]
+    for node in nodes(query):
+        if (text := text_of(node)) and same(query, as_query(select_text(text))):
+            return text
+    return ""
 
 
 def _conditions(definition: Any, tree: Any) -> list[Node] | None:

@@ -124,19 +124,24 @@ class Guard:
             refuse("size", "The statement nests too deeply.", "Ask in several smaller queries.")
 
     def _admit_bound(self, sql: str, trusted: Trusted, values: Mapping[str, Any]) -> Admitted:
-        tree = self._parser.parse(sql)
-        bound = {id(element): trusted.find(element) for element in trusted.elements(tree)}
+        cut, marks = trusted.cut(sql)
+        tree = self._parser.parse(cut)
+        if not trusted.holds(tree, marks):
+            tree, marks = self._parser.parse(sql), {}
+        bound = {id(element): trusted.find(element, marks) for element in trusted.elements(tree)}
         needed: dict[str, str] = {}
-        texts: dict[str, str] = {}
         for found in bound.values():
             needed.update(parameters_of(found.tree))
         columns = {found.name: columns_of(found.tree) for found in bound.values()}
         checks = Checks(self._functions, columns, frozenset(), frozenset(), self._parser.parse, bound=bound)
         checks.statement(tree)
+        texts = dict(marks)
         for element in list(trusted.elements(tree)):
-            found, mark = bound[id(element)], secrets.token_hex(16)
-            texts[mark] = self._parser.write(found.tree) if found.conditions else found.text
-            element["subquery"] = as_subquery(as_query(select_text(mark)))
+            found = bound[id(element)]
+            if not found.mark:
+                mark = secrets.token_hex(16)
+                texts[mark] = self._parser.write(found.tree) if found.conditions else found.text
+                element["subquery"] = as_subquery(as_query(select_text(mark)))
         text = self._write(tree, texts)
         return Admitted(text, check_values(needed | checks.parameters, values), frozenset(checks.used))
 
