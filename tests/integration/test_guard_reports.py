@@ -62,10 +62,12 @@ def _record(patch: pytest.MonkeyPatch, asked: Asked) -> None:
     """
     run, columns = door.run_evidence, Dataset.columns
 
-    def run_and_record(reader: Any, id: str, purpose: str, sql: str, parameters: Mapping[str, Any]) -> Any:
+    def run_and_record(
+        reader: Any, id: str, purpose: str, sql: str, parameters: Mapping[str, Any], **options: Any
+    ) -> Any:
         if "trace_id" not in parameters:
             asked.append((sql, dict(parameters)))
-        return run(reader, id, purpose, sql, parameters)
+        return run(reader, id, purpose, sql, parameters, **options)
 
     def columns_and_record(self: Dataset, sql: str, parameters: Any = None, *, since: Any = None) -> Any:
         if "trace_id" not in (parameters or {}):

@@ -9,7 +9,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from hansei.errors import ConnectionFailed, QueryRefused
@@ -127,14 +127,23 @@ class _Spare:
     @contextmanager
     def lend(self) -> Iterator[Client]:
         with self._lock:
-            if self._client is None:
-                try:
-                    self._client = embedded.open_embedded(Target("chdb"), "default")
-                except ConnectionFailed:
-                    with _beside() as client:
-                        yield client
-                    return
-            yield self._client
+            client = self._client or self._open()
+            if client is not None:
+                yield client
+                return
+        client = _beside()
+        try:
+            yield client
+        finally:
+            client.close()
+
+    def _open(self) -> Client | None:
+        """Opens it; None when the process has a directory open: there is one engine per process."""
+        try:
+            self._client = embedded.open_embedded(Target("chdb"), "default")
+        except ConnectionFailed:
+            return None
+        return self._client
 
     def give_way(self) -> None:
         """Closes it, if it is open."""
@@ -144,17 +153,12 @@ class _Spare:
                 client.close()
 
 
-@contextmanager
-def _beside() -> Iterator[Client]:
+def _beside() -> Client:
     """One more client of the directory that this process has open."""
-    paths = {str(getattr(client, "path", "")) for client in list(embedded.open_clients())}
+    paths = {str(getattr(client, "path", "")) for client in embedded.open_clients()}
     for path in sorted(paths - {"", ":memory:"}):
-        client = embedded.open_embedded(Target("chdb", path=path), "default")
-        try:
-            yield client
-        finally:
-            client.close()
-        return
+        with suppress(ConnectionFailed):
+            return embedded.open_embedded(Target("chdb", path=path), "default")
     raise ConnectionFailed(
         "The embedded ClickHouse, which reads the SQL before it is sent, cannot be opened.",
         "Close other uses of chDB in this process.",
