@@ -9,10 +9,10 @@ endif
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check format schema readme lock clean
+.PHONY: help demo test test-long check format schema docs screenshots readme lock clean
 
 help: ## Show what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Make sample data in an embedded ClickHouse, analyse it, write the report
 	@$(PYTHON) requirements/install.py runtime
@@ -42,6 +42,14 @@ format: ## Let ruff repair and format the code
 schema: ## Write docs/report.schema.json anew from the report's model
 	@$(PYTHON) requirements/install.py runtime
 	$(BIN)/python docs/write_schema.py
+
+docs: ## Write docs/detectors.md anew from the playbook
+	@$(PYTHON) requirements/install.py runtime
+	$(BIN)/python docs/write_detectors.py
+
+screenshots: ## Make docs/images anew from the demo's report (needs Chromium)
+	@$(PYTHON) requirements/install.py development
+	$(BIN)/python docs/write_screenshots.py
 
 readme: ## Write what the demo prints into README.md anew
 	@$(PYTHON) requirements/install.py runtime

@@ -26,14 +26,14 @@ WEIGHTS: dict[Kind, float] = {
     "first_token_latency": 0.5,
     "traffic": 0.5,
 }
-_OTHERWISE = 0.25
+OTHERWISE = 0.25
 
 BOUNDS: tuple[tuple[Severity, float], ...] = (("critical", 0.05), ("high", 0.01), ("medium", 0.002))
 
 
 def harm(kind: Kind, impact: Impact) -> float:
     """Weighted harm, 0 to 1; 0 when it is not known."""
-    hit = abs(impact.share_of_traces or 0.0) * WEIGHTS.get(kind, _OTHERWISE)
+    hit = abs(impact.share_of_traces or 0.0) * WEIGHTS.get(kind, OTHERWISE)
     return max(hit, abs(impact.share_of_cost or 0.0))
 
 
