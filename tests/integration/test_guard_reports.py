@@ -48,7 +48,7 @@ class Case:
 @pytest.fixture(scope="module", params=["v3", "v4"])
 def case(request: pytest.FixtureRequest) -> Iterator[Case]:
     asked: Asked = []
-    with canaries(request.param, *FAULTS, per_day=60) as place, pytest.MonkeyPatch.context() as patch:
+    with canaries(request.param, *FAULTS, per_day=40) as place, pytest.MonkeyPatch.context() as patch:
         _record(patch, asked)
         report = analyse(place.url, PROJECT, until=END.isoformat())
         close_readers(place.url)
@@ -81,7 +81,7 @@ def _record(patch: pytest.MonkeyPatch, asked: Asked) -> None:
 def test_every_statement_of_a_run_passes(case: Case) -> None:
     reader = open_reader(case.place.url, project_id=PROJECT)
     guard = ReportGuard(reader, PROJECT)
-    assert len({finding.kind for finding in case.report.findings}) >= 6
+    assert len({finding.kind for finding in case.report.findings}) >= 5
     assert len(case.asked) > 50
     for sql, parameters in case.asked:
         admitted = guard.admit(sql, parameters)

@@ -408,6 +408,21 @@ SELECT * FROM values('a UInt8, b String MATERIALIZED hostName()', 1)
 -- table: VALUES whose declaration goes on
 SELECT * FROM values('a UInt8) ENGINE = File(CSV) AS SELECT * FROM @db.traces --', 1)
 
+-- table: VALUES whose columns a parameter declares
+SELECT * FROM values({n:String}, 1)
+
+-- table: VALUES whose columns a name declares
+WITH 'a UInt8, b String ALIAS file(\'/etc/passwd\')' AS s SELECT b FROM values(s, 1)
+
+-- table: VALUES whose columns a sub-query declares
+SELECT b FROM values((SELECT 'a UInt8, b String ALIAS hostName()'), 1)
+
+-- table: VALUES whose columns a function declares
+SELECT b FROM values(concat('a UInt8, b String', ' ALIAS hostName()'), 1)
+
+-- table: VALUES without anything
+SELECT * FROM values()
+
 -- table: VALUES with a time to live
 SELECT * FROM values('a UInt8 TTL now()', 1)
 

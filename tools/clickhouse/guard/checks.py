@@ -10,23 +10,20 @@ from typing import Any, NoReturn
 from hansei.tools.clickhouse.guard.bound import Found
 from hansei.tools.clickhouse.guard.functions import Class, Functions
 from hansei.tools.clickhouse.guard.grammar import REFUSED, SHAPES
+from hansei.tools.clickhouse.guard.made_tables import check_table_function
 from hansei.tools.clickhouse.guard.names import Names, similar
 from hansei.tools.clickhouse.guard.parameters import check_type
 from hansei.tools.clickhouse.guard.refusal import refuse, shown
 from hansei.tools.clickhouse.guard.trees import Node, as_query, as_subquery, select_all, text_of
 
 MOST_NODES = 20_000
-MOST_ROWS = 1_000_000
-"""How many rows a table function such as numbers() may make."""
-
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _IN = re.compile(r"(global)?(not)?(null)?in(ignoreset)?")
 _NAMED_AGGREGATE = frozenset({"arrayreduce", "arrayreduceinranges", "initializeaggregation"})
 _TYPED = re.compile(
-    r"cast|accuratecast.*|reinterpret|jsonextract(caseinsensitive)?|defaultvalueoftypename|(dynamic|variant)element"
+    r"cast|accuratecast.*|reinterpret|jsonextract(keysandvalues)?(caseinsensitive)?|defaultvalueoftypename|(dynamic|variant)element"
 )
 _STATE = "aggregatefunction"
-_DECLARED = frozenset({"type", "name", "data_type"})
 
 
 @dataclass(frozen=True)
@@ -256,45 +253,9 @@ class Checks:
         )
 
     def _table_function(self, node: Node, scope: Scope) -> None:
-        name = str(node.get("name", ""))
-        found = self.functions.of_table_function(name)
-        if node.get("type") != "Function" or found is None or not found.allowed:
-            why = f" {found.why}" if found else " is not known to be harmless"
-            refuse(
-                "table",
-                f"The table function {shown(name)}{why}.",
-                found.instead if found else "Use only traces, observations and scores.",
-            )
+        check_table_function(node, self.functions, self.parse)
         self._shape(node)
-        arguments = node.get("arguments", {}).get("children", [])
-        if name.lower() == "values":
-            first = arguments[0] if arguments else {}
-            if text_of(first) is not None:
-                self._columns_of(str(text_of(first)))
-        elif name != "SQLStandardValues":
-            for argument in arguments or [{}]:
-                value = (argument.get("value") or {}).get("value") if argument.get("type") == "Literal" else None
-                if not isinstance(value, int) or isinstance(value, bool) or abs(value) > MOST_ROWS:
-                    refuse(
-                        "table",
-                        f"{name} needs whole numbers up to {MOST_ROWS:,}.",
-                        "Write them as numbers, not as expressions or parameters.",
-                    )
         self._children(node, scope)
-
-    def _columns_of(self, structure: str) -> None:
-        """The first argument of VALUES declares columns, which could have defaults that are computed."""
-        table = self.parse(f"CREATE TABLE made ({structure})")
-        columns = table.get("columns_list") or {}
-        rest = {key for key, value in table.items() if value not in ("", False, None)}
-        declared = (columns.get("columns") or {}).get("children", [])
-        if (
-            rest - {"type", "table", "table_ast", "columns_list"}
-            or columns.keys() - {"type", "columns"}
-            or not declared
-            or any({key for key, value in one.items() if value is not False} - _DECLARED for one in declared)
-        ):
-            refuse("table", "VALUES may only declare columns and types.", "Write VALUES('a String, b UInt8', …).")
 
     # -- values -------------------------------------------------------------------------------------------------------
 
