@@ -1,15 +1,15 @@
-"""One trace's rows, found by its id: the only queries that look at a trace instead of at a project.
+"""Rows of single traces, found by their ids: the only queries that look at traces instead of at a project.
 
 They take out what the logical relations take out (other projects, what lies outside the time range, superseded and
 deleted rows, foreign environments, experiments), but without FINAL, which would merge all rows of the days that a trace
-touches: here a trace's few rows are found first, by the index on its id, and the newest version of each is taken.
+touches: here the traces' few rows are found first, by the index on their ids, and the newest version of each is taken.
 Only the query that is kept as evidence asks the logical relation: within the moments of the trace that is cheap, too,
 and so it can be verified like any other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -37,57 +37,59 @@ class Span:
     last: datetime
 
 
-def read_span(dataset: Dataset, trace_id: str) -> Span | None:
-    """Where in time a trace lies; None when the dataset holds no row of that trace."""
+def read_spans(dataset: Dataset, trace_ids: Sequence[str]) -> dict[str, Span]:
+    """Where in time traces lie, by their ids; without those of which the dataset holds no row."""
     adapter = _known(dataset)
     if isinstance(adapter, V4):
-        sql = f"""SELECT count(), min(start_time), max(start_time), max(experiment_id) != '' FROM {_table(adapter)}
-WHERE {_MINE} AND {in_range("start_time", slack=True)}"""
+        sql = f"""SELECT trace_id, min(start_time), max(start_time), max(experiment_id) != ''
+FROM {_table(adapter)} WHERE {_MINE} AND {in_range("start_time", slack=True)} GROUP BY trace_id"""
     else:
-        sql = f"""SELECT sum(n), min(first), max(last), {_in_experiment(adapter)} FROM (
-  SELECT count() AS n, min(timestamp) AS first, max(timestamp) AS last FROM {_table(adapter, "traces")}
-  WHERE project_id = {{project_id:String}} AND id = {{trace_id:String}} AND {in_range("timestamp")}
+        sql = f"""SELECT trace_id, min(first), max(last), {_in_experiment(adapter)} FROM (
+  SELECT id AS trace_id, min(timestamp) AS first, max(timestamp) AS last FROM {_table(adapter, "traces")}
+  WHERE project_id = {{project_id:String}} AND id IN {{trace_ids:Array(String)}} AND {in_range("timestamp")}
+  GROUP BY id
   UNION ALL
-  SELECT count(), min(start_time), max(start_time) FROM {_table(adapter, "observations")}
-  WHERE {_MINE} AND {in_range("start_time", slack=True)}
-) WHERE n > 0"""
-    found = dataset.ask("trace.span", "trace: when", sql, {"trace_id": trace_id})
-    count, first, last, experiment = found.rows[0]
-    if not count or experiment:
-        return None
-    return Span(parse_instant(str(first)), parse_instant(str(last)))
+  SELECT ifNull(trace_id, '') AS trace_id, min(start_time), max(start_time) FROM {_table(adapter, "observations")}
+  WHERE {_MINE} AND {in_range("start_time", slack=True)} GROUP BY trace_id
+) GROUP BY trace_id"""
+    found = dataset.ask("trace.span", "trace: when", sql, {"trace_ids": list(trace_ids)})
+    return {
+        str(id): Span(parse_instant(str(first)), parse_instant(str(last)))
+        for id, first, last, experiment in found.rows
+        if not experiment
+    }
 
 
-def read_trace_row(dataset: Dataset, trace_id: str, span: Span) -> dict[str, Any] | None:
-    """The trace itself; None when it has no row of its own, or that is deleted or not to be seen.
+def read_trace_rows(dataset: Dataset, spans: Mapping[str, Span]) -> dict[str, dict[str, Any]]:
+    """The traces themselves, by id; without those that have no row of their own, or are deleted or not to be seen.
 
-    Keys: timestamp, name, user_id, session_id, environment, release, version, tags, input_head, input_tail,
+    Keys: id, timestamp, name, user_id, session_id, environment, release, version, tags, input_head, input_tail,
     input_characters, output_head, output_tail, output_characters.
     """
     adapter = _known(dataset)
     if isinstance(adapter, V4):
         # A trace is its spans; its texts are those of the root that was made for it, if there is one.
         first = "s.start_time, s.parent_span_id = ''"
-        sql = f"""SELECT min(s.start_time) AS timestamp,
+        sql = f"""SELECT s.trace_id AS id, min(s.start_time) AS timestamp,
   coalesce(nullIf(max(s.trace_name), ''), argMinIf(s.name, {first})) AS name, max(s.user_id) AS user_id,
   max(s.session_id) AS session_id, max(s.environment) AS environment, max(s.release) AS release,
   argMinIf(s.version, {first}) AS version, argMinIf(s.tags, {first}) AS tags,
   {_texts("anyIf(s.{column}, s.span_id = concat('t-', s.trace_id))")}
 FROM (
   SELECT * FROM {_full(adapter)} WHERE {_MINE} AND {_BETWEEN}
-  ORDER BY event_ts DESC, is_deleted DESC LIMIT 1 BY span_id
+  ORDER BY event_ts DESC, is_deleted DESC LIMIT 1 BY trace_id, span_id
 ) AS s WHERE s.is_deleted = 0 AND {environments("s.environment")} GROUP BY s.trace_id"""
     else:
-        sql = f"""SELECT timestamp, ifNull(name, '') AS name, ifNull(user_id, '') AS user_id,
+        sql = f"""SELECT id, timestamp, ifNull(name, '') AS name, ifNull(user_id, '') AS user_id,
   ifNull(session_id, '') AS session_id, environment, ifNull(release, '') AS release, ifNull(version, '') AS version,
   tags, {_texts()}
 FROM (
   SELECT * FROM {_table(adapter, "traces")}
-  WHERE project_id = {{project_id:String}} AND id = {{trace_id:String}} AND {_between("timestamp")}
-  ORDER BY event_ts DESC, is_deleted DESC LIMIT 1
+  WHERE project_id = {{project_id:String}} AND id IN {{trace_ids:Array(String)}} AND {_between("timestamp")}
+  ORDER BY event_ts DESC, is_deleted DESC LIMIT 1 BY id
 ) WHERE is_deleted = 0 AND {environments()}"""
-    found = _ask(dataset, "trace.row", "trace: its row", sql, trace_id, span).records()
-    return found[0] if found else None
+    found = _ask(dataset, "trace.row", "trace: its row", sql, spans)
+    return {str(row["id"]): row for row in found.records()}
 
 
 def read_steps(dataset: Dataset, trace_id: str, span: Span, id: str) -> Evidence:
@@ -109,42 +111,47 @@ ORDER BY level = 'ERROR' DESC, start_time, id LIMIT {MOST_STEPS}"""
     return dataset.ask(id, "trace", dataset.bind(sql, ("observations",)), bounds)
 
 
-def read_texts(dataset: Dataset, trace_id: str, span: Span, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Inputs and outputs of some observations, by their ids, each cut to its two ends.
+def read_texts(
+    dataset: Dataset, spans: Mapping[str, Span], ids: Sequence[str]
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """Inputs and outputs of some observations of these traces, by trace and id, each cut to its two ends.
 
-    Keys: id, input_head, input_tail, input_characters, output_head, output_tail, output_characters. A tail is
+    Keys: trace_id, id, input_head, input_tail, input_characters, output_head, output_tail, output_characters. A tail is
     empty where the text is whole.
     """
     if not ids:
         return {}
     adapter = _known(dataset)
     table, key = (_full(adapter), "span_id") if isinstance(adapter, V4) else (_table(adapter, "observations"), "id")
-    sql = f"""SELECT {key} AS id, {_texts()}
+    sql = f"""SELECT ifNull(trace_id, '') AS trace_id, {key} AS id, {_texts()}
 FROM (
   SELECT * FROM {table} WHERE {_MINE} AND {_BETWEEN} AND {key} IN {{ids:Array(String)}}
-  ORDER BY event_ts DESC, is_deleted DESC LIMIT 1 BY {key}
+  ORDER BY event_ts DESC, is_deleted DESC LIMIT 1 BY trace_id, {key}
 ) WHERE is_deleted = 0 AND {environments()}"""
-    found = _ask(dataset, "trace.texts", "trace: its texts", sql, trace_id, span, {"ids": list(ids)})
-    return {str(row["id"]): row for row in found.records()}
+    found = _ask(dataset, "trace.texts", "trace: its texts", sql, spans, {"ids": list(ids)})
+    return {(str(row["trace_id"]), str(row["id"])): row for row in found.records()}
 
 
-def read_scores(dataset: Dataset, trace_id: str) -> list[dict[str, Any]]:
-    """The trace's scores, at most `MOST_SCORES`.
+def read_scores(dataset: Dataset, trace_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """Scores, at most `MOST_SCORES` of each trace, by its id.
 
-    Keys: observation_id, name, value, string_value, data_type, source, comment (first 500 characters).
+    Keys: trace_id, observation_id, name, value, string_value, data_type, source, comment (first 500 characters).
     """
-    sql = f"""SELECT ifNull(observation_id, '') AS observation_id, name, value,
+    sql = f"""SELECT ifNull(trace_id, '') AS trace_id, ifNull(observation_id, '') AS observation_id, name, value,
   ifNull(string_value, '') AS string_value, data_type, source,
   leftUTF8(toValidUTF8(ifNull(comment, '')), 500) AS comment
 FROM (
   SELECT * FROM {_table(_known(dataset), "scores")} WHERE {_MINE} AND {in_range("timestamp", slack=True)}
   ORDER BY event_ts DESC, is_deleted DESC LIMIT 1 BY id, name
 ) WHERE is_deleted = 0 AND ifNull(dataset_run_id, '') = '' AND {environments()}
-ORDER BY name, id LIMIT {MOST_SCORES}"""
-    return dataset.ask("trace.scores", "trace: its scores", sql, {"trace_id": trace_id}).records()
+ORDER BY trace_id, name, id LIMIT {MOST_SCORES} BY trace_id"""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in dataset.ask("trace.scores", "trace: its scores", sql, {"trace_ids": list(trace_ids)}).records():
+        found.setdefault(str(row["trace_id"]), []).append(row)
+    return found
 
 
-_MINE = "project_id = {project_id:String} AND trace_id = {trace_id:String}"
+_MINE = "project_id = {project_id:String} AND trace_id IN {trace_ids:Array(String)}"
 
 
 def _between(column: str) -> str:
@@ -186,11 +193,16 @@ def _in_experiment(adapter: V3 | V4) -> str:
     if not isinstance(adapter, V3) or not adapter.has_experiments:
         return "0"
     runs = _table(adapter, "dataset_run_items_rmt")
-    return f"(SELECT count() FROM {runs} WHERE {_MINE}) > 0"
+    return f"trace_id IN (SELECT trace_id FROM {runs} WHERE {_MINE})"
 
 
 def _ask(
-    dataset: Dataset, id: str, purpose: str, sql: str, trace_id: str, span: Span, more: dict[str, Any] | None = None
+    dataset: Dataset, id: str, purpose: str, sql: str, spans: Mapping[str, Span], more: dict[str, Any] | None = None
 ) -> Evidence:
-    bounds = {"trace_id": trace_id, "first": span.first, "last": span.last}
+    """Asks about traces, between the first and the last moment of any."""
+    bounds = {
+        "trace_ids": list(spans),
+        "first": min(span.first for span in spans.values()),
+        "last": max(span.last for span in spans.values()),
+    }
     return dataset.ask(id, purpose, sql, {**bounds, **(more or {})})

@@ -7,10 +7,10 @@ from dataclasses import replace
 from itertools import zip_longest
 
 from hansei.contracts import Evidence, Excerpt, ExcerptLine, Finding, Flows, Health
-from hansei.errors import NoData, QueryFailed
+from hansei.errors import QueryFailed
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.trace_excerpt import excerpt
-from hansei.tools.langfuse.trace_tree import Step, TraceTree, read_tree
+from hansei.tools.langfuse.trace_tree import Step, TraceTree, read_trees
 from hansei.tools.playbook.flow import flows_of, read_flows
 from hansei.tools.playbook.health import health_of, read_health
 
@@ -57,13 +57,15 @@ def read_excerpts(dataset: Dataset, findings: Sequence[Finding]) -> list[Excerpt
     examples: dict[str, Finding] = {}
     for trace_id, finding in (pair for rank in ranks for pair in rank if pair is not None):
         examples.setdefault(trace_id, finding)
+    chosen = list(examples)[:MOST_EXCERPTS]
+    try:
+        trees = read_trees(dataset, chosen)
+    except QueryFailed:
+        return []
     found = []
-    for trace_id, finding in list(examples.items())[:MOST_EXCERPTS]:
-        try:
-            tree = read_tree(dataset, trace_id)
-            told = excerpt(replace(tree, failing=_focus(tree, finding)), EXCERPT_CHARACTERS)
-        except (NoData, QueryFailed):
-            continue
+    for trace_id in (id for id in chosen if id in trees):
+        tree = trees[trace_id]
+        told = excerpt(replace(tree, failing=_focus(tree, examples[trace_id])), EXCERPT_CHARACTERS)
         lines = [
             ExcerptLine(kind=line.kind, text=line.text, depth=line.depth, failing=line.failing) for line in told.lines
         ]
