@@ -33,6 +33,9 @@ FAULTS = (
     wanders("research", "web_search", 30, share=0.2),
 )
 
+SINGLE = {"trace_id", "trace_ids"}
+"""Parameters of the queries for single traces."""
+
 Asked = list[tuple[str, dict[str, Any]]]
 
 
@@ -65,12 +68,12 @@ def _record(patch: pytest.MonkeyPatch, asked: Asked) -> None:
     def run_and_record(
         reader: Any, id: str, purpose: str, sql: str, parameters: Mapping[str, Any], **options: Any
     ) -> Any:
-        if "trace_id" not in parameters:
+        if not SINGLE & parameters.keys():
             asked.append((sql, dict(parameters)))
         return run(reader, id, purpose, sql, parameters, **options)
 
     def columns_and_record(self: Dataset, sql: str, parameters: Any = None, *, since: Any = None) -> Any:
-        if "trace_id" not in (parameters or {}):
+        if not SINGLE & (parameters or {}).keys():
             asked.append((sql, {**self.parameters(since), **(parameters or {})}))
         return columns(self, sql, parameters, since=since)
 
