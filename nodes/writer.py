@@ -61,7 +61,7 @@ def writer(state: WriterInput, runtime: Runtime[Context]) -> dict[str, Any]:
     coverage = coverage_of(evidence, str(scope["adapter"]["version"]), statuses(state["screened"]), scope["notes"])
     drafts = drafts_of(state["drafts"])
     slices = sum(entry["slices"] for entry in state["screened"].values())
-    conclusion = conclude(drafts, facts_of(scope), slices, place_of(scope, runtime))
+    conclusion = conclude(drafts, facts_of(scope), slices, place_of(scope, runtime), scope["language"])
     dataset = dataset_of(scope, runtime, state["costs"])
     overview = Overview(dataset, coverage.observations.window + coverage.observations.baseline)
     coverage = coverage.model_copy(update={"notes": [*coverage.notes, *overview.notes]})

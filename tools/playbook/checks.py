@@ -12,6 +12,7 @@ from hansei.contracts import Check, Evidence, Finding, Unit, Verdict
 from hansei.tools.playbook.assess import Facts, evidence_for, series
 from hansei.tools.playbook.model import Metric
 from hansei.tools.playbook.telling import name
+from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_change, format_count, format_p, format_ratio, format_value
 from hansei.tools.statistics import Sums
 
@@ -57,11 +58,11 @@ def verdict_of(checks: Sequence[Check]) -> Verdict:
 
 def _has_reference(finding: Finding) -> Check:
     if finding.baseline is None:
-        return Check(name="has_reference", passed=False, detail="There is nothing to compare with.")
+        return Check(name="has_reference", passed=False, detail=say("check.no_reference"))
     return Check(
         name="has_reference",
         passed=True,
-        detail=f"Compared with {format_count(finding.baseline.n)} cases of the reference.",
+        detail=say("check.reference", n=format_count(finding.baseline.n)),
     )
 
 
@@ -72,20 +73,17 @@ def _enough_data(metric: Metric, finding: Finding, facts: Facts) -> Check:
         return Check(
             name="enough_data",
             passed=total >= least,
-            detail=f"{format_count(total)} traces in both periods; at least {format_count(least)} are needed.",
+            detail=say("check.enough_traces", n=format_count(total), least=format_count(least)),
         )
     reference = finding.baseline.n if finding.baseline else 0
     enough = n >= least and reference >= least
-    detail = (
-        f"{format_count(n)} cases against {format_count(reference)}; at least {format_count(least)} are "
-        "needed on each side."
-    )
+    detail = say("check.enough", n=format_count(n), reference=format_count(reference), least=format_count(least))
     if metric.shape == "share" and metric.worse > 0:
         measured = evidence_for(finding.evidence, "measure")
         days = series(measured, facts.periods) if measured else None
         hit = max(days.current.affected, days.before.affected) if days else 0
         enough = enough and hit >= MIN_AFFECTED
-        detail += f" It happened in {format_count(hit)} traces; at least {MIN_AFFECTED} are needed."
+        detail += say("check.happened", n=format_count(hit), least=MIN_AFFECTED)
     return Check(name="enough_data", passed=enough, detail=detail)
 
 
@@ -109,19 +107,21 @@ def _large_enough(metric: Metric, finding: Finding) -> Check:
     return Check(
         name="large_enough",
         passed=effect > 0 and effect >= least * (1 - 1e-9),
-        detail=f"The difference is {_size(finding.effect or 0.0, finding.unit)}"
-        f"{'' if effect > 0 else ' in the other direction'}; {_size(least, finding.unit)} is the least that matters.",
+        detail=say(
+            "check.large" if effect > 0 else "check.large_other",
+            size=_size(finding.effect or 0.0, finding.unit),
+            least=_size(least, finding.unit),
+        ),
     )
 
 
 def _not_by_chance(finding: Finding, q: float | None) -> Check:
     if finding.p_value is None or q is None:
-        return Check(name="not_by_chance", passed=False, detail="It could not be tested.")
+        return Check(name="not_by_chance", passed=False, detail=say("check.untested"))
     return Check(
         name="not_by_chance",
         passed=q <= FALSE_DISCOVERY_RATE,
-        detail=f"{format_p(finding.p_value)}; with everything that was looked at, {format_p(q, symbol='q')} "
-        f"(bound {FALSE_DISCOVERY_RATE}).",
+        detail=say("check.chance", p=format_p(finding.p_value), q=format_p(q, symbol="q"), bound=FALSE_DISCOVERY_RATE),
     )
 
 
@@ -130,8 +130,7 @@ def _weekdays(finding: Finding, facts: Facts) -> Check:
     return Check(
         name="same_weekday",
         passed=finding.p_value is not None,
-        detail="Each day was held against the same weekday before."
-        + ("" if not weeks else " The window is no whole number of weeks, which this allows for."),
+        detail=say("check.weekday_odd" if weeks else "check.weekday"),
     )
 
 
@@ -144,18 +143,16 @@ def _rederived(metric: Metric, finding: Finding, facts: Facts, found: Evidence) 
         critic = rows.get(("critic", period))
         if critic is None or critic["value"] is None or estimate is None:
             if estimate is not None and metric.shape != "count":
-                return Check(name="rederived", passed=False, detail=f"The second query found no {period} rows.")
+                return Check(name="rederived", passed=False, detail=say(f"check.no_rows_{period}"))
             continue
         value = float(critic["value"])
         if metric.shape == "count" and not sampled:
             value /= (facts.periods.window if period == "window" else facts.periods.baseline).days
         pairs.append((value, float(rows["analyst", period]["value"]) if sampled else estimate.value))
     same = all(abs(a - b) <= _SAME * max(abs(a), abs(b)) + 1e-9 for a, b in pairs)
-    shown = " and ".join(format_value(a, finding.unit) for a, _ in pairs)
-    detail = f"A second query, which tells row versions apart in another way, gives {shown}"
-    detail += ", the same" if same else f" instead of {' and '.join(format_value(b, finding.unit) for _, b in pairs)}"
-    detail += " on a part of the rows" if sampled else ""
-    return Check(name="rederived", passed=same, detail=f"{detail}.")
+    shown, first = (say("check.and").join(format_value(pair[side], finding.unit) for pair in pairs) for side in (0, 1))
+    key = f"check.{'same' if same else 'other'}{'_part' if sampled else ''}"
+    return Check(name="rederived", passed=same, detail=say(key, shown=shown, first=first))
 
 
 def _mix(metric: Metric, finding: Finding, facts: Facts, found: Evidence) -> Check:
@@ -164,7 +161,7 @@ def _mix(metric: Metric, finding: Finding, facts: Facts, found: Evidence) -> Che
     x = sum(float(row["x"]) for row in rows)
     before = sum(float(row["reference_x"]) for row in rows)
     if x <= 0 or before <= 0 or len(rows) < 2:
-        return Check(name="mix_shift", passed=True, detail="It is about one kind of traffic, so its mix cannot shift.")
+        return Check(name="mix_shift", passed=True, detail=say("check.one_kind"))
     total = sum(float(row["y"]) for row in rows) / x - sum(float(row["reference_y"]) for row in rows) / before
     within = 0.0
     for row in rows:
@@ -173,39 +170,31 @@ def _mix(metric: Metric, finding: Finding, facts: Facts, found: Evidence) -> Che
             within += change * (float(row["x"]) / x + float(row["reference_x"]) / before) / 2
     share = within / total if total else 0.0
     passed = share >= 0.5
-    detail = (
-        f"{format_value(max(0.0, min(1.0, share)), 'ratio')} of the change happened within kinds of traffic (app, "
-        f"environment, step), the rest because their mix shifted."
-    )
+    shown = format_value(max(0.0, min(1.0, share)), "ratio")
+    detail = say("check.mix", share=shown)
     if not passed:
         moved = max(rows, key=lambda row: abs(float(row["x"]) / x - float(row["reference_x"]) / before))
         old, new = format_ratio(float(moved["reference_x"]), before), format_ratio(float(moved["x"]), x)
         label = " / ".join(name(str(part), 40) for part in moved["stratum"] if part)
-        detail = (
-            f"A shift of the mix: only {format_value(max(0.0, min(1.0, share)), 'ratio')} of the change "
-            "happened within kinds of "
-            f"traffic; {label} went from {old} to {new} of the cases."
-        )
+        detail = say("check.mix_shifted", share=shown, label=label, old=old, new=new)
     return Check(name="mix_shift", passed=passed, detail=detail)
 
 
 def _one_user(metric: Metric, finding: Finding, facts: Facts, found: Evidence) -> Check:
     rows = found.records()
     if not rows:
-        return Check(name="one_user", passed=None, detail="The traces carry no user ids.")
+        return Check(name="one_user", passed=None, detail=say("check.no_users"))
     if "user_id" in finding.segment or int(rows[0]["users"]) < 2:
-        return Check(name="one_user", passed=None, detail="It is about one user.")
+        return Check(name="one_user", passed=None, detail=say("check.about_one_user"))
     measured = evidence_for(finding.evidence, "measure")
     days = series(measured, facts.periods) if measured else None
     if days is None or days.before.x <= 0:
-        return Check(name="one_user", passed=None, detail="There is no reference.")
+        return Check(name="one_user", passed=None, detail=say("check.no_user_reference"))
     top = rows[0]
     left = days.current.x - float(top["x"])
     before = days.before.x - float(top["reference_x"])
     if left <= 0:
-        return Check(
-            name="one_user", passed=False, detail=f"All of it comes from user {name(str(top['user_id']), 40)}."
-        )
+        return Check(name="one_user", passed=False, detail=say("check.all_user", who=name(str(top["user_id"]), 40)))
     rest = (days.current.y - float(top["y"])) / left
     reference = (days.before.y - float(top["reference_y"])) / before if before > 0 else days.before.ratio
     whole = days.current.ratio - days.before.ratio
@@ -215,26 +204,25 @@ def _one_user(metric: Metric, finding: Finding, facts: Facts, found: Evidence) -
         return Check(
             name="one_user",
             passed=False,
-            detail=f"Without user {who}, {format_value(max(0.0, share), 'ratio')} of the change is left.",
+            detail=say("check.without_user", who=who, share=format_value(max(0.0, share), "ratio")),
         )
     return Check(
         name="one_user",
         passed=True,
-        detail=f"It holds without the user who weighs most ({who}): {format_value(share, 'ratio')} of the "
-        "change is left.",
+        detail=say("check.holds_user", who=who, share=format_value(share, "ratio")),
     )
 
 
 def _one_day(metric: Metric, finding: Finding, facts: Facts) -> Check:
     measured = evidence_for(finding.evidence, "measure")
     if measured is None:
-        return Check(name="one_day", passed=None, detail="There is no daily series.")
+        return Check(name="one_day", passed=None, detail=say("check.no_series"))
     days = series(measured, facts.periods)
     before = days.before.ratio
     excess = [sums.y - before * sums.x for sums in days.window]
     total = sum(excess)
     if total == 0 or len(excess) < 2:
-        return Check(name="one_day", passed=None, detail="The window is too short to leave a day out.")
+        return Check(name="one_day", passed=None, detail=say("check.short"))
     top = max(range(len(excess)), key=lambda i: excess[i] / total)
     rest = Sums.total(sums for i, sums in enumerate(days.window) if i != top)
     left = (rest.ratio - before) / (days.current.ratio - before) if rest.x > 0 else 0.0
@@ -244,13 +232,12 @@ def _one_day(metric: Metric, finding: Finding, facts: Facts) -> Check:
         return Check(
             name="one_day",
             passed=True,
-            detail=f"It holds without its worst day ({day}), which carries "
-            f"{format_value(min(1.0, share), 'ratio')} of it.",
+            detail=say("check.holds_day", day=day, share=format_value(min(1.0, share), "ratio")),
         )
     return Check(
         name="one_day",
         passed=False,
-        detail=f"{day} carries {format_value(min(1.0, share), 'ratio')} of it: look at that day first.",
+        detail=say("check.one_day", day=day, share=format_value(min(1.0, share), "ratio")),
     )
 
 

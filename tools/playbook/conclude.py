@@ -21,6 +21,7 @@ from hansei.tools.playbook.checks import check_all, left_without, verdict_of
 from hansei.tools.playbook.model import Candidate
 from hansei.tools.playbook.severity import harm, importance
 from hansei.tools.playbook.telling import name
+from hansei.tools.report.catalogue import say, speaking
 from hansei.tools.report.formats import format_value
 
 _EXPLAINS = 0.3
@@ -64,7 +65,7 @@ class Place:
     project_id: str
 
 
-def conclude(drafts: Mapping[str, Draft], facts: Facts, slices: int, place: Place) -> Conclusion:
+def conclude(drafts: Mapping[str, Draft], facts: Facts, slices: int, place: Place, language: str = "en") -> Conclusion:
     """Computes all findings, with q-values over everything that was looked at, checks, verdicts, echoes and words.
 
     Args:
@@ -72,7 +73,13 @@ def conclude(drafts: Mapping[str, Draft], facts: Facts, slices: int, place: Plac
         facts: the spans and totals.
         slices: how many slices were compared in all.
         place: for the links to traces.
+        language: of the words.
     """
+    with speaking(language):
+        return _conclude(drafts, facts, slices, place)
+
+
+def _conclude(drafts: Mapping[str, Draft], facts: Facts, slices: int, place: Place) -> Conclusion:
     built: dict[str, Finding] = {}
     for key in sorted(drafts):
         draft = drafts[key]
@@ -108,17 +115,14 @@ def _fold(judged: dict[str, Finding], facts: Facts) -> dict[str, Finding]:
     for finding in standing:
         twin = next((other for other in standing if is_twin(finding, other)), None)
         cause = told_by.get(twin.id, twin.id) if twin is not None else None
-        detail = "" if cause is None else f"It is another side of {_title(judged[cause])}, and is told there."
+        detail = "" if cause is None else say("echo.twin", title=_title(judged[cause]))
         if cause is None:
             for evidence in finding.evidence:
                 other_id = evidence.purpose.partition("without:")[2]
                 if other_id in out and out[other_id].verdict == "confirmed" and is_echo(finding, evidence, facts):
                     cause = other_id
                     left = format_value(max(0.0, min(1.0, left_without(finding, evidence, facts))), "ratio")
-                    detail = (
-                        f"Without the traces of {_title(judged[cause])}, {left} of the change is left: it "
-                        "is told there."
-                    )
+                    detail = say("echo.left", title=_title(judged[cause]), left=left)
                     break
         if cause is not None:
             told_by[finding.id] = cause
@@ -127,7 +131,7 @@ def _fold(judged: dict[str, Finding], facts: Facts) -> dict[str, Finding]:
             check = Check(
                 name="own_cause",
                 passed=True,
-                detail="It holds without the traces of each other finding that could explain it.",
+                detail=say("echo.own"),
             )
             out[finding.id] = out[finding.id].model_copy(update={"checks": [*finding.checks, check]})
     return out

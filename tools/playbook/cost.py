@@ -20,6 +20,7 @@ from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
 from hansei.tools.playbook.profile import Profile
 from hansei.tools.playbook.screen import explain
+from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_count, format_value
 
 # Costs are decimals with twelve places, so a whole number of 1e-12 dollars is exact.
@@ -110,23 +111,26 @@ FROM rows GROUP BY period ORDER BY period DESC"""
 
 def tell(finding: Finding) -> Words:
     """Cost in words."""
-    place = telling.where(finding.segment)
-    per = "trace" if finding.metric == "cost_per_trace" else "call"
+    moved = telling.from_to(finding)
+    title = telling.with_relative(
+        finding, say("cost.title", per=_per(finding), place=telling.where(finding.segment), moved=moved)
+    )
     weekly = finding.impact.cost_per_week
-    title = f"Cost per {per} of {place} {telling.from_to(finding)}"
-    if telling.relative(finding):
-        title += f" ({telling.relative(finding)})"
     bill = ""
     if weekly is not None and abs(weekly) >= 0.005:
-        bill = f"At this volume that is {format_value(abs(weekly), 'usd')} a week {'more' if weekly > 0 else 'less'}."
+        bill = say("cost.more" if weekly > 0 else "cost.less", value=format_value(abs(weekly), "usd"))
     summary = telling.sentences(
-        f"The average cost per {per} {telling.from_to(finding)}{telling.since(finding)}.",
-        telling.measured(finding, "traces" if per == "trace" else "model calls"),
+        say("cost.summary", per=_per(finding), moved=moved, since=telling.since(finding)),
+        telling.measured(finding, "traces" if finding.metric == PER_TRACE.name else "model calls"),
         bill,
     )
     if finding.direction == "improvement":
-        return Words(title, summary, _cause(finding), "Keep what changed; nothing needs to be done.")
+        return Words(title, summary, _cause(finding), say("keep"))
     return Words(title, summary, _cause(finding), _recommendation(finding))
+
+
+def _per(finding: Finding) -> str:
+    return say("cost.per_trace" if finding.metric == PER_TRACE.name else "cost.per_call")
 
 
 def parts(finding: Finding) -> tuple[dict[str, float], dict[str, float]] | None:
@@ -157,22 +161,16 @@ def _cause(finding: Finding) -> str | None:
         return None
     now, before = both
     said = []
-    for key, label in (("input_tokens", "input"), ("output_tokens", "output"), ("cached_tokens", "cached input")):
+    for key in ("input_tokens", "output_tokens", "cached_tokens"):
         if before[key] > 0 and abs(now[key] / before[key] - 1) >= 0.1:
-            verb = "rose" if now[key] > before[key] else "fell"
-            said.append(f"{label} tokens {verb} from {format_count(before[key])} to {format_count(now[key])}")
+            shown = format_count(before[key]), format_count(now[key])
+            said.append(say(f"cost.{key}", moved=telling.moved(before[key], now[key], shown)))
     price = "usd_per_million_tokens"
     if before[price] > 0 and abs(now[price] / before[price] - 1) >= 0.1:
-        verb = "rose" if now[price] > before[price] else "fell"
-        said.append(
-            f"the price per million tokens {verb} from {format_value(before[price], 'usd')} to "
-            f"{format_value(now[price], 'usd')}"
-        )
-    came = ""
-    if telling.is_new(finding) and telling.change_of(finding.segment):
-        came = f"It came with {telling.change_of(finding.segment)}, which the baseline hardly has."
-    text = f"Per {'trace' if finding.metric == 'cost_per_trace' else 'call'}, {'; '.join(said)}." if said else ""
-    return telling.sentences(came, text) or None
+        shown = format_value(before[price], "usd"), format_value(now[price], "usd")
+        said.append(say("cost.price", moved=telling.moved(before[price], now[price], shown)))
+    text = say("cost.cause", per=_per(finding), said=say("cost.join").join(said)) if said else ""
+    return telling.sentences(telling.came_with(finding), text) or None
 
 
 def _recommendation(finding: Finding) -> str:
@@ -180,19 +178,19 @@ def _recommendation(finding: Finding) -> str:
     change = telling.change_of(finding.segment)
     thing = telling.where(finding.segment)
     if both is not None and lost_cache(*both):
-        text = f"Restore the prompt cache of {thing}: put what never changes first, and what changes per call last"
+        text = say("cost.cache", thing=thing)
     elif change and telling.is_new(finding):
-        text = f"Roll back {change}, or shorten what it added"
+        text = say("cost.roll_back", change=change)
     elif both is not None and both[0]["input_tokens"] > 1.1 * both[1]["input_tokens"] > 0:
-        text = f"Shorten the input of {thing}: fewer retrieved texts, a shorter history, or a summary of it"
+        text = say("cost.shorten", thing=thing)
     elif both is not None and both[0]["output_tokens"] > 1.1 * both[1]["output_tokens"] > 0:
-        text = f"Cap the output of {thing}, and ask for a shorter answer in the prompt"
+        text = say("cost.cap", thing=thing)
     else:
-        text = f"Check the model and the price tier that {thing} uses{telling.since(finding)}"
+        text = say("cost.check", thing=thing, since=telling.since(finding))
     weekly = finding.impact.cost_per_week
     if weekly is not None and weekly >= 0.005:
-        text += f"; back at the former level this saves {format_value(weekly, 'usd')} a week"
-    return text + "."
+        return say("cost.saves", advice=text, value=format_value(weekly, "usd"))
+    return say("error.end", advice=text)
 
 
 DETECTOR = Detector(

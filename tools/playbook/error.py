@@ -11,6 +11,7 @@ from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
 from hansei.tools.playbook.profile import Profile
 from hansei.tools.playbook.screen import explain, stand_out
+from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_count, format_value
 
 RATE = Metric(
@@ -63,23 +64,19 @@ FROM rows WHERE y = 1 GROUP BY message ORDER BY now DESC, message LIMIT 5"""
 
 def tell(finding: Finding) -> Words:
     """Errors in words."""
-    place = telling.where(finding.segment)
+    place, since, moved = telling.where(finding.segment), telling.since(finding), telling.from_to(finding)
     if finding.direction == "improvement":
         return Words(
-            f"Errors of {place} {telling.from_to(finding)}",
-            telling.sentences(f"Fewer calls fail{telling.since(finding)}.", telling.measured(finding, "calls")),
+            say("error.better", place=place, moved=moved),
+            telling.sentences(say("error.better_summary", since=since), telling.measured(finding, "calls")),
             None,
-            f"Keep what changed{telling.since(finding)}; nothing needs to be done.",
+            say("error.keep", since=since),
         )
-    title = f"{format_value(finding.current.value, 'ratio')} of calls of {place} fail"
-    if finding.direction == "regression" and finding.baseline is not None:
-        title += f", up from {format_value(finding.baseline.value, 'ratio')}"
+    title = say("error.title", share=format_value(finding.current.value, "ratio"), place=place)
     summary = telling.sentences(
-        f"The error rate {telling.from_to(finding)}{telling.since(finding)}.",
-        telling.measured(finding, "calls"),
-        telling.touched(finding),
+        say("error.summary", moved=moved, since=since), telling.measured(finding, "calls"), telling.touched(finding)
     )
-    return Words(title, summary, _cause(finding), _recommendation(finding))
+    return Words(telling.up_from(finding, title), summary, _cause(finding), _recommendation(finding))
 
 
 def _top_message(finding: Finding) -> tuple[str, int, int] | None:
@@ -92,14 +89,23 @@ def _top_message(finding: Finding) -> tuple[str, int, int] | None:
 
 def _cause(finding: Finding) -> str | None:
     top = _top_message(finding)
-    parts = []
+    said = ""
     if top:
         message, count, total = top
-        of = "All" if count == total else f"{format_count(count)} of the"
-        parts.append(f"{of} {format_count(total)} failing calls say {telling.name(message, 120)}.")
-    if telling.is_new(finding) and telling.change_of(finding.segment):
-        parts.append(f"It came with {telling.change_of(finding.segment)}, which the baseline hardly has.")
-    return " ".join(parts) or None
+        said = say(
+            "error.all_say" if count == total else "error.some_say",
+            count=format_count(count), total=format_count(total), message=telling.name(message, 120),
+        )  # fmt: skip
+    return telling.sentences(said, telling.came_with(finding)) or None
+
+
+_KNOWN = (
+    ("error.timeout", ("timeout", "timed out", "deadline")),
+    ("error.rate_limit", ("rate limit", "429", "too many requests")),
+    ("error.rights", ("unauthorized", "forbidden", "401", "403", "permission")),
+    ("error.arguments", ("validation", "schema", "json", "argument", "parse")),
+)
+"""What to do → words of a message that call for it."""
 
 
 def _recommendation(finding: Finding) -> str:
@@ -107,23 +113,19 @@ def _recommendation(finding: Finding) -> str:
     message = top[0].lower() if top else ""
     thing = telling.where(finding.segment)
     change = telling.change_of(finding.segment)
-    if any(word in message for word in ("timeout", "timed out", "deadline")):
-        first = f"Raise the timeout of {thing} or make what it calls answer in time, and retry once with backoff"
-    elif any(word in message for word in ("rate limit", "429", "too many requests")):
-        first = f"Slow {thing} down to its rate limit, or have the limit raised, and retry with backoff"
-    elif any(word in message for word in ("unauthorized", "forbidden", "401", "403", "permission")):
-        first = f"Renew the credentials or grants that {thing} uses"
-    elif any(word in message for word in ("validation", "schema", "json", "argument", "parse")):
-        first = f"Fix the arguments that the model passes to {thing}: state its schema and an example in its definition"
+    known = next((key for key, words in _KNOWN if any(word in message for word in words)), None)
+    if known:
+        first = say(known, thing=thing)
+    elif top:
+        first = say("error.fix_message", thing=thing, message=telling.name(top[0], 80))
     else:
-        first = f"Fix {thing}" + (f" for the message {telling.name(top[0], 80)}" if top else "")
+        first = say("error.fix", thing=thing)
     if change and telling.is_new(finding):
-        first = f"Roll back {change}, then: {first[0].lower()}{first[1:]}"
+        first = say("error.roll_back", change=change, rest=f"{first[0].lower()}{first[1:]}")
     if finding.baseline is not None and finding.impact.excess_traces and finding.impact.excess_traces >= 1:
         gain = format_count(round(finding.impact.excess_traces))
-        level = format_value(finding.baseline.value, "ratio")
-        first += f". Back at {level}, about {gain} traces of a window like this one would no longer fail here"
-    return first + "."
+        return say("error.gain", advice=first, gain=gain, level=format_value(finding.baseline.value, "ratio"))
+    return say("error.end", advice=first)
 
 
 DETECTOR = Detector(

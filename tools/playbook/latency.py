@@ -22,7 +22,8 @@ from hansei.tools.playbook.groupings import (
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
 from hansei.tools.playbook.profile import SLOW_MS, Profile
 from hansei.tools.playbook.screen import explain, merged
-from hansei.tools.report.formats import format_count, format_value
+from hansei.tools.report.catalogue import say
+from hansei.tools.report.formats import format_count, format_date, format_value
 
 _MS = "(toUnixTimestamp64Milli(toDateTime64(end_time, 3)) - toUnixTimestamp64Milli(toDateTime64(start_time, 3)))"
 STEP_P95 = Metric(
@@ -105,59 +106,37 @@ def _with_tail(cells: Cells, contexts: Units) -> Cells:
 
 def tell(finding: Finding) -> Words:
     """Latency in words."""
-    place = telling.where(finding.segment)
+    place, since, moved = telling.where(finding.segment), telling.since(finding), telling.from_to(finding)
     whole = finding.metric.startswith("trace")
-    what = "Traces of" if whole else "Calls of"
+    what = say("latency.traces" if whole else "latency.calls")
     per = "traces" if whole else "calls"
-    typical = finding.metric.endswith("p50")
-    measure = "median" if typical else "95th percentile"
+    cause = telling.came_with(finding) or None
     if finding.direction == "improvement":
+        measure = say("latency.median" if finding.metric.endswith("p50") else "latency.p95")
+        date = format_date(finding.onset) if finding.onset else say("latency.start")
         return Words(
-            f"{what} {place} got faster: the {measure} {telling.from_to(finding)}",
-            telling.sentences(f"Since {_since(finding)} they take less time.", telling.measured(finding, per)),
-            _came_with(finding),
-            "Keep what changed; consider the same for steps like it.",
+            say("latency.better", what=what, place=place, measure=measure, moved=moved),
+            telling.sentences(say("latency.better_summary", date=date), telling.measured(finding, per)),
+            cause,
+            say("latency.keep"),
         )
-    title = f"{what} {place} got slower: p95 {telling.from_to(finding)}"
     waiting = ""
     if finding.impact.hours_per_week is not None and finding.impact.hours_per_week >= 0.1:
-        waiting = f"That adds {format_count(round(finding.impact.hours_per_week, 1))} hours of waiting a week."
+        waiting = say("latency.waiting", hours=format_count(round(finding.impact.hours_per_week, 1)))
     summary = telling.sentences(
-        f"The 95th percentile {telling.from_to(finding)} ({telling.relative(finding)}){telling.since(finding)}.",
+        say("latency.summary", moved=moved, change=telling.relative(finding), since=since),
         telling.measured(finding, per),
         waiting,
     )
     change = telling.change_of(finding.segment)
     level = format_value(finding.baseline.value, "s") if finding.baseline else ""
     if change and telling.is_new(finding):
-        advice = (
-            f"Roll back {change}, or find what it does more; the baseline’s p95 of {level} is the level to return to."
-        )
+        advice = say("latency.roll_back", change=change, level=level)
     elif "model" in finding.segment:
-        advice = (
-            f"Route {place} to another model or region while the provider is slow, and set a timeout with a fallback "
-            f"somewhat above the former p95 of {level}."
-        )
+        advice = say("latency.model", place=place, level=level)
     else:
-        advice = (
-            f"Look at the slowest example traces of {place}: cut what was added{telling.since(finding)}, and "
-            "set a timeout "
-            f"somewhat above the former p95 of {level}."
-        )
-    return Words(title, summary, _came_with(finding), advice)
-
-
-def _since(finding: Finding) -> str:
-    from hansei.tools.report.formats import format_date
-
-    return format_date(finding.onset) if finding.onset else "the start of the window"
-
-
-def _came_with(finding: Finding) -> str | None:
-    change = telling.change_of(finding.segment)
-    if change and telling.is_new(finding):
-        return f"It came with {change}, which the baseline hardly has."
-    return None
+        advice = say("latency.look", place=place, since=since, level=level)
+    return Words(say("latency.title", what=what, place=place, moved=moved), summary, cause, advice)
 
 
 DETECTOR = Detector(

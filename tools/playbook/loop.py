@@ -16,6 +16,7 @@ from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, 
 from hansei.tools.playbook.profile import Profile
 from hansei.tools.playbook.screen import explain, stand_out
 from hansei.tools.playbook.texts import COMPARABLE, REPEATS, TOOLS
+from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_count, format_value
 
 # One row per trace and tool: how often its most repeated input was sent, and which. Hashes do for counting; the texts
@@ -83,23 +84,14 @@ FROM rows WHERE y = 1 AND period = 'window' GROUP BY input ORDER BY traces DESC,
 
 def tell(finding: Finding) -> Words:
     """Loops in words."""
-    place = telling.where(finding.segment)
+    place, moved = telling.where(finding.segment), telling.from_to(finding)
     least = format_count(finding.parameters["repeats"])
     if finding.direction == "improvement":
-        return Words(
-            f"Fewer traces loop over {place}: the share {telling.from_to(finding)}",
-            telling.measured(finding, RATE.per),
-            None,
-            "Keep what changed; nothing needs to be done.",
-        )
-    title = (
-        f"{format_value(finding.current.value, 'ratio')} of the traces that use {place} call it {least} "
-        "times or more with the same input"
-    )
-    if finding.direction == "regression" and finding.baseline is not None:
-        title += f", up from {format_value(finding.baseline.value, 'ratio')}"
+        title = say("loop.better", place=place, moved=moved)
+        return Words(title, telling.measured(finding, RATE.per), None, say("keep"))
+    title = say("loop.title", share=format_value(finding.current.value, "ratio"), place=place, least=least)
     summary = telling.sentences(
-        f"The share of looping traces {telling.from_to(finding)}{telling.since(finding)}.",
+        say("loop.summary", moved=moved, since=telling.since(finding)),
         telling.measured(finding, RATE.per),
         telling.touched(finding),
     )
@@ -108,19 +100,8 @@ def tell(finding: Finding) -> Words:
     if found is not None and found.rows:
         top = found.records()[0]
         most = max(int(row["most"]) for row in found.records())
-        cause = (
-            f"The agent repeats the call instead of using its result: up to {format_count(most)} times in one "
-            "trace, for "
-            f"example {telling.name(str(top['input']), 80)}."
-        )
-    return Words(
-        title,
-        summary,
-        cause,
-        f"Stop the agent when it repeats a call: answer the second identical call of {place} with “already "
-        "asked, the result "
-        f"was …”, and end the loop after {least} steps without a new result.",
-    )
+        cause = say("loop.cause", most=format_count(most), input=telling.name(str(top["input"]), 80))
+    return Words(telling.up_from(finding, title), summary, cause, say("loop.advice", place=place, least=least))
 
 
 DETECTOR = Detector(

@@ -22,6 +22,7 @@ from hansei.tools.playbook.groupings import against_baseline
 from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
 from hansei.tools.playbook.screen import explain, merged
+from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_count, format_value
 
 _MICRO = 1_000_000
@@ -157,37 +158,29 @@ def tell(finding: Finding) -> Words:
     """Scores in words."""
     segment = dict(finding.segment)
     score = telling.name(segment.pop("score_name", "?"))
-    place = telling.where(segment)
+    place, moved = telling.where(segment), telling.from_to(finding)
     change = telling.change_of(segment)
-    share = finding.unit == "ratio"
-    what = f"The share of 1 in score {score}" if share else f"Score {score}"
-    title = f"Score {score} of {place} {telling.from_to(finding)}"
+    what = say("quality.what_share" if finding.unit == "ratio" else "quality.what", score=score)
+    title = say("quality.title", score=score, place=place, moved=moved)
     sources = telling.detail(finding)
     given = ""
     if sources is not None and sources.rows:
-        given = (
-            "Given by: " + ", ".join(f"{row['source']} ({format_count(row['now'])})" for row in sources.records()) + "."
-        )
+        named = [
+            say("quality.source", source=row["source"], count=format_count(row["now"])) for row in sources.records()
+        ]
+        given = say("quality.given", sources=say("place.join").join(named))
     summary = telling.sentences(
-        f"{what} {telling.from_to(finding)}{telling.since(finding)}.", telling.measured(finding, "scores"), given
+        say("quality.summary", what=what, moved=moved, since=telling.since(finding)),
+        telling.measured(finding, "scores"),
+        given,
     )
-    cause = None
-    if change and telling.is_new(finding):
-        cause = f"It came with {change}, which the baseline hardly has."
+    cause = telling.came_with(finding) or None
     if finding.direction == "improvement":
-        return Words(title, summary, cause, "Keep what changed; nothing needs to be done.")
-    level = format_value(finding.baseline.value, finding.unit) if finding.baseline else "its former level"
+        return Words(title, summary, cause, say("keep"))
+    level = format_value(finding.baseline.value, finding.unit) if finding.baseline else say("quality.former")
     if change and telling.is_new(finding):
-        advice = (
-            f"Roll back {change}: with what it replaced, the score was {level}. Then compare both on the "
-            "example traces."
-        )
-    else:
-        advice = (
-            f"Read the example traces of {place}, fix the first thing that goes wrong in them, and hold "
-            f"the score at {level}."
-        )
-    return Words(title, summary, cause, advice)
+        return Words(title, summary, cause, say("quality.roll_back", change=change, level=level))
+    return Words(title, summary, cause, say("quality.read", place=place, level=level))
 
 
 DETECTOR = Detector(

@@ -16,6 +16,7 @@ from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
 from hansei.tools.playbook.profile import MANY_STEPS, Profile
 from hansei.tools.playbook.screen import explain
+from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_count, format_value
 
 RATE = Metric(
@@ -117,39 +118,29 @@ def tell(finding: Finding) -> Words:
     """Runaways in words."""
     place = telling.where(finding.segment)
     bound = format_count(finding.parameters["many_steps"])
-    title = f"{format_value(finding.current.value, 'ratio')} of the traces of {place} run away past {bound} steps"
+    title = say("runaway.title", share=format_value(finding.current.value, "ratio"), place=place, bound=bound)
     found = telling.detail(finding)
     row = found.records()[0] if found is not None and found.rows else None
     money = ""
     if row is not None and row["period"] == "window" and float(row["cost"]) > 0:
-        share = float(row["runaway_cost"]) / float(row["cost"])
-        money = (
-            f"They take {format_value(float(row['runaway_cost']), 'usd')} of the "
-            f"{format_value(float(row['cost']), 'usd')} that "
-            f"these traces cost in the window ({format_value(share, 'ratio')}); the longest has "
-            f"{format_count(row['most_steps'])} steps."
-        )
-        title += f" and take {format_value(share, 'ratio')} of its cost"
+        share = format_value(float(row["runaway_cost"]) / float(row["cost"]), "ratio")
+        money = say(
+            "runaway.money", runaway=format_value(float(row["runaway_cost"]), "usd"),
+            whole=format_value(float(row["cost"]), "usd"), share=share, most=format_count(row["most_steps"]),
+        )  # fmt: skip
+        title = say("runaway.title_cost", title=title, share=share)
     before = ""
     old = next((r for r in found.records() if r["period"] == "baseline"), None) if found is not None else None
     if finding.direction == "hotspot" and old is not None:
-        count, of = format_count(old["runaways"]), format_count(old["traces"])
-        before = f"In the baseline it was {count} of its {of} traces, too few to tell a change of the rate from chance."
+        before = say("runaway.before", count=format_count(old["runaways"]), of=format_count(old["traces"]))
     summary = telling.sentences(
-        f"The share of such traces {telling.from_to(finding)}{telling.since(finding)}.",
+        say("runaway.summary", moved=telling.from_to(finding), since=telling.since(finding)),
         money,
         before,
         telling.measured(finding, "traces"),
         telling.touched(finding),
     )
-    return Words(
-        title,
-        summary,
-        None,
-        f"Cap the steps of {place} at {bound} (a recursion limit, or a budget of tool calls in the prompt), and "
-        "let it answer "
-        "with what it has when the cap is reached.",
-    )
+    return Words(title, summary, None, say("runaway.advice", place=place, bound=bound))
 
 
 DETECTOR = Detector(

@@ -15,6 +15,7 @@ from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, 
 from hansei.tools.playbook.profile import Profile
 from hansei.tools.playbook.screen import explain, stand_out
 from hansei.tools.playbook.texts import LOOKS_EMPTY, LOOKS_FAILED, QUIET
+from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_count, format_value
 
 RATE = Metric(
@@ -70,20 +71,13 @@ FROM rows WHERE y = 1 GROUP BY output ORDER BY now DESC, output LIMIT 5"""
 
 def tell(finding: Finding) -> Words:
     """Silent failures in words."""
-    place = telling.where(finding.segment)
+    place, moved = telling.where(finding.segment), telling.from_to(finding)
     if finding.direction == "improvement":
-        return Words(
-            f"Fewer silent failures of {place}: the share {telling.from_to(finding)}",
-            telling.measured(finding, "calls"),
-            None,
-            "Keep what changed; nothing needs to be done.",
-        )
-    title = f"{format_value(finding.current.value, 'ratio')} of calls of {place} fail silently"
-    if finding.direction == "regression" and finding.baseline is not None:
-        title += f", up from {format_value(finding.baseline.value, 'ratio')}"
+        title = say("silent.better", place=place, moved=moved)
+        return Words(title, telling.measured(finding, "calls"), None, say("keep"))
+    title = say("silent.title", share=format_value(finding.current.value, "ratio"), place=place)
     summary = telling.sentences(
-        "Their output is an error or empty, but their level is not ERROR, so no dashboard shows them; the "
-        f"share {telling.from_to(finding)}{telling.since(finding)}.",
+        say("silent.summary", moved=moved, since=telling.since(finding)),
         telling.measured(finding, "calls"),
         telling.touched(finding),
     )
@@ -92,16 +86,9 @@ def tell(finding: Finding) -> Words:
     if found is not None and found.rows:
         top = found.records()[0]
         shown = str(top["output"]).strip()
-        what = telling.name(shown, 100) if shown else "nothing at all"
-        cause = f"The most frequent failing output ({format_count(int(top['now']))} calls, digits shown as 0): {what}."
-    return Words(
-        title,
-        summary,
-        cause,
-        f"Make {place} raise, or set level ERROR, when its output is an error, so that it can be seen and "
-        "retried; then fix "
-        "what the message names, and tell the model in the tool’s result what to do instead.",
-    )
+        what = telling.name(shown, 100) if shown else say("silent.nothing")
+        cause = say("silent.cause", count=format_count(int(top["now"])), what=what)
+    return Words(telling.up_from(finding, title), summary, cause, say("silent.advice", place=place))
 
 
 DETECTOR = Detector(

@@ -1,35 +1,30 @@
-"""Phrases that the detectors share when they tell a finding. Every number in them is one of the finding's."""
+"""Phrases that the detectors share when they tell a finding. Every number in them is one of the finding's.
+
+All words stand in the report's catalogues and come in the language that is being spoken, see
+`hansei.tools.report.catalogue.speaking`.
+"""
 
 from __future__ import annotations
 
+from functools import reduce
+
 from hansei.contracts import Evidence, Finding, Segment
 from hansei.tools.playbook.assess import evidence_for
+from hansei.tools.report.catalogue import catalogue, say
 from hansei.tools.report.formats import (
     format_count,
     format_date,
     format_estimate,
-    format_interval,
     format_pair,
     format_relative,
     format_value,
 )
 
-_LABELS = {
-    "observation_name": "step",
-    "observation_type": "type",
-    "tool_name": "tool",
-    "score_name": "score",
-    "trace_name": "app",
-    "prompt_version": "version",
-    "user_id": "user",
-    "session_id": "session",
-}
-
 
 def name(value: str, limit: int = 60) -> str:
     """A name from the data in quotes, on one line and cut: it may hold anything."""
     flat = " ".join(value.split())
-    return f"“{flat[:limit]}…”" if len(flat) > limit else f"“{flat}”"
+    return say("quote", text=f"{flat[:limit]}…" if len(flat) > limit else flat)
 
 
 def where(segment: Segment) -> str:
@@ -37,34 +32,42 @@ def where(segment: Segment) -> str:
     rest = dict(segment)
     parts: list[str] = []
     if "prompt_name" in rest:
-        parts.append(f"prompt {name(rest.pop('prompt_name'))}")
+        prompt = name(rest.pop("prompt_name"))
         if "prompt_version" in rest:
-            parts[-1] += f" version {rest.pop('prompt_version')}"
-    for key in ("score_name", "tool_name", "observation_name"):
-        if key in rest:
-            parts.append(f"{_LABELS[key]} {name(rest.pop(key))}")
-    for key in ("model", "trace_name", "release", "version", "environment", "user_id"):
-        if key in rest:
-            parts.append(f"{_LABELS.get(key, key)} {name(rest.pop(key))}")
-    parts += [f"{_LABELS.get(key, key)} {name(value)}" for key, value in sorted(rest.items())]
+            parts.append(say("place.prompt_version", name=prompt, version=rest.pop("prompt_version")))
+        else:
+            parts.append(say("place.prompt", name=prompt))
+    first = ("score_name", "tool_name", "observation_name", "model", "trace_name", "release", "version", "environment",
+             "user_id")  # fmt: skip
+    parts += [_part(key, rest.pop(key)) for key in first if key in rest]
+    parts += [_part(key, value) for key, value in sorted(rest.items())]
     if not parts:
-        return "the whole project"
-    return parts[0] if len(parts) == 1 else f"{parts[0]} ({', '.join(parts[1:])})"
+        return say("place.whole")
+    if len(parts) == 1:
+        return parts[0]
+    return say("place.within", first=parts[0], rest=say("place.join").join(parts[1:]))
 
 
-def rose_or_fell(finding: Finding) -> str:
-    """rose / fell, by the numbers."""
-    return "rose" if (finding.effect or 0) > 0 else "fell"
+def _part(key: str, value: str) -> str:
+    known = {"prompt_version": "place.version_only"}.get(key, f"place.{key}")
+    if f"say.{known}" in catalogue().texts:
+        return say(known, name=name(value))
+    return say("place.other", key=key, name=name(value))
+
+
+def moved(before: float, now: float, shown: tuple[str, str]) -> str:
+    """“rose from 3,120 to 4,180”, by the numbers."""
+    return say("rose" if now > before else "fell", before=shown[0], now=shown[1])
 
 
 def from_to(finding: Finding) -> str:
-    """“from 1.2 % to 18 %”, or just the value when there is no reference."""
+    """“rose from 1.2 % to 18 %”, or just the value when there is no reference."""
     if finding.baseline is None:
-        return f"is {format_value(finding.current.value, finding.unit)}"
+        return say("is", now=format_value(finding.current.value, finding.unit))
     before, now = format_pair(finding.baseline.value, finding.current.value, finding.unit)
     if finding.direction == "hotspot":
-        return f"is {now} against {before} in the rest of the project"
-    return f"{rose_or_fell(finding)} from {before} to {now}"
+        return say("is_against", now=now, before=before)
+    return say("rose" if (finding.effect or 0) > 0 else "fell", before=before, now=now)
 
 
 def relative(finding: Finding) -> str:
@@ -74,27 +77,47 @@ def relative(finding: Finding) -> str:
     return format_relative(finding.baseline.value, finding.current.value)
 
 
+def up_from(finding: Finding, title: str) -> str:
+    """A title, with what the value was before when the finding is a change for the worse."""
+    if finding.direction != "regression" or finding.baseline is None:
+        return title
+    return say("title.up_from", title=title, before=format_value(finding.baseline.value, finding.unit))
+
+
+def with_relative(finding: Finding, title: str) -> str:
+    """A title, with the change in per cent when there is one."""
+    change = relative(finding)
+    return say("title.percent", title=title, change=change) if change else title
+
+
 def against(finding: Finding) -> str:
     """What the reference is, when it isn't simply the baseline of the same rows."""
     if finding.comparison.against == "rest_of_window":
-        return "the rest of the project in the same window"
+        return say("place.rest")
     if finding.comparison.segment == finding.segment:
-        return "the baseline"
-    return f"{where(finding.comparison.segment)} in the baseline"
+        return say("place.baseline")
+    return say("place.in_baseline", place=where(finding.comparison.segment))
 
 
 def since(finding: Finding) -> str:
     """“ since 13 Nov 2026”, or nothing."""
-    return f" since {format_date(finding.onset)}" if finding.onset and finding.direction != "hotspot" else ""
+    if not finding.onset or finding.direction == "hotspot":
+        return ""
+    return say("since", date=format_date(finding.onset))
 
 
 def measured(finding: Finding, per: str) -> str:
     """The standard sentence of proof: both values with their intervals and how many rows they stand on."""
-    now = f"{format_estimate(finding.current, finding.unit)} over {format_count(finding.current.n)} {per}"
+    values = {
+        "now": format_estimate(finding.current, finding.unit), "n": format_count(finding.current.n),
+        "per": say(f"per.{per.replace(' ', '_')}"),
+    }  # fmt: skip
     if finding.baseline is None:
-        return f"Measured: {now}."
-    before = f"{format_estimate(finding.baseline, finding.unit)} over {format_count(finding.baseline.n)}"
-    return f"Measured: {now}; {against(finding)}: {before}."
+        return say("measured", **values)
+    before = format_estimate(finding.baseline, finding.unit)
+    return say(
+        "measured_against", **values, against=against(finding), before=before, before_n=format_count(finding.baseline.n)
+    )
 
 
 def touched(finding: Finding) -> str:
@@ -102,35 +125,32 @@ def touched(finding: Finding) -> str:
     impact = finding.impact
     if impact.affected_traces is None:
         return ""
-    text = f"It touched {format_count(impact.affected_traces)} traces"
+    key, values = "touched", {"traces": format_count(impact.affected_traces)}
     if impact.affected_users:
-        text += f" of {format_count(impact.affected_users)} users"
+        key, values["users"] = f"{key}_users", format_count(impact.affected_users)
     if impact.excess_traces is not None and impact.excess_traces >= 1 and finding.direction != "improvement":
-        text += f", about {format_count(round(impact.excess_traces))} more than the reference predicts"
-    return text + "."
-
-
-def effect_range(finding: Finding) -> str:
-    """The interval of the current value, for expected gains."""
-    return format_interval(finding.current.low, finding.current.high, finding.unit)
+        key, values["more"] = f"{key}_more", format_count(round(impact.excess_traces))
+    return say(key, **values)
 
 
 def change_of(segment: Segment) -> str:
     """The deployable thing in a segment, if it names one."""
     if "prompt_version" in segment:
-        return f"version {segment['prompt_version']} of prompt {name(segment['prompt_name'])}"
-    if "release" in segment:
-        return f"release {name(segment['release'])}"
-    if "version" in segment:
-        return f"version {name(segment['version'])}"
-    if "model" in segment:
-        return f"model {name(segment['model'])}"
-    return ""
+        return say(
+            "change.prompt_version", version=segment["prompt_version"], name=name(segment.get("prompt_name", "?"))
+        )
+    return next((_part(key, segment[key]) for key in ("release", "version", "model") if key in segment), "")
 
 
 def is_new(finding: Finding) -> bool:
     """Whether the segment took the place of something else: it was (almost) not there in the baseline."""
     return finding.comparison.against == "baseline" and finding.comparison.segment != finding.segment
+
+
+def came_with(finding: Finding) -> str:
+    """That it came with something new, when it did; else nothing."""
+    change = change_of(finding.segment)
+    return say("came_with", change=change) if change and is_new(finding) else ""
 
 
 def detail(finding: Finding, purpose: str = "detail") -> Evidence | None:
@@ -140,4 +160,5 @@ def detail(finding: Finding, purpose: str = "detail") -> Evidence | None:
 
 def sentences(*parts: str) -> str:
     """Joins what is not empty."""
-    return " ".join(part for part in parts if part)
+    told = [part for part in parts if part]
+    return reduce(lambda first, second: say("sentence.join", first=first, second=second), told) if told else ""

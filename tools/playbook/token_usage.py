@@ -11,6 +11,7 @@ from hansei.tools.playbook.groupings import STEP_CONTEXTS, STEP_GROUPINGS, again
 from hansei.tools.playbook.model import Detector, Metric, Screening, Words
 from hansei.tools.playbook.profile import Profile
 from hansei.tools.playbook.screen import explain
+from hansei.tools.report.catalogue import say
 
 PER_CALL = Metric(
     name="tokens_per_call",
@@ -52,21 +53,17 @@ def tell(finding: Finding) -> Words:
     """Token usage in words."""
     place = telling.where(finding.segment)
     change = telling.change_of(finding.segment)
-    title = f"Tokens per call of {place} {telling.from_to(finding)}"
-    if telling.relative(finding):
-        title += f" ({telling.relative(finding)})"
+    title = telling.with_relative(finding, say("tokens.title", place=place, moved=telling.from_to(finding)))
     summary = telling.sentences(
-        f"A call uses {'more' if (finding.effect or 0) > 0 else 'fewer'} tokens{telling.since(finding)}.",
+        say("tokens.more" if (finding.effect or 0) > 0 else "tokens.fewer", since=telling.since(finding)),
         telling.measured(finding, "model calls"),
     )
-    came = f"It came with {change}, which the baseline hardly has." if change and telling.is_new(finding) else None
+    came = telling.came_with(finding) or None
     if finding.direction == "improvement":
-        return Words(title, summary, came, "Keep what changed; nothing needs to be done.")
+        return Words(title, summary, came, say("keep"))
     if change and telling.is_new(finding):
-        advice = f"Compare {change} with what it replaced, and take out what was added to the input."
-    else:
-        advice = f"Shorten what {place} is given: fewer retrieved texts, a shorter history, or a cap on its output."
-    return Words(title, summary, came, advice)
+        return Words(title, summary, came, say("tokens.compare", change=change))
+    return Words(title, summary, came, say("tokens.shorten", place=place))
 
 
 DETECTOR = Detector(

@@ -14,6 +14,7 @@ from hansei.tools.playbook import telling
 from hansei.tools.playbook.assess import DAY
 from hansei.tools.playbook.cells import Cells, is_blank, segment_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
+from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_count, format_relative, format_value
 
 HISTORY_DAYS = 28
@@ -134,33 +135,24 @@ def tell(finding: Finding) -> Words:
     place = telling.where(finding.segment)
     less = finding.direction == "regression"
     before = finding.baseline.value if finding.baseline else None
-    verb = "fell" if less else "grew"
-    title = (
-        f"Traffic of {place} {verb} from {format_count(before and round(before))} to "
-        f"{format_count(round(finding.current.value))} traces a day"
-    )
-    change = format_relative(before, finding.current.value)
+    title = say(
+        "traffic.fell" if less else "traffic.grew", place=place, before=format_count(before and round(before)),
+        now=format_count(round(finding.current.value)),
+    )  # fmt: skip
+    change = format_relative(before, finding.current.value).lstrip("+−")
+    moved = ""
+    if finding.impact.excess_traces is not None:
+        count = format_count(round(finding.impact.excess_traces))
+        moved = say("traffic.missing" if less else "traffic.on_top", n=count)
     summary = telling.sentences(
-        f"Traces per day {verb} by {change.lstrip('+−')} against the baseline{telling.since(finding)}; the same "
-        "weekdays before, and how "
-        "much they differ among themselves, are allowed for.",
-        f"Measured: {format_count(finding.current.n)} traces in the window.",
-        f"About {format_count(round(finding.impact.excess_traces))} traces {'are missing' if less else 'came on top'}."
-        if finding.impact.excess_traces is not None
-        else "",
+        say("traffic.fell_by" if less else "traffic.grew_by", change=change, since=telling.since(finding)),
+        say("traffic.measured", n=format_count(finding.current.n)),
+        moved,
     )
     if less:
-        advice = (
-            "Find out whether users or the instrumentation went away: compare with the web server’s own "
-            f"request count for {place}, "
-            "then look at what was deployed on that day."
-        )
-    else:
-        share = format_value(abs(finding.impact.share_of_traces or 0), "ratio")
-        advice = (
-            f"Make sure that rate limits and budgets fit the new volume: the extra traces are {share} of the project’s."
-        )
-    return Words(title, summary, None, advice)
+        return Words(title, summary, None, say("traffic.find_out", place=place))
+    share = format_value(abs(finding.impact.share_of_traces or 0), "ratio")
+    return Words(title, summary, None, say("traffic.limits", share=share))
 
 
 DETECTOR = Detector(

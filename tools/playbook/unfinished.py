@@ -10,6 +10,7 @@ from hansei.tools.playbook.groupings import STEP_CONTEXTS, STEP_GROUPINGS, again
 from hansei.tools.playbook.model import Detector, Metric, Screening, Words
 from hansei.tools.playbook.profile import Profile
 from hansei.tools.playbook.screen import explain, stand_out
+from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_value
 
 RATE = Metric(
@@ -51,31 +52,18 @@ def screen(profile: Profile) -> Screening:
 
 def tell(finding: Finding) -> Words:
     """Unfinished steps in words."""
-    place = telling.where(finding.segment)
-    share = format_value(finding.current.value, "ratio")
+    place, moved = telling.where(finding.segment), telling.from_to(finding)
     if finding.direction == "improvement":
-        return Words(
-            f"Fewer unfinished steps of {place}: the share {telling.from_to(finding)}",
-            telling.measured(finding, "steps"),
-            None,
-            "Keep what changed; nothing needs to be done.",
-        )
-    title = f"{share} of {place} never finish"
-    if finding.direction == "regression" and finding.baseline is not None:
-        title += f", up from {format_value(finding.baseline.value, 'ratio')}"
-    return Words(
-        title,
-        telling.sentences(
-            f"The share of steps without an end {telling.from_to(finding)}{telling.since(finding)}.",
-            telling.measured(finding, "steps"),
-            telling.touched(finding),
-            "Steps of the last hour are left out, since they may still be running.",
-        ),
-        None,
-        f"End the span of {place} on every path (exceptions, cancellation, worker shutdown) and flush the SDK "
-        "before the "
-        "process exits; if the work itself hangs, give it a timeout.",
+        title = say("unfinished.better", place=place, moved=moved)
+        return Words(title, telling.measured(finding, "steps"), None, say("keep"))
+    title = say("unfinished.title", share=format_value(finding.current.value, "ratio"), place=place)
+    summary = telling.sentences(
+        say("unfinished.summary", moved=moved, since=telling.since(finding)),
+        telling.measured(finding, "steps"),
+        telling.touched(finding),
+        say("unfinished.settling"),
     )
+    return Words(telling.up_from(finding, title), summary, None, say("unfinished.advice", place=place))
 
 
 DETECTOR = Detector(

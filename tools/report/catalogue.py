@@ -7,6 +7,9 @@ Placeholders in braces keep their names. A test compares every catalogue with ``
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -37,7 +40,7 @@ class Catalogue(BaseModel):
     scales: list[Scale]
     texts: dict[str, str]
 
-    def text(self, key: str, **values: Any) -> str:
+    def text(self, key: str, /, **values: Any) -> str:
         """The text of a key with its placeholders filled. When `count` is 1, a key with ``.one`` wins.
 
         Raises:
@@ -53,13 +56,35 @@ def languages() -> list[str]:
     return sorted(path.stem for path in TEMPLATES.glob("??.json"))
 
 
-@lru_cache
-def catalogue(language: str = "en") -> Catalogue:
-    """The catalogue of a language code.
+_SPOKEN: ContextVar[str] = ContextVar("hansei_language", default="en")
+
+
+@contextmanager
+def speaking(language: str) -> Iterator[None]:
+    """Within it, what is told without a language being named is told in this one."""
+    token = _SPOKEN.set(language)
+    try:
+        yield
+    finally:
+        _SPOKEN.reset(token)
+
+
+def say(key: str, /, **values: Any) -> str:
+    """A phrase of the playbook (a key that begins with ``say.``) in the language that is being spoken."""
+    return catalogue().text(f"say.{key}", **values)
+
+
+def catalogue(language: str | None = None) -> Catalogue:
+    """The catalogue of a language code; None: of the language that is being spoken, see `speaking`.
 
     Raises:
         UsageError: for a language that there is no catalogue for.
     """
+    return _read(language or _SPOKEN.get())
+
+
+@lru_cache
+def _read(language: str) -> Catalogue:
     if language not in languages():
         raise UsageError("There are no texts in this language.", f"Choose one of: {', '.join(languages())}.")
     return Catalogue.model_validate(json.loads((TEMPLATES / f"{language}.json").read_text("utf-8")))

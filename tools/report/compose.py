@@ -9,12 +9,14 @@ from typing import Any
 
 from hansei.contracts import Finding, Report
 from hansei.tools.playbook.telling import where
+from hansei.tools.report.catalogue import say, speaking
 from hansei.tools.report.formats import format_count
 
 
 def compose(report: Report) -> Report:
     """The report with its headline, follow-up questions and seals."""
-    told = report.model_copy(update={"headline": headline(report), "follow_ups": follow_ups(report.findings)})
+    with speaking(report.language):
+        told = report.model_copy(update={"headline": headline(report), "follow_ups": follow_ups(report.findings)})
     return told.model_copy(update={"seals": seals(told.model_dump(mode="json"))})
 
 
@@ -22,19 +24,18 @@ def headline(report: Report) -> str:
     """The verdict in one or two sentences."""
     problems = [finding for finding in report.findings if finding.direction != "improvement"]
     better = len(report.findings) - len(problems)
-    slices = report.screening.slices
-    looked = f"{format_count(slices)} slice{' was' if slices == 1 else 's were'} compared"
+    looked = _counted("report.looked", report.screening.slices)
     if not problems:
-        text = f"Nothing got worse that could be told from chance; {looked}."
+        text = say("report.nothing", looked=looked)
     else:
-        first = problems[0]
-        text = f"{first.title}."
         urgent = sum(finding.severity in ("critical", "high") for finding in problems)
-        count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}"
-        text += f" {count} in all, {urgent} of them critical or high; {looked}."
-    if better:
-        text += f" {better} thing{'s' if better != 1 else ''} got better."
-    return text
+        count = _counted("report.problems", len(problems))
+        text = say("report.first", title=problems[0].title, problems=count, urgent=urgent, looked=looked)
+    return say("report.better", text=text, count=better) if better else text
+
+
+def _counted(key: str, count: int) -> str:
+    return say(key, count=format_count(count))
 
 
 def follow_ups(findings: list[Finding]) -> list[str]:
@@ -42,9 +43,9 @@ def follow_ups(findings: list[Finding]) -> list[str]:
     out = []
     for finding in findings[:3]:
         place = where(finding.segment)
-        out.append(f"Show me five traces behind “{finding.title}”.")
+        out.append(say("report.show", title=finding.title))
         if finding.direction == "regression" and finding.onset is not None:
-            out.append(f"What else changed for {place} on {finding.onset:%Y-%m-%d}?")
+            out.append(say("report.what_else", place=place, date=f"{finding.onset:%Y-%m-%d}"))
     return out[:5]
 
 

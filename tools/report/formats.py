@@ -27,13 +27,13 @@ _MOST_EXTRA_DIGITS = 6
 _P_THRESHOLDS = (Decimal("0.001"), Decimal("0.01"), Decimal("0.05"))
 
 
-def format_value(value: float | None, unit: Shown, language: str = "en") -> str:
+def format_value(value: float | None, unit: Shown, language: str | None = None) -> str:
     """A value with its unit: ``18 %``, ``850 ms``, ``$0.0031``, ``1.24 M tokens``, ``0.81``.
 
     Args:
         value: in the unit; a ratio as a fraction of 1, a time in seconds.
         unit: as in the contracts, or count: a number of things, without their name.
-        language: code of a catalogue.
+        language: code of a catalogue; None: the one that is being spoken.
     """
     words = catalogue(language)
     amount = _decimal(value)
@@ -42,7 +42,7 @@ def format_value(value: float | None, unit: Shown, language: str = "en") -> str:
     return _join(*_parts(amount, unit, words))
 
 
-def format_change(value: float | None, unit: Unit, language: str = "en") -> str:
+def format_change(value: float | None, unit: Unit, language: str | None = None) -> str:
     """A difference with its sign: ``+14 points`` (of a ratio), ``−0.3 s``, ``+$412``; zero has none: ``0 s``."""
     words = catalogue(language)
     amount = _decimal(value)
@@ -52,7 +52,7 @@ def format_change(value: float | None, unit: Unit, language: str = "en") -> str:
     return _join("+" if amount > 0 else sign, number, pattern)
 
 
-def format_pair(first: float | None, second: float | None, unit: Shown, language: str = "en") -> tuple[str, str]:
+def format_pair(first: float | None, second: float | None, unit: Shown, language: str | None = None) -> tuple[str, str]:
     """Two values to be shown side by side, with enough digits to look different when they are."""
     one, two = _decimal(first), _decimal(second)
     if one is None or two is None:
@@ -62,7 +62,7 @@ def format_pair(first: float | None, second: float | None, unit: Shown, language
     return _join(*_parts(one, unit, words, extra=extra)), _join(*_parts(two, unit, words, extra=extra))
 
 
-def format_interval(low: float | None, high: float | None, unit: Shown, language: str = "en") -> str:
+def format_interval(low: float | None, high: float | None, unit: Shown, language: str | None = None) -> str:
     """A range that names its unit once where it can: ``16–21 %``, ``850 ms–1.2 s``, ``−3 % to 5 %``."""
     lowest, highest = _decimal(low), _decimal(high)
     if lowest is None or highest is None:
@@ -70,7 +70,7 @@ def format_interval(low: float | None, high: float | None, unit: Shown, language
     return _range(lowest, highest, unit, catalogue(language), _extra_digits(lowest, highest, unit, catalogue(language)))
 
 
-def format_estimate(estimate: Estimate | None, unit: Unit, language: str = "en") -> str:
+def format_estimate(estimate: Estimate | None, unit: Unit, language: str | None = None) -> str:
     """A value and its 95 % interval with equally many digits: ``18 % (16–21 %)``, ``3,120 tokens (3,060–3,190)``."""
     words = catalogue(language)
     if estimate is None:
@@ -83,17 +83,17 @@ def format_estimate(estimate: Estimate | None, unit: Unit, language: str = "en")
     return words.text("interval.estimate", value=_join(*_parts(value, unit, words, extra=extra)), interval=interval)
 
 
-def format_count(value: float | None, language: str = "en") -> str:
+def format_count(value: float | None, language: str | None = None) -> str:
     """A number of things: ``3,120``, ``1.24 M``; not whole: ``12.4``."""
     return format_value(value, "count", language)
 
 
-def format_ratio(part: float | None, whole: float | None, language: str = "en") -> str:
+def format_ratio(part: float | None, whole: float | None, language: str | None = None) -> str:
     """`part` of `whole` in per cent; “not measured” when there is no whole."""
     return format_value(part / whole if part is not None and whole else None, "ratio", language)
 
 
-def format_relative(before: float | None, after: float | None, language: str = "en") -> str:
+def format_relative(before: float | None, after: float | None, language: str | None = None) -> str:
     """The change from `before` to `after` in per cent of `before`: ``+20 %``; “not measured” without a before."""
     words = catalogue(language)
     one, two = _decimal(before), _decimal(after)
@@ -104,7 +104,7 @@ def format_relative(before: float | None, after: float | None, language: str = "
     return _join("+" if change > 0 else sign, number, pattern)
 
 
-def format_p(value: float | None, language: str = "en", symbol: str = "p") -> str:
+def format_p(value: float | None, language: str | None = None, symbol: str = "p") -> str:
     """A p-value (or, with `symbol`, a q-value): ``p < 0.001``, ``p = 0.013``."""
     amount = _decimal(value)
     if amount is None:
@@ -114,23 +114,23 @@ def format_p(value: float | None, language: str = "en", symbol: str = "p") -> st
     return f"{symbol} = {_plain(_rounded(amount, 2, keep_off=(*_P_THRESHOLDS, Decimal(1))))}"
 
 
-def format_date(moment: datetime, language: str = "en") -> str:
+def format_date(moment: datetime, language: str | None = None) -> str:
     """A day in UTC: ``12 Nov 2026``."""
     return _date(moment, catalogue(language), "time.date")
 
 
-def format_day(moment: datetime, language: str = "en") -> str:
+def format_day(moment: datetime, language: str | None = None) -> str:
     """A day in UTC without its year: ``12 Nov``."""
     return _date(moment, catalogue(language), "time.day")
 
 
-def format_moment(moment: datetime, language: str = "en") -> str:
+def format_moment(moment: datetime, language: str | None = None) -> str:
     """A time in UTC: ``12 Nov 2026, 09:30 UTC``."""
     utc = _utc(moment)
     return catalogue(language).text("time.moment", date=format_date(utc, language), time=utc.strftime("%H:%M"))
 
 
-def format_span(window: Window, language: str = "en") -> str:
+def format_span(window: Window, language: str | None = None) -> str:
     """A span in UTC. Whole days are named by their first and last day, other spans by their first and last moment."""
     words = catalogue(language)
     if _is_midnight(window.start) and _is_midnight(window.end):
@@ -143,7 +143,7 @@ def format_span(window: Window, language: str = "en") -> str:
     )
 
 
-def format_duration(length: timedelta | float, language: str = "en") -> str:
+def format_duration(length: timedelta | float, language: str | None = None) -> str:
     """A length of time: ``7 days``, ``24 hours``, ``36 hours``, ``90 minutes``; odd lengths as in `format_value`.
 
     Args:

@@ -217,7 +217,7 @@ def _recompute(report: Report, answers: dict[int, Evidence]) -> dict[str, Any]:
             evidence=[answers[id(item)] for item in finding.evidence],
         )
         drafts[draft.id] = draft
-    conclusion = conclude(drafts, facts, slices, Place(_base_url(report), report.project_id))
+    conclusion = conclude(drafts, facts, slices, Place(_base_url(report), report.project_id), report.language)
     findings, refuted = _as_listed(report, conclusion.findings, conclusion.refuted)
     again = report.model_copy(
         update={

@@ -17,6 +17,7 @@ from hansei.tools.report.finding_view import Fact, FindingView, finding_view, ga
 from hansei.tools.report.flow_view import FlowView, flow_note, flow_views
 from hansei.tools.report.health_view import HealthRow, SignRow, sign_rows, totals, totals_note
 from hansei.tools.report.labels import label
+from hansei.tools.report.notices import said
 from hansei.tools.report.proof_view import ProofView, proof_view
 from hansei.tools.report.text import excerpt, one_line, safe_url, visible
 
@@ -125,15 +126,20 @@ def report_view(report: Report) -> ReportView:
                 status=one.status,
                 status_label=words.text(f"status.{one.status}"),
                 slices=formats.format_count(one.slices, language),
-                reason=_text(one.reason),
+                reason=_text(said(one.reason, language)),
             )
             for one in report.coverage.detectors
         ],
-        missing=[_text(one) for one in report.coverage.missing],
-        notes=[_text(one) for one in report.coverage.notes],
+        missing=[_text(said(one, language)) for one in report.coverage.missing],
+        notes=[_text(said(one, language)) for one in report.coverage.notes],
         coverage_proof=[proof_view(one, language) for one in report.coverage.evidence],
         plan=[
-            PlanRow(one_line(one.id), label("kind", one.detector, language), _text(one.question), _text(one.reason))
+            PlanRow(
+                one_line(one.id),
+                label("kind", one.detector, language),
+                _text(said(one.question, language)),
+                _text(said(one.reason, language)),
+            )
             for one in report.plan
         ],
         run=_run(report, words),
@@ -203,12 +209,12 @@ def _not_looked_at(report: Report, words: Catalogue) -> list[str]:
             "not_looked_at",
             detector=label("kind", one.name, report.language),
             status=words.text(f"status.{one.status}"),
-            reason=_text(one.reason) or words.text("no_reason"),
+            reason=_text(said(one.reason, report.language)) or words.text("no_reason"),
         )
         for one in report.coverage.detectors
         if one.status != "ran"
     ]
-    return lines + [_text(one) for one in report.coverage.missing]
+    return lines + [_text(said(one, report.language)) for one in report.coverage.missing]
 
 
 def _actions(report: Report, findings: list[FindingView]) -> list[Action]:

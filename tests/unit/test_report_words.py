@@ -1,0 +1,68 @@
+"""The words of the playbook: every phrase is there in every language, and all of a report is in the one asked for."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from hansei.tools.playbook.catalogue import DETECTORS
+from hansei.tools.playbook.telling import name, where
+from hansei.tools.report.catalogue import catalogue, languages, say, speaking
+from hansei.tools.report.formats import format_value
+from hansei.tools.report.notices import said
+
+ROOT = Path(__file__).resolve().parents[2]
+LATIN = re.compile(r"(?:[A-Za-z’']+ ){3,}[A-Za-z]+")
+"""Four words in a row, as no name or code of ours has."""
+
+
+def test_every_phrase_that_is_said_is_in_the_catalogue() -> None:
+    texts = catalogue("en").texts
+    used = set()
+    for file in (ROOT / "tools").rglob("*.py"):
+        for call in re.findall(r"\bsay\(([^)]*)", file.read_text("utf-8")):
+            used |= set(re.findall(r'"([a-z_]+(?:\.[a-z0-9_]+)*)"', call.split(",")[0]))
+    assert len(used) > 80
+    assert {one for one in used if f"say.{one}" not in texts} <= {"ratio"}  # a unit, in a condition
+
+
+@pytest.mark.parametrize("language", [one for one in languages() if one != "en"])
+def test_no_phrase_was_left_in_english(language: str) -> None:
+    for key, text in catalogue(language).texts.items():
+        assert not LATIN.search(re.sub(r"\{\w+\}", "", text)), key
+
+
+@pytest.mark.parametrize("detector", DETECTORS, ids=lambda one: one.name)
+def test_every_question_of_the_plan_can_be_told_in_other_languages(detector: object) -> None:
+    question = next(one.question for one in DETECTORS if one is detector)
+    assert said(question, "en") == question
+    assert not LATIN.search(said(question, "ja"))
+
+
+def test_what_is_spoken_ends_with_its_block_and_stays_in_its_thread() -> None:
+    def tell(language: str) -> str:
+        with speaking(language):
+            return f"{where({'tool_name': 'look_up', 'release': '2'})} {format_value(0.5, 's')} {name('a')}"
+
+    english, japanese = "tool “look_up” (release “2”) 500 ms “a”", "ツール「look_up」(リリース「2」) 500ミリ秒 「a」"
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(tell, ["en", "ja"] * 20)) == [english, japanese] * 20
+    assert say("place.baseline") == "the baseline"
+
+
+@pytest.mark.parametrize(
+    ("remark", "told"),
+    [
+        ("34 % of generations name no model.", "生成の34%にモデル名がありません。"),
+        ("there is no baseline, so it compared only inside the window; 3 weaker candidates were not measured",
+         "比較期間がないため、対象期間の中だけを比較、より弱い候補3件は測定していない"),
+        ("Something else altogether.", "Something else altogether."),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_remarks_are_told_again(remark: str, told: str) -> None:
+    assert said(remark, "ja") == told
+    assert said(remark, "en") == remark
