@@ -8,7 +8,7 @@ about that user.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,6 +24,7 @@ from hansei.nodes.scope import (
     Screened,
     Steps,
     Task,
+    at_once,
     bill,
     dataset_of,
     drafts_of,
@@ -84,31 +85,26 @@ def critic(state: CriticInput, runtime: Runtime[Context]) -> dict[str, Any]:
     def judge() -> Conclusion:
         return conclude(drafts, facts, slices, place)
 
-    changed: set[str] = set()
+    before = dict(drafts)
 
     def ask(findings: Sequence[Finding], questions: Mapping[str, Question]) -> bool:
         """Puts the questions to the findings that have not been put to them yet; whether there were any."""
-        asked = False
+        asked: list[tuple[str, Callable[[], Evidence]]] = []
         for finding in findings:
-            draft = drafts[finding.id]
-            _, metric = detector_of(finding.metric)
-            added = [
-                question(dataset, metric, draft, f"{finding.id}.{purpose}")
+            draft, (_, metric) = drafts[finding.id], detector_of(finding.metric)
+            asked += [
+                (finding.id, partial(question, dataset, metric, draft, f"{finding.id}.{purpose}"))
                 for purpose, question in questions.items()
                 if not draft.has(purpose) and _applies(purpose, metric, finding)
             ]
-            if added:
-                asked = True
-                drafts[finding.id] = Draft(candidate=draft.candidate, evidence=[*draft.evidence, *added])
-                changed.add(finding.id)
-        return asked
+        _keep(drafts, asked)
+        return bool(asked)
 
     spent = ""
     try:
         while ask(judge().findings, {"strata": _strata}):
             pass
-        for key in _hold_against_each_other(dataset, drafts, judge, facts):
-            changed.add(key)
+        _hold_against_each_other(dataset, drafts, judge, facts)
         # Only what stands is put to the rest; when one falls, what was thought to be its echo stands again.
         while ask(judge().findings, {"rederive": partial(_rederive, observations=observations), "users": _users}):
             pass
@@ -116,6 +112,7 @@ def critic(state: CriticInput, runtime: Runtime[Context]) -> dict[str, Any]:
     except BudgetExceeded as error:
         spent = error.message
         steps.running(spent)
+    changed = sorted(key for key, draft in drafts.items() if draft is not before[key])
     conclusion = judge()
     back = _send_back(conclusion.refuted, drafts) if state["rounds"] < MOST_ROUNDS and not spent else []
     steps.finished(
@@ -124,7 +121,7 @@ def critic(state: CriticInput, runtime: Runtime[Context]) -> dict[str, Any]:
         rows_read=sum(item.rows_read for key in changed for item in drafts[key].evidence),
     )
     return {
-        "drafts": {key: drafts[key].model_dump(mode="json") for key in sorted(changed)},
+        "drafts": {key: drafts[key].model_dump(mode="json") for key in changed},
         "tasks": back,
         "rounds": state["rounds"] + 1,
         "screened": _not_doubted(conclusion.findings, drafts, state["screened"], spent) if spent else {},
@@ -147,7 +144,7 @@ def _not_doubted(
 
 def _hold_against_each_other(
     dataset: Dataset, drafts: dict[str, Draft], judge: Callable[[], Conclusion], facts: Facts
-) -> Iterator[str]:
+) -> None:
     """Measures findings without the traces of others that could explain them, likeliest causes first.
 
     A finding that turns out to be an echo is not held against any more, and explains nothing itself.
@@ -155,26 +152,39 @@ def _hold_against_each_other(
     standing = {finding.id: finding for finding in judge().findings}
     pairs = 0
     for finding in sorted(standing.values(), key=cause_rank):
-        for cause in sorted(standing.values(), key=cause_rank):
-            if finding.id not in standing or cause.id not in standing or not may_echo(finding, cause):
-                continue
-            draft, purpose = drafts[finding.id], f"without:{cause.id}"
-            if draft.has(purpose) or pairs >= MOST_PAIRS:
-                continue
-            pairs += 1
-            mine, theirs = detector_of(finding.metric)[1], detector_of(cause.metric)[1]
-            evidence = without(
-                dataset,
-                mine,
-                draft.candidate,
-                (theirs, drafts[cause.id].candidate),
-                cause.id,
-                f"{finding.id}.without.{cause.id}",
-            )
-            drafts[finding.id] = Draft(candidate=draft.candidate, evidence=[*draft.evidence, evidence])
-            yield finding.id
-            if is_echo(finding, evidence, facts):
-                standing = {left.id: left for left in judge().findings}
+        draft, (_, metric) = drafts[finding.id], detector_of(finding.metric)
+        causes = [
+            cause
+            for cause in sorted(standing.values(), key=cause_rank)
+            if may_echo(finding, cause) and not draft.has(f"without:{cause.id}")
+        ][: MOST_PAIRS - pairs]
+        pairs += len(causes)
+        asked = []
+        for cause in causes:
+            other = (detector_of(cause.metric)[1], drafts[cause.id].candidate)
+            id = f"{finding.id}.without.{cause.id}"
+            asked.append((finding.id, partial(without, dataset, metric, draft.candidate, other, cause.id, id)))
+        _keep(drafts, asked)
+        if any(
+            is_echo(finding, evidence, facts)
+            for evidence in drafts[finding.id].evidence
+            if evidence.purpose.startswith("without:")
+        ):
+            standing = {left.id: left for left in judge().findings}
+
+
+def _keep(drafts: dict[str, Draft], asked: Sequence[tuple[str, Callable[[], Evidence]]]) -> None:
+    """Asks all at once and puts each answer to its draft, named by its id.
+
+    Raises:
+        HanseiError: one was not answered; the others are kept.
+    """
+    answers, failed = at_once([question for _, question in asked])
+    for (id, _), evidence in zip(asked, answers, strict=True):
+        if evidence is not None:
+            drafts[id] = Draft(candidate=drafts[id].candidate, evidence=[*drafts[id].evidence, evidence])
+    if failed is not None:
+        raise failed
 
 
 def _observations(scope: Scope) -> int:
