@@ -152,12 +152,6 @@ class Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self._start(200, [], 0)
 
-    def do_GET(self) -> None:
-        self._serve()
-
-    def do_POST(self) -> None:
-        self._serve()
-
     def _serve(self) -> None:
         address = urlsplit(self.path)
         options = dict(parse_qsl(address.query, keep_blank_values=True))
@@ -181,12 +175,12 @@ class Handler(BaseHTTPRequestHandler):
                 with suppress(BrokenPipeError, ConnectionResetError):
                     self._fail(str(error))
 
+    do_GET = do_POST = _serve
+
     def _misbehaves(self, fault: str) -> bool:
         match fault:
-            case "":
-                return False
-            case "endless":
-                self._is_endless = True
+            case "" | "endless":
+                self._is_endless = bool(fault)
                 return False
             case "hang":
                 self.stopping.wait(30)
@@ -253,11 +247,8 @@ class Handler(BaseHTTPRequestHandler):
             user, _, password = b64decode(header[6:]).decode().partition(":")
         known = self.engine.users.get(user)
         if known is None or known["password"] != password:
-            raise Refused(
-                516,
-                f"{user}: Authentication failed: password is incorrect, or there is no user with such name",
-                "AUTHENTICATION_FAILED",
-            )
+            text = f"{user}: Authentication failed: password is incorrect, or there is no user with such name"
+            raise Refused(516, text, "AUTHENTICATION_FAILED")
         return user
 
     def _insert(self, handle: Any, prefix: bytes, body: bytes, statement: bytes, parameters: dict[str, str]) -> None:
@@ -344,14 +335,13 @@ class Handler(BaseHTTPRequestHandler):
         code = int(match[1]) if match else 1002
         text = text[max(start, 0) :] if match else f"Code: 1002. DB::Exception: {text}. (UNKNOWN_EXCEPTION)"
         body = f"{text} (version {self.engine.version})\n".encode()
-        self._start(STATUS.get(code, 500), [("X-ClickHouse-Exception-Code", str(code))], len(body))
-        self.wfile.write(body)
+        self._send(body, [("X-ClickHouse-Exception-Code", str(code))], STATUS.get(code, 500))
 
     def _summary(self, **numbers: int) -> tuple[str, str]:
         return "X-ClickHouse-Summary", json.dumps({name: str(number) for name, number in numbers.items()})
 
-    def _send(self, body: bytes, headers: list[tuple[str, str]] | None = None) -> None:
-        self._start(200, headers or [], len(body))
+    def _send(self, body: bytes, headers: list[tuple[str, str]] | None = None, status: int = 200) -> None:
+        self._start(status, headers or [], len(body))
         self.wfile.write(body)
 
     def _start(self, status: int, headers: list[tuple[str, str]], length: int | None) -> None:

@@ -22,7 +22,8 @@ from xml.sax.saxutils import escape
 
 Fault = Literal["hang", "endless", "drop", "cut", "busy", "denied", "502", "503"]
 """hang: takes the query and stays silent; endless: works on another one for minutes; drop: closes the connection;
-cut: closes it in the middle of the answer; busy: too many simultaneous queries; denied: a grant is missing; 502, 503: what a proxy says."""
+cut: closes it in the middle of the answer; busy: too many simultaneous queries; denied: a grant is missing; 502, 503:
+what a proxy says."""
 
 EMULATOR = Path(__file__).with_name("clickhouse_emulator.py")
 

@@ -144,7 +144,7 @@ class Reader:
         Raises:
             HanseiError: as `query`.
         """
-        answer = self._session.send(f"EXPLAIN ESTIMATE {sql}", bindable(sql, parameters))
+        answer, _ = self._session.send(f"EXPLAIN ESTIMATE {sql}", bindable(sql, parameters))
         found = dict(zip(answer.column_names, answer.result_columns, strict=False))
         return sum(map(int, found.get("rows", ())))
 
@@ -160,16 +160,19 @@ class Reader:
             if foreign or self._meter.rows_left < self.limits.rows_read:
                 self._meter.admit(self.estimate(sql, parameters))
         started = time.perf_counter()
-        rows_read = bytes_read = 0
         try:
             answer = self._session.ask(sql, bound, foreign=foreign)
-            rows_read, bytes_read = answer.rows_read, answer.bytes_read
-        finally:
-            cost = Spent(queries=1, rows=rows_read, bytes=bytes_read, seconds=time.perf_counter() - started)
-            for meter in (self._spent, self._meter):
-                if meter is not None:
-                    meter.add(cost)
+        except BaseException:
+            # What it had read until then is not told.
+            self._count(Spent(queries=1, seconds=time.perf_counter() - started))
+            raise
+        self._count(Spent(queries=1, rows=answer.rows_read, bytes=answer.bytes_read, seconds=answer.seconds))
         return answer
+
+    def _count(self, cost: Spent) -> None:
+        self._spent.add(cost)
+        if self._meter is not None:
+            self._meter.add(cost)
 
 
 def open_reader(url: SecretStr | str, limits: Limits | None = None, *, project_id: str | None = None) -> Reader:

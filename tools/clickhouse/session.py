@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -38,12 +39,13 @@ class SessionFacts:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer as the driver delivers it, column by column."""
+    """An answer as the driver delivers it, column by column; `seconds` is without waiting for other queries."""
 
     names: list[str]
     columns: Sequence[Sequence[Any]]
     rows_read: int
     bytes_read: int
+    seconds: float
 
 
 class Session:
@@ -70,22 +72,27 @@ class Session:
         Raises:
             HanseiError: as `Reader.query`.
         """
-        answer = self.send(sql, bound, foreign=foreign)
+        answer, seconds = self.send(sql, bound, foreign=foreign)
         names = list(answer.column_names)
         columns: Sequence[Sequence[Any]] = answer.result_columns
         if not names:
             # An embedded engine sends nothing at all for a result without rows, not even its columns.
-            names = list(self.send(f"DESCRIBE TABLE ({sql}\n)", bound).result_columns[0])
+            described, _ = self.send(f"DESCRIBE TABLE ({sql}\n)", bound)
+            names = list(described.result_columns[0])
             columns = []
         if columns and len(columns[0]) > self.limits.result_rows:
             raise too_many_rows(self.limits)
         read = answer.summary or {}
         return Answer(
-            names, columns or [[] for _ in names], int(read.get("read_rows", 0)), int(read.get("read_bytes", 0))
+            names,
+            columns or [[] for _ in names],
+            int(read.get("read_rows", 0)),
+            int(read.get("read_bytes", 0)),
+            seconds,
         )
 
-    def send(self, sql: str, bound: dict[str, Any], *, foreign: bool = False) -> QueryResult:
-        """Sends one statement, again when it was lost on the way."""
+    def send(self, sql: str, bound: dict[str, Any], *, foreign: bool = False) -> tuple[QueryResult, float]:
+        """Sends one statement, again when it was lost on the way. Returns its result, and the seconds that it took."""
         if self._is_closed:
             raise QueryFailed("The ClickHouse session is closed.", "Open a new one.")
         send = self._send_embedded if self.target.engine == "chdb" else self._send_http
@@ -100,17 +107,17 @@ class Session:
             if self._retired is not None:
                 self._retired.close()
 
-    def _send_http(self, sql: str, bound: dict[str, Any]) -> QueryResult:
+    def _send_http(self, sql: str, bound: dict[str, Any]) -> tuple[QueryResult, float]:
         with self._running.query() as id:
             return self._query(sql, bound, {"query_id": id})
 
-    def _send_embedded(self, sql: str, bound: dict[str, Any]) -> QueryResult:
+    def _send_embedded(self, sql: str, bound: dict[str, Any]) -> tuple[QueryResult, float]:
         # There are no query ids: a comment tells which one it is.
         with self._running.query() as id:
             marked = f"{_marker(id)} {sql}"
             return interruptible(lambda: self._query_in_turn(marked, bound), lambda: self._kill(id))
 
-    def _query_in_turn(self, sql: str, bound: dict[str, Any]) -> QueryResult:
+    def _query_in_turn(self, sql: str, bound: dict[str, Any]) -> tuple[QueryResult, float]:
         with self._in_turn:
             try:
                 return self._query(sql, bound, None)
@@ -132,8 +139,12 @@ class Session:
         if retired is not None:
             retired.close()
 
-    def _query(self, sql: str, bound: dict[str, Any], settings: dict[str, Any] | None) -> QueryResult:
-        return self.client.query(sql, parameters=bound or None, settings=settings, column_oriented=True, query_tz="UTC")
+    def _query(self, sql: str, bound: dict[str, Any], settings: dict[str, Any] | None) -> tuple[QueryResult, float]:
+        started = time.perf_counter()
+        result = self.client.query(
+            sql, parameters=bound or None, settings=settings, column_oriented=True, query_tz="UTC"
+        )
+        return result, time.perf_counter() - started
 
     def _kill(self, id: str) -> None:
         """Ends a query: on a server by its id, as everyone may with their own; embedded from another handle."""
