@@ -7,12 +7,20 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests.support.drafts import concluded, draft_of
+from tests.support.sample_report import sample_report
+from tests.support.world import PERIODS
 
+from hansei.contracts import Count, Figure, Report
 from hansei.tools.playbook.catalogue import DETECTORS
+from hansei.tools.playbook.conclude import Draft
 from hansei.tools.playbook.telling import name, where
 from hansei.tools.report.catalogue import catalogue, languages, say, speaking
+from hansei.tools.report.compose import compose
 from hansei.tools.report.formats import format_value
 from hansei.tools.report.notices import said
+from hansei.tools.report.reword import in_language
+from hansei.tools.report.verify import edits
 
 ROOT = Path(__file__).resolve().parents[2]
 LATIN = re.compile(r"(?:[A-Za-z’']+ ){3,}[A-Za-z]+")
@@ -66,3 +74,47 @@ def test_what_is_spoken_ends_with_its_block_and_stays_in_its_thread() -> None:
 def test_remarks_are_told_again(remark: str, told: str) -> None:
     assert said(remark, "ja") == told
     assert said(remark, "en") == remark
+
+
+def report_of(*drafts: Draft) -> Report:
+    """A report of what these drafts come to."""
+    conclusion = concluded(*drafts)
+    coverage = sample_report().coverage.model_copy(
+        update={"traces": Count(window=10_000, baseline=10_000), "total_cost": Figure(window=500.0, baseline=500.0)}
+    )
+    return compose(
+        sample_report(
+            window=PERIODS.window, baseline=PERIODS.baseline, coverage=coverage, findings=conclusion.findings,
+            refuted=conclusion.refuted,
+        )
+    )  # fmt: skip
+
+
+ERROR = draft_of([(100, 10)] * 7, [(100, 2)] * 7)
+COST = draft_of(
+    [(100, 150.0)] * 7, [(100, 100.0)] * 7, metric="cost_per_call", segment={"observation_name": "answer"}, spread=0.3
+)
+SCORE = draft_of(
+    [(100, 60)] * 7, [(100, 80)] * 7, metric="score_rate", segment={"score_name": "helpful", "prompt_name": "answer"}
+)
+FEW = draft_of([(3, 3)] * 7, [(3, 0)] * 7, metric="silent_failure_rate", segment={"tool_name": "other"})
+
+
+def test_a_report_is_told_again_in_another_language_and_back() -> None:
+    report = report_of(ERROR, COST, SCORE, FEW)
+    assert len(report.findings) == 3
+    assert len(report.refuted) == 1
+    japanese = in_language(report, "ja")
+    assert edits(japanese) == []
+    for before, after in zip((*report.findings, *report.refuted), (*japanese.findings, *japanese.refuted), strict=True):
+        assert after.title != before.title
+        words = [after.title, after.summary, after.cause or "", after.recommendation]
+        assert not LATIN.search(" ".join(words + [check.detail for check in after.checks]))
+        kept = {"title", "summary", "cause", "recommendation", "checks"}
+        assert after.model_dump(exclude=kept) == before.model_dump(exclude=kept)
+    assert in_language(japanese, "en") == report
+
+
+def test_a_report_whose_evidence_was_edited_keeps_its_words() -> None:
+    report = sample_report()
+    assert [one.title for one in in_language(report, "ja").findings] == [one.title for one in report.findings]

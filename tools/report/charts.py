@@ -208,7 +208,7 @@ class _SeriesChart:
             self.axes.axvline(x, color=COLOURS["muted"], linewidth=1, linestyle=(0, (1, 2)), zorder=2)
             left = x < 0.75 * width
             self._text(
-                x + (0.008 if left else -0.008) * width, 0.89 - 0.08 * row, mark.label, "muted",
+                x + (0.008 if left else -0.008) * width, 0.86 - 0.09 * row, mark.label, "muted",
                 ha="left" if left else "right", va="top", transform=self.axes.get_xaxis_transform(),
             )  # fmt: skip
 

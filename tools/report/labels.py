@@ -27,8 +27,9 @@ def segment_parts(segment: Segment, language: str) -> list[tuple[str, str]]:
 
 def segment_text(segment: Segment, language: str) -> str:
     """A segment on one line: ``prompt answer, prompt version 7``; the empty segment is the whole project."""
-    parts = segment_parts(segment, language)
-    return ", ".join(f"{name} {value}" for name, value in parts) or catalogue(language).text("segment.all")
+    words = catalogue(language)
+    named = [f"{name} {value}" for name, value in segment_parts(segment, language)]
+    return words.text("say.place.join").join(named) or words.text("segment.all")
 
 
 def reference_label(finding: Finding, language: str) -> str:

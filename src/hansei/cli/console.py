@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from types import TracebackType
@@ -121,13 +122,18 @@ class PlainConsole(Console):
 
     def table(self, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         cells = [[one_line(cell) for cell in row] for row in [headings, *rows]]
-        widths = [max(len(row[column]) for row in cells) for column in range(len(headings) - 1)]
+        widths = [max(_width(row[column]) for row in cells) for column in range(len(headings) - 1)]
         for row in cells:
-            padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+            padded = [cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=False)]
             print("  " + "  ".join([*padded, row[-1]]).rstrip(), flush=True)
 
     def data(self, document: Any) -> None:
         return None
+
+
+def _width(text: str) -> int:
+    """Columns that a text takes: letters of Chinese, Japanese and Korean take two."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 
 class TerminalConsole(Console):

@@ -43,10 +43,11 @@ def render(
     from hansei.cli.console import open_console
     from hansei.cli.first_screen import tell_report
     from hansei.tools.report.files import read_report, write_forms
+    from hansei.tools.report.reword import in_language
 
     found = read_report(report)
     if language is not None:
-        found = found.model_copy(update={"language": language})
+        found = in_language(found, language)
     forms = form or [Form.HTML, Form.MARKDOWN]
     folder = out or (report if report.is_dir() else report.parent)
     written = write_forms(found, folder, [one.value for one in forms if one is not Form.TERMINAL])
