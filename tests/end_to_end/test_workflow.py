@@ -33,8 +33,11 @@ OTHER = "umbrella"
 """A second project in the same tables, in which one user's retrievals fail."""
 
 REQUEST = {"project_id": PROJECT, "until": END.isoformat()}
-SCREEN_OF_LOOPS = "countIf(repeats >= 4) AS looping"
-"""Only in the query with which the analyst of loops begins."""
+SCREEN_OF_SCORES = "call.1 AS prompt_name"
+"""Only in the query with which the analyst of scores begins."""
+
+TEXTS_OF_TOOLS = "countIf(repeats >= 4) AS looping"
+"""Only in the profile's query that reads what tools were called with and what they answered."""
 
 ASKED_BY_ONE_ATTEMPT = 4
 """How often a query is sent before the analyst gives it back to the graph."""
@@ -138,14 +141,14 @@ def test_a_run_that_lost_clickhouse_goes_on_where_it_stopped(
         # One analyst after the other: LangGraph itself takes one of the two threads, to listen for events.
         config = thread("lost") | {"max_concurrency": 2}
         before, faults_before = server.queries, server.faults
-        server.misbehave("drop", 100, SCREEN_OF_LOOPS)
+        server.misbehave("drop", 100, SCREEN_OF_SCORES)
         with pytest.raises(ConnectionFailed, match="closed the connection"):
             graph.invoke(REQUEST, config, context=context)
         server.misbehave("drop", 0)
         assert graph.get_state(config).next == ("analyst",)
 
         again = analysts(graph, None, thread("lost"), context)
-        assert again == ["loop"]
+        assert again == ["quality"]
         assert told(graph.get_state(config).values["report"]) == told(whole)
         assert server.queries - before == queries_of_a_run + server.faults - faults_before
 
@@ -186,7 +189,7 @@ def test_a_killed_process_is_taken_up_by_another(
     server: RunningServer, context: Context, whole: dict[str, Any], tmp_path: Path
 ) -> None:
     path = tmp_path / "checkpoints.db"
-    server.misbehave("hang", 100, SCREEN_OF_LOOPS)
+    server.misbehave("hang", 100, SCREEN_OF_SCORES)
     command = [sys.executable, "-c", KILLED, str(path), server.url(USER, PASSWORD), PROJECT, END.isoformat()]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -201,7 +204,7 @@ def test_a_killed_process_is_taken_up_by_another(
 
     with SqliteSaver.from_conn_string(str(path)) as saver:
         graph = build_graph(saver)
-        assert analysts(graph, None, thread("killed"), context) == ["loop"]
+        assert analysts(graph, None, thread("killed"), context) == ["quality"]
         assert told(graph.get_state(thread("killed")).values["report"]) == told(whole)
 
 
@@ -259,17 +262,16 @@ def test_without_a_context_the_environment_counts(
     assert told(build_graph().invoke(REQUEST)["report"]) == told(whole)
 
 
-def test_a_refused_query_costs_one_detector_and_is_said(
+def test_a_refused_query_costs_what_it_was_for_and_is_said(
     server: RunningServer, context: Context, whole: dict[str, Any]
 ) -> None:
-    server.misbehave("denied", 100, SCREEN_OF_LOOPS)
+    server.misbehave("denied", 100, TEXTS_OF_TOOLS)
     report = build_graph().invoke(REQUEST, context=context)["report"]
     statuses = {entry["name"]: entry for entry in report["coverage"]["detectors"]}
-    assert statuses["loop"]["status"] == "partial"
-    assert (
-        statuses["loop"]["reason"] == "The ClickHouse user reader lacks the privilege SELECT on langfuse.observations."
-    )
-    assert [name for name, entry in statuses.items() if entry["status"] != "ran"] == ["loop"]
+    lost = {name: entry["reason"] for name, entry in statuses.items() if entry["status"] != "ran"}
+    denied = "The ClickHouse user reader lacks the privilege SELECT on langfuse.observations."
+    assert lost == {"loop": denied, "silent_failure": denied}
+    assert {statuses[name]["status"] for name in lost} == {"partial"}
     assert [finding["title"] for finding in report["findings"]] == [finding["title"] for finding in whole["findings"]]
 
 
@@ -289,7 +291,7 @@ def test_a_refused_measurement_keeps_the_slices_of_its_screen(
 
 def test_a_busy_clickhouse_is_asked_again(server: RunningServer, context: Context, whole: dict[str, Any]) -> None:
     before = server.faults
-    server.misbehave("busy", ASKED_BY_ONE_ATTEMPT + 1, SCREEN_OF_LOOPS)
+    server.misbehave("busy", ASKED_BY_ONE_ATTEMPT + 1, SCREEN_OF_SCORES)
     assert told(build_graph().invoke(REQUEST, context=context)["report"]) == told(whole)
     assert server.faults - before == ASKED_BY_ONE_ATTEMPT + 1
 

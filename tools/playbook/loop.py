@@ -58,6 +58,8 @@ _ALWAYS = Question("uses", "looping", [()], _GROUPINGS, min_x=100, min_effect=0.
 def screen(profile: Profile) -> Screening:
     """Repeated inputs of tools, as the profile counted them."""
     cells = profile.tools
+    if isinstance(cells, str):
+        return Screening([], 0, "partial", cells)
     if not len(cells):
         return Screening.nothing("no tool calls: there are no observations of type TOOL, RETRIEVER or SPAN")
     worse, looked = explain(cells, _WORSE)

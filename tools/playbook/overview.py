@@ -7,12 +7,14 @@ from dataclasses import replace
 from itertools import zip_longest
 
 from hansei.contracts import Evidence, Excerpt, ExcerptLine, Finding, Flows, Health
-from hansei.errors import QueryFailed
+from hansei.errors import PermissionMissing, QueryFailed
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.trace_excerpt import excerpt
 from hansei.tools.langfuse.trace_tree import Step, TraceTree, read_trees
 from hansei.tools.playbook.flow import flows_of, read_flows
 from hansei.tools.playbook.health import health_of, read_health
+
+_LOST = (PermissionMissing, QueryFailed)
 
 MOST_EXCERPTS = 36
 """Example traces that are quoted: three of each of a dozen findings."""
@@ -35,11 +37,11 @@ class Overview:
         self.notes: list[str] = []
         try:
             self.health = health_of(read_health(dataset), dataset.periods)
-        except QueryFailed as error:
+        except _LOST as error:
             self.notes.append(f"The project's health was not measured: {error.message}")
         try:
             self.flows = flows_of(read_flows(dataset, observations))
-        except QueryFailed as error:
+        except _LOST as error:
             self.notes.append(f"How the steps ran was not measured: {error.message}")
 
     @property
@@ -60,7 +62,7 @@ def read_excerpts(dataset: Dataset, findings: Sequence[Finding]) -> list[Excerpt
     chosen = list(examples)[:MOST_EXCERPTS]
     try:
         trees = read_trees(dataset, chosen)
-    except QueryFailed:
+    except _LOST:
         return []
     found = []
     for trace_id in (id for id in chosen if id in trees):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from hansei.errors import QueryFailed
+from hansei.errors import PermissionMissing, QueryFailed
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.relations import Needs
 from hansei.tools.playbook.cells import Cells
@@ -47,12 +47,13 @@ class Profile:
 
     `steps` are observations and `runs` traces, with their counts, errors, times, costs and tokens. `tools` are uses of
     a tool in a trace: uses, looping (uses with an input that repeats), calls (that say that all is well), failed (calls
-    whose output is an error or empty) and errors (whose output is an error).
+    whose output is an error or empty) and errors (whose output is an error); or why there are none: texts take
+    longest to read, and the other tables stand without them.
     """
 
     steps: Cells
     runs: Cells
-    tools: Cells
+    tools: Cells | str
     notes: tuple[str, ...] = ()
 
 
@@ -64,12 +65,21 @@ def read_profile(dataset: Dataset) -> Profile:
     """
     steps, left_out = _read(dataset, _steps, STEP_DIMENSIONS)
     runs, of_runs = _read(dataset, _runs, RUN_DIMENSIONS)
-    tools, of_tools = _read(dataset, _tools, TOOL_DIMENSIONS)
+    tools, of_tools = _read_tools(dataset)
     dropped = sorted({*left_out, *of_runs, *of_tools})
     notes = [
         f"{name} has too many values to be compared one by one; it was left out of the profile." for name in dropped
     ]
     return Profile(steps, runs, tools, tuple(notes))
+
+
+def _read_tools(dataset: Dataset) -> tuple[Cells | str, list[str]]:
+    try:
+        return _read(dataset, _tools, TOOL_DIMENSIONS)
+    except (QueryFailed, PermissionMissing) as error:
+        if isinstance(error, QueryFailed) and error.retryable:
+            raise
+        return error.message, []
 
 
 _TOO_MANY_ROWS = 396

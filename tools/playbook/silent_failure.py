@@ -45,6 +45,8 @@ _ALWAYS = Question("calls", "errors", [()], _GROUPINGS, min_x=100, min_effect=0.
 def screen(profile: Profile) -> Screening:
     """Outputs of tools, as the profile counted them."""
     cells = profile.tools
+    if isinstance(cells, str):
+        return Screening([], 0, "partial", cells)
     if not cells.sums["calls"].any():
         return Screening.nothing("no tool calls: there are no observations of type TOOL or RETRIEVER")
     worse, looked = explain(cells, _WORSE)
