@@ -127,7 +127,7 @@ def _score(row: Row) -> Sums:
 
 
 def _traffic(days: Sequence[Row], periods: Periods) -> Sign:
-    """Traces a day. A day that the span cuts short says nothing about a day's traffic, so it counts by its length."""
+    """Traces a day; none in one of the periods is a measurement, too. A day that the span cuts short says nothing about a day's traffic, so it counts by its length."""
     counts = {(row["period"], parse_instant(str(row["start"]))): int(row["traces"]) for row in days}
     spans = {"baseline": periods.baseline, "window": periods.window}
     found: dict[str, Estimate | None] = {}
@@ -142,7 +142,7 @@ def _traffic(days: Sequence[Row], periods: Periods) -> Sign:
         total = sum(count for (period, _), count in counts.items() if period == name)
         half = 1.959964 * math.sqrt(max(total, 1) * (test.factor if test else 1.0))
         low, high = max(0.0, total - half) / span.days, (total + half) / span.days
-        found[name] = Estimate(value=total / span.days, n=total, low=low, high=high) if total else None
+        found[name] = Estimate(value=total / span.days, n=total, low=low, high=high) if counts else None
     return Sign(
         name="traces", unit="traces/day", worse=0, window=found["window"], baseline=found["baseline"], days=shown
     )

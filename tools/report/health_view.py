@@ -12,7 +12,7 @@ from hansei.tools.report.text import excerpt, one_line
 
 @dataclass(frozen=True)
 class SignRow:
-    """A vital sign. `state` is worse, better, changed or same: whether the intervals lie apart, and what that means."""
+    """A vital sign. `state` is worse, better, changed or same (whether the intervals lie apart, and what it means), or unknown."""
 
     sign: Sign
     label: str
@@ -65,7 +65,7 @@ def _sign_row(sign: Sign, words: Catalogue) -> SignRow:
 
 def _state(sign: Sign) -> str:
     if sign.window is None or sign.baseline is None:
-        return "same"
+        return "unknown"
     if sign.window.low <= sign.baseline.high and sign.baseline.low <= sign.window.high:
         return "same"
     if not sign.worse:

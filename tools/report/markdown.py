@@ -85,7 +85,9 @@ class _Page:
         rows = []
         for row in self.view.signs:
             window = f"**{row.window}**" + (f" ({row.interval})" if row.interval else "")
-            change = f"{row.change} · **{row.state_label}**" if row.state != "same" else row.state_label
+            change = (
+                f"{row.change} · **{row.state_label}**" if row.state not in ("same", "unknown") else row.state_label
+            )
             mark = _STATES.get(row.state, "")
             trend = sign_trend(row.sign, self.report.window)
             rows.append([escape(row.label), window, row.baseline, f"{mark} {change}".strip(), trend])

@@ -70,7 +70,7 @@ def _health(report: Report) -> tuple[list[str], list[list[str]]]:
             row.label,
             f"{row.window} ({row.interval})" if row.interval else row.window,
             row.baseline,
-            row.state_label if row.state == "same" else f"{row.change} · {row.state_label}",
+            row.state_label if row.state in ("same", "unknown") else f"{row.change} · {row.state_label}",
             sign_trend(row.sign, report.window),
         ]
         for row in report_view(report).signs
