@@ -29,9 +29,9 @@ from hansei.nodes.scope import (
     dataset_of,
     drafts_of,
     facts_of,
+    observations_of,
     place_of,
 )
-from hansei.tools.langfuse.coverage import coverage_of
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.playbook.assess import Facts, evidence_for
 from hansei.tools.playbook.catalogue import detector_of
@@ -80,7 +80,7 @@ def critic(state: CriticInput, runtime: Runtime[Context]) -> dict[str, Any]:
     drafts = drafts_of(state["drafts"])
     facts, place = facts_of(state["scope"]), place_of(state["scope"], runtime)
     slices = sum(entry["slices"] for entry in state["screened"].values())
-    observations = _observations(state["scope"])
+    observations = observations_of(state["scope"])
 
     def judge() -> Conclusion:
         return conclude(drafts, facts, slices, place)
@@ -185,12 +185,6 @@ def _keep(drafts: dict[str, Draft], asked: Sequence[tuple[str, Callable[[], Evid
             drafts[id] = Draft(candidate=drafts[id].candidate, evidence=[*drafts[id].evidence, evidence])
     if failed is not None:
         raise failed
-
-
-def _observations(scope: Scope) -> int:
-    evidence = [Evidence.model_validate(item) for item in scope["coverage"]]
-    counted = coverage_of(evidence, str(scope["adapter"]["version"]), [], []).observations
-    return counted.window + counted.baseline
 
 
 def _strata(dataset: Dataset, metric: Metric, draft: Draft, id: str) -> Evidence:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
@@ -106,6 +107,8 @@ def dataset_of(scope: Scope, runtime: Runtime[Context], costs: Costs | None = No
         costs: of the steps before this one.
     """
     reader = shared_reader(context_of(runtime), project_id=scope["project_id"])
+    if observations_of(scope) <= SMALL:
+        reader.side_by_side(os.cpu_count() or 1)
     return Dataset(
         reader.metered(_meter(scope, runtime, costs)),
         adapter_from(scope["adapter"]),
@@ -113,6 +116,17 @@ def dataset_of(scope: Scope, runtime: Runtime[Context], costs: Costs | None = No
         Periods.model_validate(scope["periods"]),
         tuple(scope["environments"]),
     )
+
+
+SMALL = 1_000_000
+"""Observations up to which queries run side by side on an embedded engine: so few do not keep all cores busy."""
+
+
+def observations_of(scope: Scope) -> int:
+    """How many observations the project has in both periods."""
+    evidence = [Evidence.model_validate(item) for item in scope["coverage"]]
+    counted = coverage_of(evidence, str(scope["adapter"]["version"]), [], []).observations
+    return counted.window + counted.baseline
 
 
 def total(costs: Costs) -> Spent:

@@ -90,6 +90,13 @@ class Reader:
         """What the queries of this reader have cost."""
         return self._spent.spent
 
+    def side_by_side(self, queries: int) -> None:
+        """Lets as many queries run at the same time on an embedded engine, which else takes one after the other.
+
+        For small data: each may use its own bound of memory, and a query over many rows uses all cores by itself.
+        """
+        self._session.side_by_side(queries)
+
     def metered(self, meter: Meter) -> Reader:
         """The same session for one step of a run: its cost is counted in `meter` too, whose budget it cannot exceed."""
         return Reader(self._session, meter)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from hansei.errors import HanseiError, QueryFailed
 from hansei.tools.clickhouse import embedded, server
 from hansei.tools.clickhouse.calls import call
 from hansei.tools.clickhouse.failures import too_many_rows
+from hansei.tools.clickhouse.handles import Handles
 from hansei.tools.clickhouse.running import Running, interruptible
 from hansei.tools.clickhouse.settings import session_settings
 from hansei.tools.clickhouse.urls import Target
@@ -54,15 +54,24 @@ class Session:
     def __init__(
         self, client: Client, target: Target, limits: Limits, project_id: str | None, facts: SessionFacts
     ) -> None:
-        self.client = client
+        self._client = client
         self.target = target
         self.limits = limits
         self.project_id = project_id
         self.facts = facts
         self._running = Running(self._kill)
         self._is_closed = False
-        self._in_turn = threading.Lock()
-        self._retired: Client | None = None
+        self._handles = Handles(client, self._another)
+
+    @property
+    def client(self) -> Client:
+        """The client, for what is no query of the session; on an embedded engine the first of its handles."""
+        return self._handles.first if self.target.engine == "chdb" else self._client
+
+    def side_by_side(self, queries: int) -> None:
+        """Lets as many queries of an embedded engine run at the same time; those of a server always do."""
+        if self.target.engine == "chdb" and not self._is_closed:
+            self._handles.widen(queries)
 
     def ask(self, sql: str, bound: dict[str, Any], *, foreign: bool = False) -> Answer:
         """Asks a SELECT; `bound` holds what `values.bindable` made of its parameters.
@@ -103,13 +112,14 @@ class Session:
         """Ends the session."""
         if not self._is_closed:
             self._is_closed = True
-            self.client.close()
-            if self._retired is not None:
-                self._retired.close()
+            if self.target.engine == "chdb":
+                self._handles.close()
+            else:
+                self._client.close()
 
     def _send_http(self, sql: str, bound: dict[str, Any]) -> tuple[QueryResult, float]:
         with self._running.query() as id:
-            return self._query(sql, bound, {"query_id": id})
+            return _query(self._client, sql, bound, {"query_id": id})
 
     def _send_embedded(self, sql: str, bound: dict[str, Any]) -> tuple[QueryResult, float]:
         # There are no query ids: a comment tells which one it is.
@@ -118,33 +128,11 @@ class Session:
             return interruptible(lambda: self._query_in_turn(marked, bound), lambda: self._kill(id))
 
     def _query_in_turn(self, sql: str, bound: dict[str, Any]) -> tuple[QueryResult, float]:
-        with self._in_turn:
-            try:
-                return self._query(sql, bound, None)
-            except Exception:
-                self._renew()
-                raise
+        with self._handles.one() as handle:
+            return _query(handle, sql, bound, None)
 
-    def _renew(self) -> None:
-        """Takes a new handle of the embedded engine, with the same bounds.
-
-        Rows of a query that failed while it answered stay in the handle, and come before the next query's answer.
-        """
-        if self._is_closed:
-            return
-        failed, retired = self.client, self._retired
-        self.client, _ = embedded.open_session(self.target, session_settings(self.limits), self.project_id)
-        # Others may still be looking at it.
-        self._retired = failed
-        if retired is not None:
-            retired.close()
-
-    def _query(self, sql: str, bound: dict[str, Any], settings: dict[str, Any] | None) -> tuple[QueryResult, float]:
-        started = time.perf_counter()
-        result = self.client.query(
-            sql, parameters=bound or None, settings=settings, column_oriented=True, query_tz="UTC"
-        )
-        return result, time.perf_counter() - started
+    def _another(self) -> Client:
+        return embedded.open_session(self.target, session_settings(self.limits), self.project_id)[0]
 
     def _kill(self, id: str) -> None:
         """Ends a query: on a server by its id, as everyone may with their own; embedded from another handle."""
@@ -157,6 +145,14 @@ class Session:
             call(lambda: client.command(f"KILL QUERY WHERE {which} ASYNC"), self.target)
         finally:
             client.close()
+
+
+def _query(
+    client: Client, sql: str, bound: dict[str, Any], settings: dict[str, Any] | None
+) -> tuple[QueryResult, float]:
+    started = time.perf_counter()
+    result = client.query(sql, parameters=bound or None, settings=settings, column_oriented=True, query_tz="UTC")
+    return result, time.perf_counter() - started
 
 
 def _marker(id: str) -> str:
