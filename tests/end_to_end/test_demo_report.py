@@ -177,7 +177,7 @@ def test_nothing_of_other_tenants_or_hostile_texts_gets_through(job: Job) -> Non
     html, markdown = render_html(job.report), render_markdown(job.report)
     assert "CANARY" not in dump + html + markdown
     assert "other-co" not in dump + html + markdown
-    assert "<script" not in html.lower()
+    assert html.lower().count("<script") == 1  # the page's own
     assert "langfuse-llm-as-a-judge" not in dump
 
 
