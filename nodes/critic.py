@@ -83,7 +83,7 @@ def critic(state: CriticInput, runtime: Runtime[Context]) -> dict[str, Any]:
     observations = observations_of(state["scope"])
 
     def judge() -> Conclusion:
-        return conclude(drafts, facts, slices, place)
+        return conclude(drafts, facts, slices, place, final=False)
 
     before = dict(drafts)
 

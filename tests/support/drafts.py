@@ -93,4 +93,4 @@ def finding_of(kind: Kind = "error", direction: Direction = "regression", segmen
 
 def concluded(*drafts: Draft, slices: int = 100, facts: Facts = FACTS) -> Conclusion:
     """What follows from these drafts."""
-    return conclude({draft.id: draft for draft in drafts}, facts, slices, PLACE)
+    return conclude({draft.id: draft for draft in drafts}, facts, slices, PLACE, final=False)

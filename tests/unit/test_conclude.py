@@ -6,10 +6,10 @@ import itertools
 
 import pytest
 from scipy import stats
-from tests.support.drafts import concluded, draft_of, finding_of, measured
+from tests.support.drafts import FACTS, PLACE, concluded, draft_of, finding_of, measured
 
 from hansei.contracts import Evidence, Finding, Kind, Segment
-from hansei.tools.playbook.conclude import Conclusion, Draft, cause_rank, is_twin, may_echo
+from hansei.tools.playbook.conclude import Conclusion, Draft, cause_rank, conclude, is_twin, may_echo
 
 WORSE, BEFORE = [(100, 10)] * 7, [(100, 2)] * 7
 TOOL = {"tool_name": "lookup_order"}
@@ -50,6 +50,15 @@ def reason(conclusion: Conclusion, kind: str) -> set[str]:
 
 
 # Verdicts
+
+
+def test_what_the_critic_did_not_derive_again_is_not_confirmed_in_the_end() -> None:
+    drafts = {error().id: error()}
+    assert conclude(drafts, FACTS, 100, PLACE, final=False).findings
+    conclusion = conclude(drafts, FACTS, 100, PLACE)
+    assert not conclusion.findings
+    assert conclusion.refuted[0].verdict == "not_measurable"
+    assert reason(conclusion, "error") == {"rederived"}
 
 
 def test_a_clear_change_is_confirmed_with_its_words() -> None:

@@ -15,7 +15,7 @@ from pydantic import Field
 from hansei.contracts import Check, Echo, Evidence, Finding, Kind
 from hansei.contracts.finding import Strict
 from hansei.tools import statistics
-from hansei.tools.playbook.assess import Facts, build_finding, fingerprint
+from hansei.tools.playbook.assess import Facts, build_finding, evidence_for, fingerprint
 from hansei.tools.playbook.catalogue import detector_of
 from hansei.tools.playbook.checks import check_all, left_without, verdict_of
 from hansei.tools.playbook.model import Candidate
@@ -65,7 +65,9 @@ class Place:
     project_id: str
 
 
-def conclude(drafts: Mapping[str, Draft], facts: Facts, slices: int, place: Place, language: str = "en") -> Conclusion:
+def conclude(
+    drafts: Mapping[str, Draft], facts: Facts, slices: int, place: Place, language: str = "en", *, final: bool = True
+) -> Conclusion:
     """Computes all findings, with q-values over everything that was looked at, checks, verdicts, echoes and words.
 
     Args:
@@ -74,12 +76,13 @@ def conclude(drafts: Mapping[str, Draft], facts: Facts, slices: int, place: Plac
         slices: how many slices were compared in all.
         place: for the links to traces.
         language: of the words.
+        final: what the critic has not derived again is not confirmed; else it is taken to stand so far.
     """
     with speaking(language):
-        return _conclude(drafts, facts, slices, place)
+        return _conclude(drafts, facts, slices, place, final)
 
 
-def _conclude(drafts: Mapping[str, Draft], facts: Facts, slices: int, place: Place) -> Conclusion:
+def _conclude(drafts: Mapping[str, Draft], facts: Facts, slices: int, place: Place, final: bool) -> Conclusion:
     built: dict[str, Finding] = {}
     for key in sorted(drafts):
         draft = drafts[key]
@@ -92,6 +95,8 @@ def _conclude(drafts: Mapping[str, Draft], facts: Facts, slices: int, place: Pla
     q_values = dict(zip(tested, statistics.benjamini_hochberg(p_values, slices), strict=True))
     judged = {key: _judge(finding, facts, q_values.get(key)) for key, finding in built.items()}
     judged = _fold(judged, facts)
+    if final:
+        judged = {key: _if_derived_again(finding) for key, finding in judged.items()}
     told = sorted((_tell(finding) for finding in judged.values()), key=importance)
     return Conclusion(
         [finding for finding in told if finding.verdict == "confirmed"],
@@ -104,6 +109,14 @@ def _judge(finding: Finding, facts: Facts, q: float | None) -> Finding:
     _, metric = detector_of(finding.metric)
     checks = check_all(metric, finding, facts, q)
     return finding.model_copy(update={"q_value": q, "checks": checks, "verdict": verdict_of(checks)})
+
+
+def _if_derived_again(finding: Finding) -> Finding:
+    """A finding that would be confirmed, but not without the critic: a run may have to end before its turn."""
+    if finding.verdict != "confirmed" or evidence_for(finding.evidence, "rederive") is not None:
+        return finding
+    check = Check(name="rederived", passed=False, detail=say("check.not_rederived"))
+    return finding.model_copy(update={"verdict": "not_measurable", "checks": [*finding.checks, check]})
 
 
 def _fold(judged: dict[str, Finding], facts: Facts) -> dict[str, Finding]:
