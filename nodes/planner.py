@@ -25,6 +25,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "quality": ("quality", "score", "feedback", "rating", "worse answer", "satisf", "thumb"),
     "cost": ("cost", "money", "expens", "spend", "bill", "dollar", "price", "cheap"),
     "latency": ("slow", "latency", "fast", "wait", "time", "duration", "p95", "speed"),
+    "first_token_latency": ("first token", "ttft", "stream", "slow", "latency", "start answering"),
     "token_usage": ("token", "context", "prompt length", "cost", "expens"),
     "unfinished": ("unfinished", "hang", "never end", "never finish", "stuck"),
     "traffic": ("traffic", "volume", "usage", "users", "requests", "fewer", "drop"),

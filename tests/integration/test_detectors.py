@@ -203,8 +203,12 @@ CASES = {
 SCHEMA_OF = {name: SCHEMAS[i % 2] for i, name in enumerate(CASES)}
 
 
+ELSEWHERE = {"first_token_latency"}
+"""Detectors whose cases are in the other modules of this name."""
+
+
 def test_every_detector_has_a_case() -> None:
-    assert set(CASES) == {detector.name for detector in DETECTORS}
+    assert {*CASES, *ELSEWHERE} == {detector.name for detector in DETECTORS}
 
 
 @pytest.fixture(scope="module")
@@ -293,7 +297,7 @@ def test_its_example_traces_are_of_the_window_and_have_the_fault(name: str, anal
 def test_the_coverage_says_that_the_detector_ran(name: str, analysed: Analysed) -> None:
     report, _ = analysed(name)
     lines = {line.name: line for line in report.coverage.detectors}
-    assert set(lines) == set(CASES)
+    assert set(lines) == {*CASES, *ELSEWHERE}
     assert lines[name].status == "ran"
     assert lines[name].slices > 0
 
@@ -302,4 +306,4 @@ def test_the_coverage_says_that_the_detector_ran(name: str, analysed: Analysed) 
 def test_a_project_without_a_fault_has_no_finding(schema: Schema, engine: Analyse) -> None:
     report = engine(make_world(seed=5), schema)
     assert report.findings == []
-    assert [line.status for line in report.coverage.detectors] == ["ran"] * len(CASES)
+    assert {line.name for line in report.coverage.detectors if line.status == "ran"} >= set(CASES)

@@ -65,6 +65,60 @@ def reads(tokens: int) -> StepFault:
     return change
 
 
+def starts_after(seconds: float) -> StepFault:
+    """The answer streams, and begins that much later than usual; it also ends as much later."""
+
+    def change(visit: Visit, step: Step) -> None:
+        step.first_token = round((step.first_token or 0) + seconds, 3)
+        step.seconds = round(step.seconds + seconds, 3)
+
+    return change
+
+
+def reads_from_cache(share: float) -> StepFault:
+    """That share of the input is read from the cache, at a tenth of the price."""
+
+    def change(visit: Visit, step: Step) -> None:
+        cached = round(step.tokens[0] * share)
+        step.cost += (step.cached - cached) * 1.8 / 1e6
+        step.cached = cached
+
+    return change
+
+
+def ends_with(reason: str) -> StepFault:
+    """The SDK notes why the model stopped."""
+
+    def change(visit: Visit, step: Step) -> None:
+        step.metadata = {"finish_reason": reason}
+
+    return change
+
+
+def fills(most: int) -> StepFault:
+    """The answer takes all the tokens that it may have."""
+
+    def change(visit: Visit, step: Step) -> None:
+        step.parameters, step.tokens = f'{{"max_tokens": {most}}}', (step.tokens[0], most)
+
+    return change
+
+
+def streams(visit: Visit, step: Step) -> None:
+    """The answer begins after a quarter of its time."""
+    step.first_token = round(step.seconds / 4, 3)
+
+
+def unpriced(visit: Visit, step: Step) -> None:
+    """The call has usage, but no cost."""
+    step.priced = False
+
+
+def uncounted(visit: Visit, step: Step) -> None:
+    """The call has neither usage nor cost."""
+    step.priced = step.counted = False
+
+
 def never_ends(visit: Visit, step: Step) -> None:
     """The step has no end."""
     step.finished = False

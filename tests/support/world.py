@@ -35,6 +35,15 @@ class Step:
     output: str = "ok"
     finished: bool = True
     status: str | None = None
+    first_token: float | None = None
+    """Seconds until a streamed answer began."""
+    cached: int = 0
+    """Of the input tokens, those read from the cache."""
+    parameters: str | None = None
+    """What the model was called with, as JSON."""
+    metadata: dict[str, str] = field(default_factory=dict)
+    priced: bool = True
+    counted: bool = True
 
 
 @dataclass
@@ -51,6 +60,8 @@ class Visit:
     random: random.Random
     environment: str = "production"
     scores: list[tuple[str, float, str]] = field(default_factory=list)
+    judged: list[tuple[str, float, str]] = field(default_factory=list)
+    """Scores that evaluators gave."""
 
 
 Fault = Callable[[Visit], None]
@@ -126,19 +137,30 @@ def _write(rows: Rows, visit: Visit, trace_id: str) -> None:
                 id=f"{trace_id}-o{n}", trace_id=trace_id, start_time=at, end_time=end if step.finished else None,
                 type=step.type, name=step.name, project_id=PROJECT, environment=visit.environment, level=step.level,
                 status_message=step.status, input=step.input, output=step.output, model=step.model,
-                usage_details={"input": step.tokens[0], "output": step.tokens[1], "total": sum(step.tokens)}
-                if step.model else {},
-                cost_details={"total": cost} if step.model else {}, total_cost=cost if step.model else None,
+                usage_details=_usage(step), cost_details={"total": cost} if step.model and step.priced else {},
+                total_cost=cost if step.model and step.priced else None, metadata=step.metadata,
+                model_parameters=step.parameters,
+                completion_start_time=None if step.first_token is None
+                else at + timedelta(milliseconds=round(step.first_token * 1000)),
                 prompt_name=step.prompt[0] if step.prompt else None,
                 prompt_version=step.prompt[1] if step.prompt else None,
             )
         )  # fmt: skip
         at = end
-    for name, value, kind in visit.scores:
-        rows.scores.append(
-            ScoreRow(
-                id=f"{trace_id}-{name}", timestamp=at, name=name, project_id=PROJECT, trace_id=trace_id,
-                environment=visit.environment, value=value, data_type=kind,
-                string_value=str(bool(value)) if kind == "BOOLEAN" else None,
-            )
-        )  # fmt: skip
+    for source, scores in (("API", visit.scores), ("EVAL", visit.judged)):
+        for name, value, kind in scores:
+            rows.scores.append(
+                ScoreRow(
+                    id=f"{trace_id}-{name}" + ("" if source == "API" else f"-{source}"), timestamp=at, name=name,
+                    project_id=PROJECT, trace_id=trace_id,
+                    environment=visit.environment, value=value, data_type=kind, source=source,
+                    string_value=str(bool(value)) if kind == "BOOLEAN" else None,
+                )
+            )  # fmt: skip
+
+
+def _usage(step: Step) -> dict[str, int]:
+    if not step.model or not step.counted:
+        return {}
+    usage = {"input": step.tokens[0] - step.cached, "output": step.tokens[1], "total": sum(step.tokens)}
+    return {**usage, "input_cached_tokens": step.cached} if step.cached else usage

@@ -137,7 +137,7 @@ def newest(column: str, source: str) -> str:
     return f"argMax({source}, r.event_ts) AS {column}"
 
 
-_NULLABLE = frozenset({"end_time", "total_cost"})
+_NULLABLE = frozenset({"end_time", "completion_start_time", "total_cost"})
 
 
 def tokens(details: str = "usage_details") -> str:

@@ -168,6 +168,7 @@ _RAW: dict[str, tuple[dict[str, str], str, str]] = {
             "name": "ifNull(r.name, '')",
             "start_time": "r.start_time",
             "end_time": "r.end_time",
+            "completion_start_time": "r.completion_start_time",
             "level": "r.level",
             "status_message": "ifNull(r.status_message, '')",
             "model": "ifNull(r.provided_model_name, '')",

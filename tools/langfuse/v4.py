@@ -201,6 +201,7 @@ _RAW = {
     "session_id": "r.session_id",
     "release": "r.release",
     "end_time": "r.end_time",
+    "completion_start_time": "r.completion_start_time",
     "level": "r.level",
     "status_message": "r.status_message",
     "model": "r.provided_model_name",

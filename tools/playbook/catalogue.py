@@ -5,6 +5,7 @@ from __future__ import annotations
 from hansei.tools.playbook import (
     cost,
     error,
+    first_token_latency,
     latency,
     loop,
     quality,
@@ -24,6 +25,7 @@ DETECTORS: tuple[Detector, ...] = (
     quality.DETECTOR,
     cost.DETECTOR,
     latency.DETECTOR,
+    first_token_latency.DETECTOR,
     token_usage.DETECTOR,
     unfinished.DETECTOR,
     traffic.DETECTOR,

@@ -18,6 +18,7 @@ from hansei.tools import statistics
 from hansei.tools.playbook.assess import Facts, build_finding, evidence_for, fingerprint
 from hansei.tools.playbook.catalogue import detector_of
 from hansei.tools.playbook.checks import check_all, left_without, verdict_of
+from hansei.tools.playbook.kinship import is_side_of
 from hansei.tools.playbook.model import Candidate
 from hansei.tools.playbook.severity import harm, importance
 from hansei.tools.playbook.telling import name
@@ -177,6 +178,8 @@ def is_twin(finding: Finding, other: Finding) -> bool:
     More tokens and more cost of the same calls; two scores of the same place; the same share against the baseline and
     against the rest of the window.
     """
+    if finding.id != other.id and is_side_of(finding, other):
+        return True
     if finding.id == other.id or cause_rank(other) >= cause_rank(finding):
         return False
     if (finding.direction == "improvement") != (other.direction == "improvement"):
@@ -216,9 +219,13 @@ def _tell(finding: Finding) -> Finding:
     )
 
 
-_EVENTS: tuple[Kind, ...] = ("error", "silent_failure", "loop", "runaway", "unfinished")
+_EVENTS: tuple[Kind, ...] = (
+    "error", "silent_failure", "empty_retrieval", "loop", "runaway", "unfinished", "truncation",
+)  # fmt: skip
 """Kinds that happen to single traces, so that leaving these traces out says what they explain."""
-_SUMS: tuple[Kind, ...] = ("cost", "latency", "token_usage", "quality")
+_SUMS: tuple[Kind, ...] = ("cost", "first_token_latency", "latency", "token_usage", "cache", "quality")
+_APART: frozenset[Kind] = frozenset({"traffic", "instrumentation_gap", "judge_disagreement"})
+"""Kinds that explain no other and are no other's echo."""
 
 
 def cause_rank(finding: Finding) -> tuple[int, int, int, int, float, str]:
@@ -250,7 +257,7 @@ def may_echo(finding: Finding, cause: Finding) -> bool:
         finding.metric == cause.metric and finding.segment.items() < cause.segment.items()
     ):
         return False
-    if "traffic" in (finding.kind, cause.kind) or cause_rank(cause) >= cause_rank(finding):
+    if _APART & {finding.kind, cause.kind} or cause_rank(cause) >= cause_rank(finding):
         return False
     if (finding.direction == "improvement") != (cause.direction == "improvement") or is_twin(finding, cause):
         return False
@@ -262,7 +269,7 @@ def may_echo(finding: Finding, cause: Finding) -> bool:
     mine_hit, their_hit = finding.impact.excess_traces, cause.impact.excess_traces
     if mine_hit and their_hit is not None and abs(their_hit) < _EXPLAINS * abs(mine_hit):
         return False
-    if cause.kind in _EVENTS or cause.kind in ("latency", "quality"):
+    if cause.kind in _EVENTS or cause.kind in ("latency", "first_token_latency", "quality"):
         return True
     whole = finding.metric in ("cost_per_trace", "trace_latency_p95", "trace_latency_p50")
     same_step = any(

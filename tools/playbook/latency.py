@@ -5,11 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import numpy as np
-
 from hansei.contracts import Finding
 from hansei.tools.playbook import telling
-from hansei.tools.playbook.cells import Cells
 from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import (
     RUN_CONTEXTS,
@@ -22,6 +19,7 @@ from hansei.tools.playbook.groupings import (
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
 from hansei.tools.playbook.profile import SLOW_MS, Profile
 from hansei.tools.playbook.screen import explain, merged
+from hansei.tools.playbook.tails import with_tail
 from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_count, format_date, format_value
 
@@ -70,7 +68,7 @@ def screen(profile: Profile) -> Screening:
         (profile.steps, STEP_CONTEXTS, STEP_GROUPINGS, STEP_P95, STEP_P50),
         (profile.runs, RUN_CONTEXTS, RUN_GROUPINGS, TRACE_P95, TRACE_P50),
     ):
-        cells = _with_tail(cells, contexts)
+        cells = with_tail(cells, contexts, "timed", "over", SLOW_MS)
         typical = _question(contexts, groupings, 1)
         slower = explain(cells, typical)
         worse, looked = merged(slower, explain(cells, _tail(contexts, groupings), explained=slower[0]))
@@ -87,21 +85,6 @@ def _question(contexts: Units, groupings: Units, sign: int) -> Question:
 
 def _tail(contexts: Units, groupings: Units) -> Question:
     return Question("timed", "slow", contexts, groupings, min_x=60, min_effect=0.03, min_relative=0.5)
-
-
-def _with_tail(cells: Cells, contexts: Units) -> Cells:
-    """Adds the sum `slow`: rows above the first bound that at most 5 % of the same step's baseline exceeded."""
-    group, names = cells.group(contexts[-1])
-    base = ~cells.in_window
-    n = np.bincount(group[base], weights=cells.sums["timed"][base], minlength=len(names))
-    slow = np.zeros(len(cells))
-    chosen = np.zeros(len(names), dtype=bool)
-    for bound in SLOW_MS:
-        over = np.bincount(group[base], weights=cells.sums[f"over_{bound}"][base], minlength=len(names))
-        fits = ~chosen & (n > 0) & (over <= 0.05 * n)
-        slow = np.where(fits[group], cells.sums[f"over_{bound}"], slow)
-        chosen |= fits
-    return replace(cells, sums={**cells.sums, "slow": slow})
 
 
 def tell(finding: Finding) -> Words:

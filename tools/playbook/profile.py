@@ -20,6 +20,9 @@ from hansei.tools.playbook.texts import COMPARABLE, LOOKS_EMPTY, LOOKS_FAILED, Q
 SLOW_MS = (1_000, 2_000, 5_000, 10_000, 20_000, 30_000, 60_000, 120_000)
 """Bounds at which slow rows are counted, so that a tail can grow unseen by the average."""
 
+FIRST_TOKEN_MS = (250, 500, 1_000, 2_000, 5_000, 10_000, 20_000)
+"""The same for the time to the first token."""
+
 MANY_STEPS = (25, 50, 75, 100, 200)
 """Bounds at which long traces are counted."""
 
@@ -36,6 +39,11 @@ _DAY = "toInt32(floor(dateDiff('millisecond', {window_start:DateTime64(6, 'UTC')
 _OVER = ", ".join(f"countIf(latency_ms > {ms}) AS over_{ms}" for ms in SLOW_MS)
 _TIMED = f"""count(latency_ms) AS timed, sum(ifNull(log(latency_ms + 1), 0)) AS log_ms,
   sum(ifNull(pow(log(latency_ms + 1), 2), 0)) AS log2_ms, {_OVER}"""
+_STREAMED = f"""count(first_token_ms) AS streamed, sum(ifNull(log(greatest(first_token_ms, 0) + 1), 0)) AS log_first,
+  sum(ifNull(pow(log(greatest(first_token_ms, 0) + 1), 2), 0)) AS log2_first,
+  {", ".join(f"countIf(first_token_ms > {ms}) AS first_over_{ms}" for ms in FIRST_TOKEN_MS)}"""
+_CACHED = """countIf(input_tokens > 0) AS fed, sum(if(input_tokens > 0, cached_tokens / input_tokens, 0)) AS cached,
+  sum(if(input_tokens > 0, pow(cached_tokens / input_tokens, 2), 0)) AS cached2"""
 _SPENT = """count(total_cost) AS costed, sum(ifNull(toFloat64(total_cost), 0)) AS cost,
   sum(ifNull(pow(toFloat64(total_cost), 2), 0)) AS cost2, count(total_tokens) AS counted,
   sum(ifNull(total_tokens, 0)) AS tokens, sum(ifNull(pow(total_tokens, 2), 0)) AS tokens2"""
@@ -120,6 +128,8 @@ SELECT {_DAY % "start_time"}, {_dimensions(STEP_DIMENSIONS, dropped, {})},
   countIf(type != 'EVENT' AND start_time < {{settled:DateTime64(6, 'UTC')}}) AS due,
   countIf(type != 'EVENT' AND start_time < {{settled:DateTime64(6, 'UTC')}} AND end_time IS NULL) AS unfinished,
   {_TIMED},
+  {_STREAMED},
+  {_CACHED},
   {_SPENT}
 FROM observations
 GROUP BY ALL""",
