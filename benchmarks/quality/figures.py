@@ -1,0 +1,223 @@
+"""Every figure once more from the rows that count, in Python: nothing here shares code with Hansei's queries."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from statistics import NormalDist
+
+from benchmarks.quality.visits import HANG, Drawn, Expected
+
+from hansei.contracts import Periods, Segment, Window
+from hansei.demo.rows import ObservationRow, ScoreRow, TraceRow
+
+Row = ObservationRow | TraceRow | ScoreRow
+TRACES = frozenset({"trace_latency_p95", "trace_latency_p50", "cost_per_trace", "runaway_rate", "traces_per_day"})
+
+
+class Unknown(KeyError):
+    """A metric or a dimension that this module cannot compute; the scorecard counts it as not checked."""
+
+
+@dataclass
+class Figures:
+    """The rows of a world, and its figures."""
+
+    drawn: Drawn
+    periods: Periods
+
+    @cached_property
+    def traces(self) -> dict[str, TraceRow]:
+        return {row.id: row for row in self.drawn.rows.traces}
+
+    @cached_property
+    def calls(self) -> dict[str, list[ObservationRow]]:
+        """Observations by trace."""
+        out: dict[str, list[ObservationRow]] = defaultdict(list)
+        for row in self.drawn.rows.observations:
+            out[row.trace_id].append(row)
+        return out
+
+    def relation(self, metric: str) -> Iterable[Row]:
+        """The rows that a metric is taken over."""
+        if metric in TRACES:
+            return self.drawn.rows.traces
+        return self.drawn.rows.scores if metric.startswith("score_") else self.drawn.rows.observations
+
+    def select(self, metric: str, segment: Segment, span: Window) -> list[Row]:
+        """The rows of a segment in a span of time. The span's start is inside, its end is not."""
+        tests = [self._test(dimension, value) for dimension, value in segment.items()]
+        return [
+            row for row in self.relation(metric)
+            if span.start <= _moment(row) < span.end and all(test(row) for test in tests)
+        ]  # fmt: skip
+
+    def _test(self, dimension: str, value: str) -> Callable[[Row], bool]:
+        of_trace = {"trace_name": "name", "release": "release", "user_id": "user_id", "session_id": "session_id"}
+        of_call = {
+            "observation_name": "name", "observation_type": "type", "model": "model", "prompt_name": "prompt_name",
+            "prompt_version": "prompt_version", "status_message": "status_message",
+        }  # fmt: skip
+        if dimension in of_trace:
+            attribute = of_trace[dimension]
+            return lambda row: str(getattr(self._trace(row), attribute) or "") == value
+        if dimension == "environment":
+            return lambda row: row.environment == value
+        if dimension == "score_name":
+            return lambda row: row.name == value
+        if dimension == "tool_name":
+            return self._of_calls(lambda call: call.type == "TOOL" and call.name == value)
+        if dimension in of_call:
+            name = of_call[dimension]
+            return self._of_calls(lambda call: str(getattr(call, name) or "") == value)
+        raise Unknown(dimension)
+
+    def _of_calls(self, test: Callable[[ObservationRow], bool]) -> Callable[[Row], bool]:
+        def holds(row: Row) -> bool:
+            if isinstance(row, ObservationRow):
+                return test(row)
+            return any(test(call) for call in self.calls.get(self._trace(row).id, ()))
+
+        return holds
+
+    def _trace(self, row: Row) -> TraceRow:
+        return row if isinstance(row, TraceRow) else self.traces[row.trace_id or ""]
+
+    # Values
+
+    def value(
+        self, metric: str, rows: list[Row], parameters: Mapping[str, float], span: Window
+    ) -> tuple[float, int] | None:
+        """The metric over rows, and of how many; None when no row counts."""
+        if metric == "traces_per_day":
+            return len(rows) / span.days, len(rows)
+        amounts = self.amounts(metric, rows, parameters)
+        if not amounts:
+            return None
+        if metric.endswith(("_p95", "_p50")):
+            level = 0.95 if metric.endswith("_p95") else 0.5
+            ordered = sorted(amounts)
+            return ordered[min(len(ordered) - 1, int(level * len(ordered)))], len(amounts)
+        return math.fsum(amounts) / len(amounts), len(amounts)
+
+    def amounts(self, metric: str, rows: list[Row], parameters: Mapping[str, float]) -> list[float]:
+        """What is averaged, one for each row that counts.
+
+        Raises:
+            Unknown: the metric.
+        """
+        if metric.startswith("score_"):
+            kind = "NUMERIC" if metric.startswith("score_mean") else "BOOLEAN"
+            scores = [row for row in rows if isinstance(row, ScoreRow) and row.data_type == kind]
+            return [score.value if kind == "NUMERIC" else float(score.value > 0.5) for score in scores]
+        if metric in TRACES:
+            return [amount for row in rows if (amount := self._of_trace(metric, row, parameters)) is not None]
+        if metric == "loop_rate":
+            return _loops(rows, parameters["repeats"])
+        return [
+            amount
+            for row in rows
+            if isinstance(row, ObservationRow) and (amount := self._of_call(metric, row)) is not None
+        ]
+
+    def _of_call(self, metric: str, row: ObservationRow) -> float | None:
+        if metric == "error_rate":
+            return float(row.level == "ERROR")
+        if metric == "unfinished_rate":
+            settled = row.start_time < self.periods.window.end - timedelta(hours=1)
+            return float(row.end_time is None) if row.type != "EVENT" and settled else None
+        if metric == "silent_failure_rate":
+            quiet = row.type in ("TOOL", "RETRIEVER") and row.level == "DEFAULT" and row.end_time is not None
+            bad = row.output is None or row.output == "[]" or '"error": "' in row.output
+            return float(bad) if quiet else None
+        if metric in ("step_latency_p95", "step_latency_p50"):
+            return (row.end_time - row.start_time).total_seconds() if row.end_time else None
+        if metric == "cost_per_call":
+            return float(row.total_cost) if row.total_cost is not None and row.model else None
+        if metric == "tokens_per_call":
+            return float(row.usage_details["total"]) if row.usage_details else None
+        raise Unknown(metric)
+
+    def _of_trace(self, metric: str, row: Row, parameters: Mapping[str, float]) -> float | None:
+        calls = self.calls.get(row.id, [])
+        if metric == "runaway_rate":
+            return float(len(calls) > parameters["many_steps"]) if calls else None
+        if metric == "cost_per_trace":
+            paid = [float(call.total_cost) for call in calls if call.total_cost is not None and call.model]
+            return math.fsum(paid) if paid else None
+        if not calls:
+            return None
+        end = max(call.end_time or call.start_time for call in calls)
+        return (end - min(call.start_time for call in calls)).total_seconds()
+
+    # True parameters
+
+    def parameter(self, metric: str, rows: list[Row]) -> float | None:
+        """What the simulator drew the metric's rows with: the value that an interval should cover. None: not known."""
+        drawn = self.drawn
+        if metric in ("score_rate", "score_mean", "score_rate_lower_is_better", "score_mean_lower_is_better"):
+            kind = "NUMERIC" if metric.startswith("score_mean") else "BOOLEAN"
+            return _mean(drawn.expected_score[row.id] for row in rows if getattr(row, "data_type", "") == kind)
+        if metric == "runaway_rate":
+            return None if any(row.id not in drawn.expected_runaway for row in rows) else _mean(
+                drawn.expected_runaway[row.id] for row in rows)  # fmt: skip
+        name = {
+            "error_rate": "errors", "silent_failure_rate": "silent", "unfinished_rate": "unfinished",
+            "tokens_per_call": "tokens", "cost_per_call": "cost",
+        }.get(metric)  # fmt: skip
+        counted = [row for row in rows if isinstance(row, ObservationRow)]
+        if name is not None:
+            counted = [row for row in counted if self._of_call(metric, row) is not None]
+            return _mean(getattr(drawn.expected[row.id], name) for row in counted)
+        if metric in ("step_latency_p95", "step_latency_p50"):
+            mixture = Counter(_timing(drawn.expected[row.id]) for row in counted if row.end_time)
+            return _quantile(mixture, 0.95 if metric.endswith("95") else 0.5)
+        return None
+
+
+def _moment(row: Row):  # type: ignore[no-untyped-def]
+    return row.start_time if isinstance(row, ObservationRow) else row.timestamp
+
+
+def _loops(rows: list[Row], repeats: float) -> list[float]:
+    uses: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for row in rows:
+        if isinstance(row, ObservationRow) and row.type in ("TOOL", "RETRIEVER", "SPAN"):
+            uses[row.trace_id, row.type, row.name].append(row.input or "")
+    return [float(max(Counter(filter(None, inputs)).values(), default=0) >= repeats) for inputs in uses.values()]
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    found = list(values)
+    mean = math.fsum(found) / len(found) if found else math.nan
+    return None if math.isnan(mean) else mean
+
+
+def _timing(expected: Expected) -> tuple[float, float, float]:
+    return expected.seconds, expected.sigma, expected.hangs
+
+
+def _quantile(mixture: Counter[tuple[float, float, float]], level: float) -> float | None:
+    """Quantile of a mixture of lognormal durations, of which a share hangs; by bisection."""
+    total = sum(mixture.values())
+    if not total or any(math.isnan(seconds) for seconds, _, _ in mixture):
+        return None
+    normal = NormalDist()
+
+    def below(limit: float) -> float:
+        share = 0.0
+        for (seconds, sigma, hangs), count in mixture.items():
+            usual = normal.cdf(math.log(limit / seconds) / sigma)
+            hanging = normal.cdf(math.log(limit / seconds / HANG) / sigma) if hangs else 0.0
+            share += count * ((1 - hangs) * usual + hangs * hanging)
+        return share / total
+
+    low, high = 1e-4, 1e5
+    for _ in range(80):
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if below(middle) < level else (low, middle)
+    return math.sqrt(low * high)
