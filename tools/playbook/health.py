@@ -127,7 +127,10 @@ def _score(row: Row) -> Sums:
 
 
 def _traffic(days: Sequence[Row], periods: Periods) -> Sign:
-    """Traces a day; none in one of the periods is a measurement, too. A day that the span cuts short says nothing about a day's traffic, so it counts by its length."""
+    """Traces a day; none in one of the periods is a measurement, too.
+
+    A day that the span cuts short says nothing about a day's traffic, so it counts by its length.
+    """
     counts = {(row["period"], parse_instant(str(row["start"]))): int(row["traces"]) for row in days}
     spans = {"baseline": periods.baseline, "window": periods.window}
     found: dict[str, Estimate | None] = {}

@@ -12,7 +12,10 @@ from hansei.tools.report.text import excerpt, one_line
 
 @dataclass(frozen=True)
 class SignRow:
-    """A vital sign. `state` is worse, better, changed or same (whether the intervals lie apart, and what it means), or unknown."""
+    """A vital sign.
+
+    `state` is worse, better, changed or same (whether the intervals lie apart, and what it means), or unknown.
+    """
 
     sign: Sign
     label: str

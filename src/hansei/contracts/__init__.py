@@ -52,6 +52,6 @@ __all__ = [
     "DIMENSIONS", "SCHEMA_VERSION", "SEVERITIES", "Change", "Check", "Comparison", "Count", "Coverage",
     "DayValue", "DetectorStatus", "Direction", "Echo", "Estimate", "Evidence", "Excerpt", "ExcerptLine", "Figure",
     "Finding", "Flow", "Flows", "Health", "Impact", "Kind", "Passes", "Periods", "PlanItem", "Progress", "Report",
-    "Request", "Run", "Screening", "Segment", "Severity", "Sign", "Step", "Transition", "Unit", "Verdict", "Window", "hash_result",
-    "parse_duration", "parse_instant",
+    "Request", "Run", "Screening", "Segment", "Severity", "Sign", "Step", "Transition", "Unit", "Verdict", "Window",
+    "hash_result", "parse_duration", "parse_instant",
 ]  # fmt: skip
