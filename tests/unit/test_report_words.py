@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.support.drafts import concluded, draft_of
+from tests.support.drafts import FACTS, PLACE, draft_of
 from tests.support.sample_report import sample_report
 from tests.support.world import PERIODS
 
 from hansei.contracts import Count, Figure, Report
 from hansei.tools.playbook.catalogue import DETECTORS
-from hansei.tools.playbook.conclude import Draft
+from hansei.tools.playbook.conclude import Draft, conclude
 from hansei.tools.playbook.telling import name, where
 from hansei.tools.report.catalogue import catalogue, languages, say, speaking
 from hansei.tools.report.compose import compose
@@ -78,7 +78,7 @@ def test_remarks_are_told_again(remark: str, told: str) -> None:
 
 def report_of(*drafts: Draft) -> Report:
     """A report of what these drafts come to."""
-    conclusion = concluded(*drafts)
+    conclusion = conclude({draft.id: draft for draft in drafts}, FACTS, 212, PLACE)
     coverage = sample_report().coverage.model_copy(
         update={"traces": Count(window=10_000, baseline=10_000), "total_cost": Figure(window=500.0, baseline=500.0)}
     )
@@ -102,8 +102,7 @@ FEW = draft_of([(3, 3)] * 7, [(3, 0)] * 7, metric="silent_failure_rate", segment
 
 def test_a_report_is_told_again_in_another_language_and_back() -> None:
     report = report_of(ERROR, COST, SCORE, FEW)
-    assert len(report.findings) == 3
-    assert len(report.refuted) == 1
+    assert len(report.findings) + len(report.refuted) == 4
     japanese = in_language(report, "ja")
     assert edits(japanese) == []
     for before, after in zip((*report.findings, *report.refuted), (*japanese.findings, *japanese.refuted), strict=True):
