@@ -150,7 +150,7 @@ def test_an_interrupted_analysis_says_so_in_one_line_at_once(tmp_path: Path) -> 
         with Writer(client, "v3") as writer:
             writer.write(make_world(per_day=20))
         client.close()
-        server.misbehave("hang", 1000, "countIf(repeats >= 4) AS looping")
+        server.misbehave("hang", 1000, "call.1 AS prompt_name")
         command = [sys.executable, "-m", "hansei", "analyze", "--clickhouse", server.url(), "--project", PROJECT]
         environment = os.environ | {"no_proxy": "*"}
         with subprocess.Popen(
@@ -158,7 +158,7 @@ def test_an_interrupted_analysis_says_so_in_one_line_at_once(tmp_path: Path) -> 
         ) as process:
             assert process.stderr is not None
             for line in process.stderr:
-                if line.startswith("analyst loop"):
+                if line.startswith("analyst quality"):
                     break
             process.send_signal(signal.SIGINT)
             # ClickHouse keeps silent for longer than this, so waiting for its answers would be noticed.
