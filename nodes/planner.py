@@ -24,6 +24,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "runaway": ("runaway", "steps", "endless", "never stop", "long trace"),
     "quality": ("quality", "score", "feedback", "rating", "worse answer", "satisf", "thumb"),
     "cost": ("cost", "money", "expens", "spend", "bill", "dollar", "price", "cheap"),
+    "cache": ("cache", "cost", "expens", "bill"),
     "latency": ("slow", "latency", "fast", "wait", "time", "duration", "p95", "speed"),
     "first_token_latency": ("first token", "ttft", "stream", "slow", "latency", "start answering"),
     "token_usage": ("token", "context", "prompt length", "cost", "expens"),

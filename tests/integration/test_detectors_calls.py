@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from tests.support.faults import on_step, starts_after, streams
+from tests.support.faults import on_step, reads_from_cache, starts_after, streams, uncounted
 from tests.support.in_memory import Analyse, in_memory
 from tests.support.world import PERIODS, Fault, Step, Visit, make_world
 
@@ -93,6 +93,86 @@ def test_more_streaming_of_a_slow_step_is_no_later_start(engine: Analyse) -> Non
     """Only the slower of two steps begins to stream more: the average moves, no step does."""
     rows = make_world(
         on_step("support", "answer", streams, day=ALWAYS),
-        on_step("research", "summarise", streams, day=ALWAYS, share=0.1), on_step("research", "summarise", streams, day=0),
-    )  # fmt: skip
+        on_step("research", "summarise", streams, day=ALWAYS, share=0.1),
+        on_step("research", "summarise", streams, day=0),
+    )
     assert engine(rows, "v4").findings == []
+
+
+CACHING: list[Fault] = [
+    on_step("support", "answer", reads_from_cache(0.3), day=ALWAYS),
+    on_step("research", "summarise", reads_from_cache(0.8), day=ALWAYS),
+]
+
+
+def cached_share(rows: Rows, span: Window, name: str) -> tuple[float, int]:
+    usages = [row.usage_details for row in calls(rows, span, name) if row.usage_details]
+    cached = sum(usage.get("input_cached_tokens", 0) for usage in usages)
+    given = cached + sum(usage["input"] for usage in usages)
+    return cached / given, given
+
+
+def without_prices(visit: Visit, step: Step) -> None:
+    step.priced = False
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_a_lost_cache_is_told_by_the_share_of_tokens(engine: Analyse, schema: Schema) -> None:
+    """Without costs nothing but the tokens tells it."""
+    free = [on_step(app, name, without_prices, day=ALWAYS) for app, name in PAIRS]
+    rows = make_world(*CACHING, *free, on_step("research", "summarise", reads_from_cache(0.1), day=4))
+    report = engine(rows, schema)
+    (found,) = [finding for finding in report.findings if finding.kind == "cache"]
+    assert (found.metric, found.direction) == ("cached_input_share", "regression")
+    assert found.segment == {"observation_name": "summarise"}
+    assert found.onset == onset(4)
+    for estimate, span in ((found.current, PERIODS.window), (found.baseline, PERIODS.baseline)):
+        assert estimate is not None
+        assert (estimate.value, estimate.n) == pytest.approx(cached_share(rows, span, "summarise"))
+    assert found.impact.cost_per_week is None
+    assert "input tokens that the cache used to serve" in found.summary
+
+
+PAIRS = (("support", "answer"), ("research", "summarise"))
+
+
+def test_a_lost_cache_that_shows_in_the_cost_is_told_once(engine: Analyse) -> None:
+    """The same prompt costs more: told as cost, with the cache as its reason."""
+    rows = make_world(*CACHING, on_step("research", "summarise", reads_from_cache(0.0), day=0))
+    report = engine(rows, "v3")
+    found = only(report)
+    assert found.kind == "cost"
+    assert found.cause is not None
+    assert "cached input tokens fell" in found.cause
+    (side,) = [finding for finding in report.refuted if finding.kind == "cache"]
+    share, _ = cached_share(rows, PERIODS.baseline, "summarise")
+    assert side.baseline is not None
+    assert side.baseline.value == pytest.approx(share)
+    assert [echo.kind for echo in found.echoes if echo.kind == "cache"] == ["cache"]
+
+
+def test_what_a_lost_cache_costs_is_told_by_the_prices_in_the_data(engine: Analyse) -> None:
+    """Too little to move the cost per call, but not nothing: a fresh token costs 1.8e-6 US dollars more."""
+    rows = make_world(*CACHING, on_step("support", "answer", reads_from_cache(0.17), day=0))
+    found = only(engine(rows, "v4"))
+    assert found.kind == "cache"
+    now, before = (cached_share(rows, span, "answer") for span in (PERIODS.window, PERIODS.baseline))
+    assert found.impact.cost_per_week == pytest.approx((before[0] - now[0]) * now[1] * 1.8e-6, rel=0.01)
+    assert "this saves" in found.recommendation
+
+
+def test_a_fuller_cache_is_an_improvement(engine: Analyse) -> None:
+    rows = make_world(*CACHING, on_step("support", "answer", reads_from_cache(0.9), day=3))
+    kinds = {(finding.kind, finding.direction) for finding in engine(rows, "v4").findings}
+    assert kinds <= {("cache", "improvement"), ("cost", "improvement")}
+    assert kinds
+
+
+def test_fewer_counted_calls_and_more_of_another_app_are_no_lost_cache(engine: Analyse) -> None:
+    """The app that caches little grows, and half of the calls that cache much lose their usage."""
+    rows = make_world(
+        *CACHING, on_step("research", "summarise", uncounted, day=0, share=0.5),
+        share_of_research=lambda day: 0.3 if day < 0 else 0.1,
+    )  # fmt: skip
+    report = engine(rows, "v4")
+    assert "cache" not in {finding.kind for finding in report.findings}

@@ -17,6 +17,7 @@ from typing import Any
 from hansei.contracts import Estimate, Evidence, Finding, Impact, Periods, Segment, parse_instant
 from hansei.tools import statistics
 from hansei.tools.playbook.model import Candidate, Metric
+from hansei.tools.playbook.prices import no_longer_cached
 from hansei.tools.playbook.severity import severity
 from hansei.tools.statistics import Dispersion, Interval, Sums
 
@@ -214,7 +215,7 @@ def _impact(metric: Metric, candidate: Candidate, days: Series, evidence: Sequen
         # An average moved: every trace in the segment is touched, in proportion to how far it moved.
         scale = max(abs(reference), abs(now.ratio), 1e-12)
         share = now.clusters / facts.traces * abs(now.ratio - reference) / scale
-    money = excess if metric.unit == "usd" else _extra_cost(evidence)
+    money = excess if metric.unit == "usd" else _extra_cost(evidence, reference)
     hours = _extra_hours(evidence, now.x, candidate) / weeks if metric.shape == "quantile" else None
     return Impact(
         affected_traces=now.affected if events and metric.worse > 0 else now.clusters,
@@ -227,9 +228,12 @@ def _impact(metric: Metric, candidate: Candidate, days: Series, evidence: Sequen
     )
 
 
-def _extra_cost(evidence: Sequence[Evidence]) -> float | None:
-    """What runaways cost beyond what as many other traces would have, in US dollars of the window."""
+def _extra_cost(evidence: Sequence[Evidence], reference: float) -> float | None:
+    """What runaways cost beyond what as many other traces would have, or tokens that the cache no longer serves, in US
+    dollars of the window."""
     found = evidence_for(evidence, "detail")
+    if found is not None and "now_cached" in found.columns:
+        return no_longer_cached(found, reference)[1]
     if found is None or "runaway_cost" not in found.columns:
         return None
     row = next((record for record in found.records() if record["period"] == "window"), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hansei.tools.playbook import (
+    cache,
     cost,
     error,
     first_token_latency,
@@ -24,6 +25,7 @@ DETECTORS: tuple[Detector, ...] = (
     runaway.DETECTOR,
     quality.DETECTOR,
     cost.DETECTOR,
+    cache.DETECTOR,
     latency.DETECTOR,
     first_token_latency.DETECTOR,
     token_usage.DETECTOR,
