@@ -1,4 +1,4 @@
-"""Intervals of slices that nobody chose for being remarkable; findings are chosen for being large, which bends theirs."""
+"""Intervals of slices that nobody chose for being remarkable: findings are chosen for being large, which bends them."""
 
 from __future__ import annotations
 

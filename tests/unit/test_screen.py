@@ -163,6 +163,26 @@ def test_a_new_release_is_compared_with_the_app_that_it_runs() -> None:
     assert reference_for(cells, hit, "n").segment == {"trace_name": "support"}
 
 
+def test_a_step_that_a_release_changes_is_compared_with_itself_in_its_own_app() -> None:
+    other = Part("research", "GENERATION", "answer", model="large", cost=40.0)
+    new = [replace(p, release="2", cost=p.cost * (2 if p.name == "answer" else 1)) for p in PARTS[:3]]
+    cells = cells_of([[*PARTS, other]] * 7 + [[*PARTS, other, *new]] * 7)
+    (hit,), _ = explain(cells, MEAN)
+    assert hit.segment == {"observation_name": "answer", "release": "2"}
+    assert reference_for(cells, hit, "n").segment == {"observation_name": "answer", "trace_name": "support"}
+
+
+def test_a_step_in_a_rare_environment_is_expected_to_be_as_in_its_own_app() -> None:
+    """Where a context has little of its own, the app's other environments say more than another app does."""
+    other = Part("research", "GENERATION", "answer", model="small", cost=60.0)
+    rare = replace(PARTS[2], environment="staging", calls=8)
+    parts = [*PARTS, other, rare]
+    days = changed({"prompt": ("answer", "7"), "cost": 8.0}, parts=parts, trace_name="support", name="answer")
+    cells = cells_of(days)
+    hits, _ = explain(cells, MEAN)
+    assert segments(hits) == [{"prompt_name": "answer", "prompt_version": "7"}]
+
+
 def test_what_was_there_before_is_compared_with_itself() -> None:
     cells = cells_of(changed({"rate": 0.2}, name="refund"))
     (hit,), _ = explain(cells, SHARE)

@@ -14,6 +14,8 @@ STEP_CONTEXTS: Units = (
     ("trace_name", "environment", "step", "model", "prompt"),
     ("trace_name", "environment", "step", "model"),
     ("trace_name", "environment", "step"),
+    ("trace_name", "step", "model"),
+    ("trace_name", "step"),
     ("step",),
 )
 """What a step is compared with in the baseline, finest first: itself in the same version, else without the version …"""

@@ -293,18 +293,28 @@ def reference_for(cells: Cells, hit: Hit, x: str) -> Comparison:
     if before >= max(30.0, 0.3 * float(now.sum())):
         return Comparison(against="baseline", segment=hit.segment)
     kept = {key: value for key, value in hit.segment.items() if key not in _DROPPED}
-    if not {"prompt", "step"} & set(hit.units):
-        for unit in ("trace_name", "step"):
-            if unit in cells.codes and unit not in hit.units:
-                share = summed(cells.codes[unit], now, len(cells.values[unit])) / max(float(now.sum()), 1.0)
-                if share.max() >= _NEARLY_ALL:
-                    kept |= segment_of((unit,), (cells.values[unit][int(share.argmax())],))
-        if "step" in cells.codes and not {"tool_name", "observation_name"} & kept.keys():
-            # A model is compared with other models, not with tools.
-            types = {cells.values["step"][code][0] for code in np.unique(cells.codes["step"][now > 0])}
-            if len(types) == 1:
-                kept["observation_type"] = types.pop()
+    named = bool({"prompt", "step"} & set(hit.units))
+    for unit in _app_of_step(cells, hit, x) if named else ("trace_name", "step"):
+        if unit in cells.codes and unit not in hit.units:
+            share = summed(cells.codes[unit], now, len(cells.values[unit])) / max(float(now.sum()), 1.0)
+            if share.max() >= _NEARLY_ALL:
+                kept |= segment_of((unit,), (cells.values[unit][int(share.argmax())],))
+    if not named and "step" in cells.codes and not {"tool_name", "observation_name"} & kept.keys():
+        # A model is compared with other models, not with tools.
+        types = {cells.values["step"][code][0] for code in np.unique(cells.codes["step"][now > 0])}
+        if len(types) == 1:
+            kept["observation_type"] = types.pop()
     return Comparison(against="baseline", segment=kept)
+
+
+def _app_of_step(cells: Cells, hit: Hit, x: str) -> tuple[str, ...]:
+    """The app, when steps of that name ran in several before: they may be quite different things."""
+    if "step" not in hit.units or "prompt" in hit.units or "trace_name" not in cells.codes:
+        return ()
+    step = cells.values["step"].index(hit.values[hit.units.index("step")])
+    before = cells.sums[x] * ((cells.codes["step"] == step) & ~cells.in_window)
+    apps = summed(cells.codes["trace_name"], before, len(cells.values["trace_name"]))
+    return () if apps.max(initial=0.0) >= _NEARLY_ALL * float(apps.sum()) else ("trace_name",)
 
 
 _NEARLY_ALL = 0.95
