@@ -1,0 +1,148 @@
+"""The scorecard itself: it recognises what was planted, sees through a wrong report, and judges figures by its file."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from benchmarks.quality.faults import FAULTS
+from benchmarks.quality.lies import hand_in
+from benchmarks.quality.probes import probe
+from benchmarks.quality.scorer import Scorer
+from benchmarks.quality.session import Session, analysed
+from benchmarks.quality.strengths import Sample, share_change
+from benchmarks.quality.table import THRESHOLDS, Rate, Share, exit_code, figures, judge
+from benchmarks.quality.world import World, make_world
+
+from hansei.contracts import Finding, Report
+
+RUN = Path(__file__).resolve().parents[2] / "benchmarks" / "quality" / "run.py"
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return make_world("faulty", 2, small=True, only="release_breaks_tool")
+
+
+@pytest.fixture(scope="module")
+def session(world: World) -> Iterator[Session]:
+    with analysed(world) as open_session:
+        yield open_session
+
+
+def changed(report: Report, **update: Any) -> Report:
+    """The report with its first finding changed."""
+    first: Finding = report.findings[0].model_copy(update=update)
+    return report.model_copy(update={"findings": [first, *report.findings[1:]]})
+
+
+def test_the_planted_fault_is_recognised_with_its_place_day_and_values(world: World, session: Session) -> None:
+    score = Scorer(world, session.report).score()
+    (planted,) = score["planted"]
+    assert (planted["place"], planted["onset_right"]) == ("right", True)
+    assert [one["ruling"] for one in score["findings"]] == ["hit"]
+    assert [one["values"] for one in score["findings"]] == [{"checked": True, "right": True}]
+
+
+def test_a_finding_elsewhere_is_false_and_the_fault_is_missed(world: World, session: Session) -> None:
+    (planted,) = world.planted
+    other = next(step.name for app, step in world.company.pairs if app.name != planted.spot.app)
+    score = Scorer(world, changed(session.report, segment={"observation_name": other})).score()
+    assert score["planted"][0]["finding"] is None
+    assert score["findings"][0]["ruling"] == "false"
+
+
+def test_the_app_in_place_of_the_step_is_too_wide(world: World, session: Session) -> None:
+    segment = {"trace_name": world.planted[0].spot.app}
+    (planted,) = Scorer(world, changed(session.report, segment=segment)).score()["planted"]
+    assert planted["place"] == "wide"
+
+
+def test_a_wrong_value_and_a_wrong_day_are_seen(world: World, session: Session) -> None:
+    found = session.report.findings[0]
+    assert found.onset is not None
+    value = found.current.model_copy(update={"value": found.current.value * 1.0001})
+    wrong = changed(session.report, current=value, onset=found.onset + timedelta(days=2))
+    score = Scorer(world, wrong).score()
+    assert score["findings"][0]["values"]["right"] is False
+    assert score["planted"][0]["onset_right"] is False
+
+
+def test_lies_are_refuted_and_the_truth_stands(world: World, session: Session) -> None:
+    judged = hand_in(world, session, {session.report.findings[0].id})
+    verdicts = {(one["what"], one["verdict"] == "confirmed") for one in judged}
+    assert verdicts == {("true", True), ("wrong_number", False), ("wrong_segment", False)}
+
+
+def test_intervals_of_chance_slices_are_held_against_the_simulators_parameters(world: World, session: Session) -> None:
+    probes = probe(world, session, 4)
+    assert len(probes) == 8
+    assert sum(bool(one["covered"]) for one in probes) >= 6
+
+
+def test_quiet_worlds_give_no_finding_in_either_schema() -> None:
+    for seed, schema in ((1, "v3"), (2, "v4")):
+        quiet = make_world("clean", seed, small=True)
+        assert quiet.company.schema == schema
+        assert len(quiet.traps) >= 4
+        with analysed(quiet) as session:
+            assert session.report.findings == []
+
+
+def test_a_world_follows_from_its_seed_and_holds_the_truth_apart(tmp_path: Path) -> None:
+    one, same = (make_world("faulty", 7, small=True) for _ in range(2))
+    assert one.drawn.rows == same.drawn.rows
+    assert one.planted == same.planted
+    assert 4 <= len(one.planted) <= 8
+    one.write_truth(tmp_path / "truth.json")
+    assert json.loads((tmp_path / "truth.json").read_text())["planted"][0]["fault"] == one.planted[0].fault
+
+
+def test_faults_grow_with_their_strength_and_shrink_with_the_data() -> None:
+    few, many = Sample(300, 300, 1.0), Sample(30_000, 30_000, 1.0)
+    weak, medium, strong = (share_change(few, 0.01, strength) for strength in ("weak", "medium", "strong"))  # type: ignore[arg-type]
+    assert weak < medium < strong
+    assert share_change(many, 0.01, "weak") == 0.02  # never less than what matters to a person
+    assert share_change(few, 0.01, "weak") > 0.04
+    assert len({fault.id for fault in FAULTS}) == len(FAULTS) >= 25
+
+
+def result(condition: str, **also: Any) -> dict[str, Any]:
+    return {"condition": condition, "seed": 1, "planted": [], "findings": [], "probes": [], "lies": [], **also}
+
+
+def test_intervals_of_shares_and_rates() -> None:
+    assert Share(0, 10).interval == pytest.approx((0.0, 0.2775), abs=1e-4)  # Wilson's
+    assert Rate(0, 40).interval == pytest.approx((0.0, 0.0922), abs=1e-4)  # Poisson's: 3.69 / 40
+    assert Share(0, 0).interval == (0.0, 1.0)
+
+
+def test_a_broken_threshold_gives_one_and_what_is_not_measured_two() -> None:
+    quiet = [result("aa")] * 40
+    lines = judge(quiet, strict=True)
+    assert {line.name for line in lines if line.state == "holds"} == {"false_discovery_aa"}
+    assert exit_code(lines, 0, strict=True) == 2
+    false = {"ruling": "false", "severity": "high", "values": {"checked": False}, "covered": []}
+    loud = judge([*quiet[:30], *[result("aa", findings=[false])] * 10], strict=True)
+    assert exit_code(loud, 0, strict=True) == 1
+    assert exit_code(judge(quiet, strict=False), 0, strict=False) == 0
+    assert exit_code(judge(quiet, strict=False), 1, strict=False) == 2
+
+
+def test_each_threshold_is_of_a_figure_and_has_its_reason() -> None:
+    rules = json.loads(THRESHOLDS.read_text(encoding="utf-8"))
+    assert set(rules) <= set(figures([]))
+    assert all(len(rule["reason"]) > 40 and rule["cases"] >= 40 for rule in rules.values())
+
+
+def test_the_command_says_that_it_could_not_measure(tmp_path: Path) -> None:
+    arguments = ["--worlds", "0", "--clean", "0", "--results", str(tmp_path / "results.jsonl")]
+    done = subprocess.run([sys.executable, RUN, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "recall_strong" in done.stdout
