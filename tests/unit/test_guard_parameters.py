@@ -14,6 +14,7 @@ from hansei.tools.clickhouse.guard.parameters import check_type, check_values
 
 FITTING: list[tuple[str, Any]] = [
     ("String", "a'b\\"),
+    ("String", "nul\0"),
     ("FixedString(3)", "abc"),
     ("Bool", True),
     ("UInt8", 255),
@@ -42,7 +43,6 @@ FITTING: list[tuple[str, Any]] = [
 OTHER: list[tuple[str, Any]] = [
     ("String", 1),
     ("String", None),
-    ("String", "nul\0"),
     ("String", "x" * 100_001),
     ("Bool", 1),
     ("UInt8", 256),

@@ -60,7 +60,7 @@ def _checker(name: str, kind: str) -> Check:
     inner = _split(match[2]) if match and match[2] is not None else []
     match match[1] if match else "":
         case "String":
-            return lambda value: isinstance(value, str) and len(value) <= _LONGEST and "\0" not in value
+            return lambda value: isinstance(value, str) and len(value) <= _LONGEST
         case "FixedString":
             return lambda value: isinstance(value, str) and len(value) <= _LONGEST and "\0" not in value
         case "Bool":
