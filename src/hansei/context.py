@@ -51,6 +51,28 @@ class Budget(BaseModel):
     )
 
 
+class ModelBudget(BaseModel):
+    """Bounds on what a run may ask of the language model. Where one is reached, rules take over and the report says so.
+
+    US dollars count where the endpoint tells the cost of a call, or where `Context.model_prices` are given.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tokens: int = Field(500_000, ge=0, description="Most tokens of a run, read and written together.")
+    usd: float = Field(5.0, ge=0, description="Most US dollars of a run, as far as they are known.")
+    calls: int = Field(100, ge=0, description="Most calls of a run, repeated ones included.")
+
+
+class ModelPrices(BaseModel):
+    """What tokens cost, in US dollars per million."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    input: float = Field(ge=0, description="US dollars per million tokens that the model reads.")
+    output: float = Field(ge=0, description="US dollars per million tokens that the model writes.")
+
+
 class Context(BaseModel):
     """Settings of a run: where the data is, which model writes the words, and the bounds.
 
@@ -71,3 +93,13 @@ class Context(BaseModel):
     )
     limits: Limits = Field(default_factory=Limits, description="Bounds on each query.")
     budget: Budget = Field(default_factory=Budget, description="Bounds on all queries of a run together.")
+    model: str | None = Field(
+        default_factory=lambda: os.environ.get("HANSEI_MODEL") or None,
+        description="Chat model behind OPENAI_BASE_URL (default: OpenAI), with the key OPENAI_API_KEY. None: rules only, "
+        "nothing is sent to any model. Default: HANSEI_MODEL.",
+    )
+    model_timeout: float = Field(60, gt=0, description="Longest time that the model may take to answer, in seconds.")
+    model_budget: ModelBudget = Field(default_factory=ModelBudget, description="Bounds on the model's use in a run.")
+    model_prices: ModelPrices | None = Field(
+        None, description="For endpoints that do not tell what a call costs. None: such calls have no known cost."
+    )

@@ -6,6 +6,7 @@
     ├── PermissionMissing   (PermissionError)    reached, but a grant is missing
     ├── SchemaNotSupported  (LookupError)        reached, but there are no Langfuse tables of a shape we know
     ├── NoData              (LookupError)        the project or the window holds nothing to analyse
+    ├── ModelFailed         (RuntimeError)       the language model gave nothing usable: `reason` says why
     ├── QueryRefused        (ValueError)         SQL is not let through to ClickHouse: `reason` says why
     └── QueryFailed         (RuntimeError)       ClickHouse refused or stopped a query: `code`, `name`, `retryable`
         └── BudgetExceeded                       not asked: beyond what its run may still read: `estimate`
@@ -149,3 +150,48 @@ class QueryRefused(HanseiError, ValueError):
 
 def _query_refused(message: str, remedy: str, reason: RefusalReason) -> QueryRefused:
     return QueryRefused(message, remedy, reason=reason)
+
+
+ModelFailure = Literal[
+    "setup",
+    "connection",
+    "timeout",
+    "rate_limit",
+    "server",
+    "request",
+    "too_long",
+    "empty",
+    "refusal",
+    "truncated",
+    "invalid",
+    "budget",
+]
+"""What a model failed with: no key or a refused one, an unknown model, an unpaid bill; not reached or cut off; too
+slow; too many requests; a fault of its server; a request that it does not take; more text than it can read; an empty
+answer; it declined; its answer was cut off; it does not fit the schema; the run's bounds on its use are reached."""
+
+
+class ModelFailed(HanseiError, RuntimeError):
+    """The language model gave nothing usable. Rules take over, so it costs words and never a report.
+
+    Args:
+        message: one line that begins with “The model …” and holds no text of the model, its endpoint or a trace.
+        remedy: one line that says what to do.
+        reason: see `ModelFailure`.
+        status: the HTTP status of the answer, 0 when there was none.
+    """
+
+    def __init__(self, message: str, remedy: str = "", *, reason: ModelFailure = "invalid", status: int = 0) -> None:
+        super().__init__(message, remedy)
+        self.reason: ModelFailure = reason
+        self.status = status
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_model_failed, (self.message, self.remedy, self.reason, self.status))
+
+    def _asdict(self) -> dict[str, str]:
+        return {**super()._asdict(), "reason": self.reason}
+
+
+def _model_failed(message: str, remedy: str, reason: ModelFailure, status: int) -> ModelFailed:
+    return ModelFailed(message, remedy, reason=reason, status=status)

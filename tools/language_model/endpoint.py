@@ -1,0 +1,124 @@
+"""An OpenAI-compatible endpoint, and the client that reaches it: built when it is first needed, then shared."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr
+
+from hansei.context import Context
+from hansei.errors import ModelFailed
+
+if TYPE_CHECKING:
+    from langchain_openai import ChatOpenAI
+    from langchain_openai._compat import httpx  # httpx or httpx2: what the installed openai sends with
+
+LONGEST_ANSWER = 4_000
+"""Tokens that the model may write in one answer, thinking included."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Which model is asked, and where. Two of the same values share one client.
+
+    `url` is None for OpenAI itself; it may hold a password, so neither it nor the key is shown.
+    """
+
+    model: str
+    url: SecretStr | None
+    key: SecretStr | None
+    timeout: float
+    """Seconds."""
+
+    @property
+    def foreign(self) -> bool:
+        """Whether it is somebody else's server."""
+        return self.url is not None and "://api.openai.com" not in self.url.get_secret_value()
+
+
+def endpoint_of(context: Context) -> Endpoint | None:
+    """The endpoint that the context and OPENAI_BASE_URL, OPENAI_API_KEY name; None: no model."""
+    if context.model is None:
+        return None
+    url, key = (os.environ.get(name) for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY"))
+    return Endpoint(
+        context.model, SecretStr(url) if url else None, SecretStr(key) if key else None, context.model_timeout
+    )
+
+
+_clients: dict[Endpoint, tuple[ChatOpenAI, Callable[[], None]]] = {}
+"""With what closes them."""
+_lock = threading.Lock()
+
+
+def client_of(endpoint: Endpoint) -> ChatOpenAI:
+    """The client of an endpoint. It does not retry: `hansei.tools.language_model.calling` does.
+
+    Raises:
+        ModelFailed: OpenAI is meant and there is no key.
+    """
+    with _lock:
+        if endpoint not in _clients:
+            _clients[endpoint] = _open(endpoint)
+        return _clients[endpoint][0]
+
+
+def close_models() -> None:
+    """Closes the clients; the next call opens a new one."""
+    with _lock:
+        while _clients:
+            _clients.popitem()[1][1]()
+
+
+atexit.register(close_models)
+
+
+def _open(endpoint: Endpoint) -> tuple[ChatOpenAI, Callable[[], None]]:
+    if endpoint.key is None and not endpoint.foreign:
+        raise ModelFailed(
+            "The model has no key.", "Set OPENAI_API_KEY, or OPENAI_BASE_URL for a server of your own.", reason="setup"
+        )
+    # Here, since a run without a model needs none of it, and it takes half a second.
+    from langchain_openai import ChatOpenAI
+    from langchain_openai._compat import httpx  # httpx or httpx2: what the installed openai sends with
+    from openai import DefaultHttpxClient
+
+    class Timed(httpx.SyncByteStream):
+        """An answer that must be complete in time: httpx's own limit is only on the pause between two pieces."""
+
+        def __init__(self, stream: httpx.SyncByteStream) -> None:
+            self._stream = stream
+            self._until = time.monotonic() + endpoint.timeout
+
+        def __iter__(self) -> Iterator[bytes]:
+            for piece in self._stream:
+                if time.monotonic() > self._until:
+                    raise httpx.ReadTimeout("The answer took too long.")
+                yield piece
+
+        def close(self) -> None:
+            self._stream.close()
+
+    def limit(response: httpx.Response) -> None:
+        if isinstance(response.stream, httpx.SyncByteStream):
+            response.stream = Timed(response.stream)
+
+    wire = DefaultHttpxClient(event_hooks={"response": [limit]}, timeout=endpoint.timeout)
+    given: dict[str, Any] = {} if endpoint.url is None else {"base_url": endpoint.url.get_secret_value()}
+    client = ChatOpenAI(
+        model=endpoint.model,
+        api_key=endpoint.key or SecretStr("none"),
+        timeout=endpoint.timeout,
+        max_retries=0,
+        use_responses_api=False,
+        stream_usage=True,
+        http_client=wire,
+        **given,
+    )
+    return client, wire.close

@@ -1,0 +1,68 @@
+"""Prompts: text files with tagged sections, apart from the code.
+
+A file holds ``<system>`` and ``<user>``; ``{{name}}`` stands for a value that is put in. What comes out of traces is
+put in as a quotation that it cannot leave, masked and of limited length.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hansei.tools.langfuse.masking import Mask, mask
+from hansei.tools.langfuse.untrusted import one_line, quoted
+
+_PLACE = re.compile(r"\{\{(\w+)\}\}")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt's two sections, with places for values."""
+
+    system: str
+    user: str
+
+    def filled(self, values: Mapping[str, str]) -> list[tuple[str, str]]:
+        """The messages (role, text). A value is never looked through for places itself.
+
+        Raises:
+            KeyError: a place has no value.
+        """
+        return [
+            (role, _PLACE.sub(lambda match: values[match[1]], text))
+            for role, text in (("system", self.system), ("user", self.user))
+        ]
+
+
+def read_prompt(path: Path) -> Prompt:
+    """Reads a prompt's file.
+
+    Raises:
+        ValueError: a section is missing, or there is more than one of a kind.
+    """
+    text = path.read_text(encoding="utf-8")
+    return Prompt(*(_section(text, tag, path.name) for tag in ("system", "user")))
+
+
+def quotation(lines: list[str], *, most_letters: int, longest_line: int = 300, masking: Mask = mask) -> str:
+    """Lines that hold text out of traces, as one marked section; those beyond `most_letters` are counted, not shown."""
+    shown: list[str] = []
+    room = most_letters
+    for line in lines:
+        clean = one_line(line, longest_line, masking)
+        room -= len(clean) + 1
+        if room < 0:
+            break
+        shown.append(clean)
+    if left_out := len(lines) - len(shown):
+        shown.append(f"({left_out} more lines left out)")
+    return quoted("\n".join(shown))
+
+
+def _section(text: str, tag: str, name: str) -> str:
+    found = re.findall(rf"^<{tag}>\n(.*?)\n</{tag}>$", text, re.DOTALL | re.MULTILINE)
+    if len(found) != 1:
+        raise ValueError(f"{name} must hold one <{tag}> section.")
+    return str(found[0])

@@ -1,0 +1,163 @@
+"""Answers that fit a schema, from models that can do it in different ways."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from hansei.errors import ModelFailed
+from hansei.tools.language_model.calling import Messages, Reply, call
+from hansei.tools.language_model.endpoint import Endpoint
+from hansei.tools.language_model.usage import ModelMeter
+
+Answer = TypeVar("Answer", bound=BaseModel)
+
+Way = Literal["json_schema", "function", "prompt"]
+"""How an endpoint gives structured answers: by a response format, a function that it must call, or as it is told."""
+
+_ways: dict[Endpoint, Way] = {}
+_ways_lock = threading.Lock()
+
+_NOT_KNOWN = (400, 404, 405, 415, 422, 501)
+"""Statuses with which servers answer a feature that they do not have."""
+
+LONGEST_ECHO = 2_000
+"""Letters of an unfit answer that are shown to the model again when it may repair it."""
+
+
+class _Ready(BaseModel):
+    """What the probe asks for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    ready: Literal["yes"]
+
+
+def ask(endpoint: Endpoint, meter: ModelMeter, node: str, messages: Messages, schema: type[Answer]) -> Answer:
+    """Asks for an answer of a schema. One that does not fit may be repaired once by the model.
+
+    Args:
+        endpoint: which model, where.
+        meter: counts the calls.
+        node: who asks.
+        messages: roles and texts; how to answer is added here.
+        schema: what the answer is validated with; its docstring and descriptions reach the model.
+
+    Raises:
+        ModelFailed: no answer, or none that fits.
+    """
+    way = way_of(endpoint, meter, node)
+    try:
+        reply = _send(endpoint, meter, node, messages, schema, way)
+        return _parse(reply, schema)
+    except _Unfit as unfit:
+        said, wrong = unfit.said[:LONGEST_ECHO], unfit.wrong
+    except ModelFailed as failure:
+        if failure.reason not in ("empty", "invalid"):
+            raise
+        said, wrong = "(nothing)", "the answer was empty or no JSON"
+    repair = f"Your answer does not fit the schema: {wrong}. Answer again with JSON of the schema, and nothing else."
+    try:
+        return _parse(
+            _send(endpoint, meter, node, [*messages, ("assistant", said), ("user", repair)], schema, way), schema
+        )
+    except _Unfit:
+        raise ModelFailed(
+            "The model answered twice with something that does not fit the schema.", "Choose another model.",
+            reason="invalid",
+        ) from None  # fmt: skip
+
+
+def way_of(endpoint: Endpoint, meter: ModelMeter, node: str) -> Way:
+    """How the endpoint gives structured answers: found out by small questions, once, then kept in this process.
+
+    Raises:
+        ModelFailed: it cannot be asked at all.
+    """
+    with _ways_lock:
+        if endpoint not in _ways:
+            _ways[endpoint] = _probe(endpoint, meter, node)
+        return _ways[endpoint]
+
+
+def _probe(endpoint: Endpoint, meter: ModelMeter, node: str) -> Way:
+    question = [("user", "This is a test of the connection: answer that you are ready, with the word yes.")]
+    ways: tuple[Way, ...] = ("json_schema", "function")
+    for way in ways:
+        try:
+            _parse(_send(endpoint, meter, node, question, _Ready, way), _Ready)
+        except _Unfit:
+            continue
+        except ModelFailed as failure:
+            unable = failure.reason in ("empty", "invalid", "refusal", "truncated") or failure.status in _NOT_KNOWN
+            if not unable:
+                raise
+        else:
+            return way
+    return "prompt"
+
+
+def _send(
+    endpoint: Endpoint, meter: ModelMeter, node: str, messages: Messages, schema: type[BaseModel], way: Way
+) -> Reply:
+    name, described = schema.__name__.strip("_").lower(), schema.model_json_schema()
+    if way == "json_schema":
+        wanted = {"type": "json_schema", "json_schema": {"name": name, "schema": _closed(described), "strict": True}}
+        return call(endpoint, meter, node, messages, response_format=wanted)
+    if way == "function":
+        tool = {"name": name, "description": described.get("description", ""), "parameters": described}
+        return call(endpoint, meter, node, messages, tool=tool)
+    told = f"Answer with one JSON object of this schema, and nothing else:\n{json.dumps(described, ensure_ascii=False)}"
+    return call(endpoint, meter, node, [*messages, ("user", told)])
+
+
+def _closed(schema: Any) -> Any:
+    """The schema as OpenAI's strict mode takes it: every property required, no default, none besides."""
+    if isinstance(schema, list):
+        return [_closed(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    out: dict[str, Any] = {key: _closed(value) for key, value in schema.items() if key not in ("default", "title")}
+    if isinstance(schema.get("properties"), dict):
+        out["properties"] = {key: _closed(value) for key, value in schema["properties"].items()}
+        out["required"] = list(schema["properties"])
+        out["additionalProperties"] = False
+    return out
+
+
+class _Unfit(Exception):
+    """An answer that does not fit: what it said, and what is wrong with it, without its values."""
+
+    def __init__(self, said: str, wrong: str) -> None:
+        super().__init__(wrong)
+        self.said, self.wrong = said, wrong
+
+
+def _parse(reply: Reply, schema: type[Answer]) -> Answer:
+    found: Any = reply.calls[0] if reply.calls else _json_in(reply.text)
+    said = reply.text or json.dumps(found, ensure_ascii=False)
+    if found is None:
+        raise _Unfit(said, "it holds no JSON object")
+    try:
+        return schema.model_validate(found)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the whole"
+        raise _Unfit(said, f"{place}: {first['msg']}") from None
+
+
+def _json_in(text: str) -> Any:
+    """The first JSON object in a text that may have other text around it (thoughts, a fence); None: there is none."""
+    decoder = json.JSONDecoder()
+    start, tries = text.find("{"), 0
+    while start >= 0 and tries < 50:
+        try:
+            found, _ = decoder.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            start, tries = text.find("{", start + 1), tries + 1
+            continue
+        return found
+    return None

@@ -1,0 +1,137 @@
+"""What a run has asked of the model, counted per node over all its threads, and the bounds on it."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from hansei.context import ModelBudget, ModelPrices
+from hansei.errors import ModelFailed
+
+LETTERS_PER_TOKEN = 3
+"""For estimates before a call: English has about four letters to a token, Japanese one or two."""
+
+
+class Usage(BaseModel):
+    """What calls of a model used."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    calls: int = Field(0, ge=0)
+    input_tokens: int = Field(0, ge=0)
+    output_tokens: int = Field(0, ge=0)
+    usd: float = Field(0.0, ge=0, description="US dollars, as far as they are known.")
+
+    @property
+    def tokens(self) -> int:
+        """Read and written together."""
+        return self.input_tokens + self.output_tokens
+
+    def plus(self, other: Usage) -> Usage:
+        """The two together."""
+        return Usage(
+            calls=self.calls + other.calls,
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            usd=round(self.usd + other.usd, 9),
+        )
+
+
+class ModelMeter:
+    """Counts what the model was asked for in one run, by node, and refuses what goes beyond the bounds."""
+
+    def __init__(self, budget: ModelBudget, prices: ModelPrices | None = None) -> None:
+        self.budget = budget
+        self.prices = prices
+        self._by_node: dict[str, Usage] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def used(self) -> Usage:
+        """Of all nodes together."""
+        whole = Usage()
+        for usage in self.by_node.values():
+            whole = whole.plus(usage)
+        return whole
+
+    @property
+    def by_node(self) -> dict[str, Usage]:
+        """Of each node that asked."""
+        with self._lock:
+            return dict(self._by_node)
+
+    def admit(self, letters: int) -> None:
+        """Refuses a call when a bound is reached, or would be by only reading this many letters.
+
+        Raises:
+            ModelFailed: with the reason ``budget``.
+        """
+        used, may = self.used, self.budget
+        for spent, bound, unit in (
+            (used.calls + 1, may.calls, "calls"),
+            (used.tokens + letters // LETTERS_PER_TOKEN, may.tokens, "tokens"),
+        ):
+            if spent > bound:
+                raise ModelFailed(
+                    f"The model was not asked: the run may use {bound:,} {unit}.",
+                    "Raise Context.model_budget.",
+                    reason="budget",
+                )
+        if used.usd >= may.usd:
+            raise ModelFailed(
+                f"The model was not asked: the run may spend {may.usd:,.2f} US dollars.",
+                "Raise Context.model_budget.",
+                reason="budget",
+            )
+
+    def add(self, node: str, tokens: dict[str, Any] | None, usd: float | None = None) -> None:
+        """Counts a call.
+
+        Args:
+            node: who asked.
+            tokens: the answer's usage metadata; None: the call was answered without.
+            usd: what the endpoint says that it cost; None: it is computed from the prices, if there are any.
+        """
+        read, written = (max(0, int((tokens or {}).get(key) or 0)) for key in ("input_tokens", "output_tokens"))
+        if usd is None:
+            usd = (read * self.prices.input + written * self.prices.output) / 1e6 if self.prices else 0.0
+        one = Usage(calls=1, input_tokens=read, output_tokens=written, usd=round(usd, 9))
+        with self._lock:
+            self._by_node[node] = self._by_node.get(node, Usage()).plus(one)
+
+    def at_least(self, known: dict[str, Any]) -> None:
+        """Counts what the run is known to have used before, in another process: node → `Usage` as JSON."""
+        with self._lock:
+            for node, dumped in known.items():
+                stored, here = Usage.model_validate(dumped), self._by_node.get(node, Usage())
+                self._by_node[node] = max(stored, here, key=lambda usage: usage.calls)
+
+
+KEPT = 256
+"""Runs whose meters are kept; the one that was used longest ago goes first."""
+
+_meters: OrderedDict[str, ModelMeter] = OrderedDict()
+_meters_lock = threading.Lock()
+
+
+def model_meter_of(
+    run_id: str, budget: ModelBudget, prices: ModelPrices | None = None, known: dict[str, Any] | None = None
+) -> ModelMeter:
+    """The meter of a run in this process, shared by all its steps.
+
+    Args:
+        run_id: the run.
+        budget: its bounds; they count when the meter is made, as do the prices.
+        prices: of tokens, when they are known.
+        known: what its stored state knows to be used, by node.
+    """
+    with _meters_lock:
+        meter = _meters.setdefault(run_id, ModelMeter(budget, prices))
+        _meters.move_to_end(run_id)
+        while len(_meters) > KEPT:
+            _meters.popitem(last=False)
+    meter.at_least(known or {})
+    return meter
