@@ -9,7 +9,7 @@ endif
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check format schema docs screenshots readme lock clean
+.PHONY: help demo test test-long quality check format schema docs screenshots readme lock clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,10 @@ test: ## Run the tests, but for the long ones (some minutes on two cores)
 test-long: ## Run the long tests: what the short ones prove, on more data, schemas and faults
 	@$(PYTHON) requirements/install.py development
 	@$(BIN)/python -m pytest -m long
+
+quality: ## Measure how often findings are right (most of an hour; QUALITY=--quick: some minutes)
+	@$(PYTHON) requirements/install.py development
+	$(BIN)/python benchmarks/quality/run.py $(QUALITY)
 
 check: ## Lint, types, architecture, then the tests: what CI runs first; test-long follows
 	@$(PYTHON) requirements/install.py development

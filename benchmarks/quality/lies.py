@@ -7,6 +7,7 @@ for them: they would be computed anew from the evidence, and `hansei verify` ask
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
@@ -75,7 +76,13 @@ def _changed(item: Evidence, rows: list[dict[str, Any]]) -> Evidence:
 
 
 def _inflated(draft: Draft) -> Draft:
-    """The change told twice as large as it is, and the figures about it in keeping."""
+    """Half as much again as there was, or little more than half where that would exceed what there can be."""
+    _, metric = detector_of(draft.candidate.metric)
+    share = metric.shape in ("share", "quantile")
+    window = [row for item in draft.evidence if item.purpose == "measure" for row in item.records()]
+    now = [row for row in window if row["period"] == "window"]
+    full = share and 1.5 * sum(row["y"] for row in now) > sum(row["x"] for row in now)
+    factor = 0.6 if full else 1.5
     evidence = []
     for item in draft.evidence:
         rows = item.records()
@@ -83,10 +90,11 @@ def _inflated(draft: Draft) -> Draft:
             if row["period"] != "window":
                 continue
             if item.purpose == "quantiles":
-                row["seconds"] = [value * 1.5 for value in row["seconds"]]
+                row["seconds"] = [value * factor for value in row["seconds"]]
             else:
-                row |= {"y": row["y"] * 1.5, "xy": row["xy"] * 1.5, "yy": row["yy"] * 2.25}
-                row["affected"] = min(row["traces"], round(row["affected"] * 1.5))
+                most = row["x"] if share else math.inf
+                row |= {"y": min(most, row["y"] * factor), "xy": row["xy"] * factor, "yy": row["yy"] * factor**2}
+                row["affected"] = min(row["traces"], round(row["affected"] * factor))
         evidence.append(_changed(item, rows))
     return Draft(candidate=draft.candidate, evidence=evidence)
 

@@ -26,6 +26,10 @@ class Trap:
     traffic: bool = False
 
 
+DILUTING = frozenset({"parents_repeat_cost", "events_never_end"})
+"""Traps that bring steps which never fail: an app's share of failing steps would fall for no fault of its own."""
+
+
 @dataclass
 class Trapped:
     """A trap that is set, in which app, and what would be true to say about it."""
@@ -181,19 +185,24 @@ def _late(drawn: Drawn, extra: Rows, periods: Periods, rng: Random) -> None:
 
 
 def _parents(drawn: Drawn, extra: Rows, periods: Periods, rng: Random) -> None:
-    """One root step a trace that repeats the cost of its children, more and more SDKs from the window on."""
+    """A root step that repeats the cost of the others: in half of the traces before the window, in all of it."""
     cost: dict[str, Decimal] = {}
     end = {trace.id: trace.timestamp for trace in drawn.rows.traces}
     for row in drawn.rows.observations:
         cost[row.trace_id] = cost.get(row.trace_id, Decimal(0)) + (row.total_cost or Decimal(0))
         end[row.trace_id] = max(end[row.trace_id], row.end_time or row.start_time)
+    wrapped = set()
     for trace in drawn.rows.traces:
         if trace.timestamp >= periods.window.start or rng.random() < 0.5:
+            wrapped.add(trace.id)
             root = _call(trace, f"{trace.id}-root", "AGENT", "pipeline")
             total = cost.get(trace.id, Decimal(0))
             root.end_time, root.cost_details, root.total_cost = end[trace.id], {"total": total}, total
             drawn.rows.observations.append(root)
             drawn.expected[root.id] = Expected(0.0, 0.0, 0.0, _NAN, _NAN, 0.0, _NAN, _NAN, 0.0)
+    for row in drawn.rows.observations:
+        if row.trace_id in wrapped and row.type != "AGENT":
+            row.parent_observation_id = f"{row.trace_id}-root"
 
 
 def _tiny(drawn: Drawn, extra: Rows, periods: Periods, rng: Random) -> None:

@@ -13,7 +13,7 @@ from benchmarks.quality import strengths
 from benchmarks.quality.company import Company, make_company
 from benchmarks.quality.faults import FAULTS, Fault, Spot
 from benchmarks.quality.strengths import STRENGTHS, Sample, Strength
-from benchmarks.quality.traps import Trapped, alter_visits, choose_traps, rows_of_traps
+from benchmarks.quality.traps import DILUTING, Trapped, alter_visits, choose_traps, rows_of_traps
 from benchmarks.quality.visits import Drawn, Visit, draw_rows, make_visits, periods_of
 
 from hansei.contracts import Direction, Kind, Periods
@@ -90,7 +90,7 @@ def make_world(condition: Condition, seed: int, *, small: bool = False, only: st
     planted: list[Planted] = []
     skipped: list[str] = []
     if condition == "faulty":
-        planter = _Planter(company, periods, visits, rng, busy)
+        planter = _Planter(company, periods, visits, rng, busy, diluted=any(trap.id in DILUTING for trap in trapped))
         visits = planter.plant(only)
         planted, skipped = planter.planted, planter.skipped
     visits = alter_visits(company, visits, trapped, rng)
@@ -112,10 +112,17 @@ def make_world(condition: Condition, seed: int, *, small: bool = False, only: st
 
 class _Planter:
     def __init__(
-        self, company: Company, periods: Periods, visits: list[Visit], rng: Random, busy: set[tuple[str, str]]
+        self,
+        company: Company,
+        periods: Periods,
+        visits: list[Visit],
+        rng: Random,
+        busy: set[tuple[str, str]],
+        *,
+        diluted: bool,
     ) -> None:
         self._company, self._periods, self._visits, self._rng = company, periods, visits, rng
-        self._taken = busy
+        self._taken, self._diluted = busy, diluted
         self.planted: list[Planted] = []
         self.skipped: list[str] = []
 
@@ -141,7 +148,7 @@ class _Planter:
     def _try(self, fault: Fault, strength: Strength) -> bool:
         company = self._company
         spot = fault.place(company, self._rng)
-        if spot is None:
+        if spot is None or (self._diluted and fault.id == "app_fails"):
             return False
         places = self._places(fault, spot)
         if places & self._taken or not places:
