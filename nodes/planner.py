@@ -20,6 +20,8 @@ from hansei.tools.playbook.catalogue import DETECTORS
 NAMES: dict[str, tuple[str, ...]] = {
     "error": ("error", "fail", "broken", "exception", "crash"),
     "silent_failure": ("silent", "fail", "empty", "wrong result"),
+    "empty_retrieval": ("retriev", "empty", "search", "nothing found", "no result", "rag"),
+    "truncation": ("trunc", "cut off", "incomplete", "max_tokens", "token limit", "unfinished answer"),
     "loop": ("loop", "repeat", "again and again", "stuck"),
     "runaway": ("runaway", "steps", "endless", "never stop", "long trace"),
     "quality": ("quality", "score", "feedback", "rating", "worse answer", "satisf", "thumb"),

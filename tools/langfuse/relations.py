@@ -15,7 +15,8 @@ Columns (the same for both schemas; a missing text is '', a missing number or ti
                   total_tokens
 ``observations``  id, trace_id, parent_id, type, name, start_time, end_time, latency_ms, first_token_ms, level,
                   status_message, model, prompt_name, prompt_version, version, environment, total_cost, input_tokens,
-                  output_tokens, cached_tokens, total_tokens, metadata, input, output
+                  output_tokens, cached_tokens, total_tokens, model_parameters (JSON), metadata, input,
+                  output
 ``  with trace``  and: trace_name, user_id, session_id, release, tags
 ``scores``        id, timestamp, trace_id, observation_id, session_id, name, value, string_value, data_type, source,
                   comment, environment

@@ -67,7 +67,8 @@ class V3:
       ifNull(prompt_name, '') AS prompt_name, ifNull(toString(prompt_version), '') AS prompt_version,
       ifNull(version, '') AS version, environment,
       if(provided_model_name != '' OR type IN ('GENERATION', 'EMBEDDING'), o.total_cost, NULL) AS total_cost,{tokens()},
-      metadata, ifNull(input, '') AS input, ifNull(output, '') AS output
+      ifNull(model_parameters, '') AS model_parameters, metadata, ifNull(input, '') AS input,
+      ifNull(output, '') AS output
     FROM {self._table("observations")} AS o FINAL
     WHERE project_id = {{project_id:String}} AND {in_range("start_time", slack=slack)}
       AND {environments()}{self._no_experiment("trace_id")}{self._of_types(only)}"""
@@ -178,6 +179,8 @@ _RAW: dict[str, tuple[dict[str, str], str, str]] = {
             "environment": "r.environment",
             "total_cost": _COST,
             "usage_details": "r.usage_details",
+            "model_parameters": "ifNull(r.model_parameters, '')",
+            "metadata": "r.metadata",
             "input": "ifNull(r.input, '')",
             "output": "ifNull(r.output, '')",
         },

@@ -106,7 +106,7 @@ class V4:
       level, status_message, provided_model_name AS model, prompt_name,
       ifNull(toString(prompt_version), '') AS prompt_version, version, environment, {attributes}
       if({_CALLS_MODEL} AND mapContains(cost_details, 'total'), cost_details['total'], NULL) AS total_cost,{tokens()},
-      mapFromArrays(metadata_names, metadata_values) AS metadata, input, output
+      model_parameters, mapFromArrays(metadata_names, metadata_values) AS metadata, input, output
     FROM {self._events} FINAL
     WHERE {self._where(slack=False)} AND NOT ({_SYNTHETIC})"""
 
@@ -212,6 +212,8 @@ _RAW = {
     "total_cost": "if((r.provided_model_name != '' OR r.type IN ('GENERATION', 'EMBEDDING'))"
     " AND mapContains(r.cost_details, 'total'), r.cost_details['total'], NULL)",
     "usage_details": "r.usage_details",
+    "model_parameters": "r.model_parameters",
+    "metadata": "mapFromArrays(r.metadata_names, r.metadata_values)",
     "input": "r.input",
     "output": "r.output",
 }

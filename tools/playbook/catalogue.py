@@ -5,6 +5,7 @@ from __future__ import annotations
 from hansei.tools.playbook import (
     cache,
     cost,
+    empty_retrieval,
     error,
     first_token_latency,
     latency,
@@ -14,6 +15,7 @@ from hansei.tools.playbook import (
     silent_failure,
     token_usage,
     traffic,
+    truncation,
     unfinished,
 )
 from hansei.tools.playbook.model import Detector, Metric
@@ -21,6 +23,8 @@ from hansei.tools.playbook.model import Detector, Metric
 DETECTORS: tuple[Detector, ...] = (
     error.DETECTOR,
     silent_failure.DETECTOR,
+    empty_retrieval.DETECTOR,
+    truncation.DETECTOR,
     loop.DETECTOR,
     runaway.DETECTOR,
     quality.DETECTOR,

@@ -90,6 +90,22 @@ def _read_tools(dataset: Dataset) -> tuple[Cells | str, list[str]]:
         return error.message, []
 
 
+def read_some_steps(dataset: Dataset, sums: str, where: str) -> Cells:
+    """Cells of the observations that meet a condition, for what would be too dear to read of all of them.
+
+    Args:
+        sums: SQL of the sums, each with its name.
+        where: SQL condition on an observation.
+    """
+
+    def build(dropped: frozenset[str]) -> tuple[str, Needs, str]:
+        dimensions = _dimensions(STEP_DIMENSIONS, dropped, {})
+        sql = f"SELECT {_DAY % 'start_time'}, {dimensions}, {sums} FROM observations WHERE {where} GROUP BY ALL"
+        return sql, Needs(trace=True), "observations"
+
+    return _read(dataset, build, STEP_DIMENSIONS)[0]
+
+
 _TOO_MANY_ROWS = 396
 
 _Build = Callable[[frozenset[str]], tuple[str, Needs, str]]

@@ -43,3 +43,41 @@ LOOKS_FAILED = (
 
 LOOKS_EMPTY = "trim(BOTH ' \\n' FROM output) IN ('', 'null', 'None', '[]', '{}', '\"\"')"
 """Whether an output says nothing."""
+
+SEARCHES = (
+    "(type = 'RETRIEVER' OR type IN ('TOOL', 'SPAN') AND match(name, '(^|[^A-Za-z])search|Search|[Rr]etriev'))"
+    " AND level NOT IN ('ERROR', 'WARNING') AND end_time IS NOT NULL AND output != ''"
+)
+"""Searches that ended well and whose result was recorded."""
+
+_FOUND = "lower(trim(BOTH ' \\n\\t' FROM leftUTF8(output, 200)))"
+_RESULTS = "results?|documents?|docs|hits|items|matches|chunks|nodes|passages|sources|records|rows|articles|entries"
+# Only before any other list or object: in {"results": [{"sources": []}]} something was found.
+_NOTHING = "|".join(
+    (
+        r'^(\\[\\s*\\]|\\{\\s*\\}|null|none|""|\\(\\s*\\))$',
+        rf'^\\{{[^\\[{{]*"({_RESULTS}|data)"\\s*:\\s*(\\[\\s*\\]|null|\\{{\\s*\\}})',
+        r'^\\{[^\\[]*"(total|count|total_results|num_results|found|hits)"\\s*:\\s*(\\{\\s*"value"\\s*:\\s*)?0\\s*[,}]',
+        rf'^(\\{{\\s*"(output|result|text|content|message|answer)"\\s*:\\s*)?["\\s]*(sorry,? )?(no|0|zero) '
+        rf"([a-z]+ ){{0,2}}({_RESULTS}|information|data)( (were|was|could be))?"
+        r" ?(found|available|returned|match|for |\\W*$)",
+        r'^["\\s]*(nothing( was)? found|found (0|no) |(i )?(could not|couldn.?t|did not|didn.?t) find any)',
+        "見つかりません|該当.{0,12}(なし|ありません)|ヒットしません",
+    )
+)
+FINDS_NOTHING = f"match({_FOUND}, '{_NOTHING}')"
+"""Whether the result of a search says that nothing was found."""
+
+_MOST_TOKENS = "max_tokens|max_output_tokens|max_completion_tokens|max_new_tokens|maxTokens|maxOutputTokens|num_predict"
+TOKEN_LIMIT = f'toUInt64OrZero(extract(model_parameters, \'"(?:{_MOST_TOKENS})"\\\\s*:\\\\s*"?([0-9]+)\'))'
+"""The most tokens that a call may answer with; 0 when that is not recorded."""
+
+_NOTED = (
+    "lower(concat(if(match(output, '^[[{]'), leftUTF8(output, 200), ''), ' ', arrayStringConcat(arrayMap("
+    "(k, v) -> concat('\"', k, '\": ', leftUTF8(v, 200)), mapKeys(metadata), mapValues(metadata)), ' ')))"
+)
+_REASON = r'(finish|stop)_?reasons?[\\\\"]*\\s*[:=]\\s*\\[?[\\s\\\\"]*(finish_?reason[._])?'
+ENDS_KNOWN = f"match({_NOTED}, '{_REASON}[a-z]')"
+"""Whether an SDK noted in the output or the metadata why the model stopped."""
+ENDS_AT_LIMIT = f"match({_NOTED}, '{_REASON}(length|max_tokens|max_output_tokens|model_length|token_limit)')"
+"""Whether the noted reason is the limit on tokens."""
