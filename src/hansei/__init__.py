@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hansei.agent_tool import as_tool
     from hansei.context import Context, Limits
     from hansei.contracts import Finding, Report, Request
     from hansei.errors import (
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "as_tool": "hansei.agent_tool",
     "build_graph": "hansei.graph.workflow",
     "Context": "hansei.context",
     "Limits": "hansei.context",
@@ -48,7 +50,8 @@ _HOME = {
 
 __all__ = [
     "ConnectionFailed", "Context", "Finding", "HanseiError", "Limits", "NoData", "PermissionMissing", "QueryFailed",
-    "Report", "Request", "SchemaNotSupported", "UsageError", "__version__", "build_graph",
+    "Report", "Request", "SchemaNotSupported", "UsageError", "__version__", "as_tool",
+    "build_graph",
 ]  # fmt: skip
 
 

@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 PUBLIC = {
     "ConnectionFailed", "Context", "Finding", "HanseiError", "Limits", "NoData", "PermissionMissing", "QueryFailed",
-    "Report", "Request", "SchemaNotSupported", "UsageError", "__version__", "build_graph",
+    "Report", "Request", "SchemaNotSupported", "UsageError", "__version__", "as_tool",
+    "build_graph",
 }  # fmt: skip
 
 
