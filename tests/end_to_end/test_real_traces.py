@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import count
@@ -238,8 +238,26 @@ def test_the_same_traces_every_day(directory: str, native: bool) -> None:
     assert sum(is_native(real.rows) for real in TRACES) > len(TRACES) / 2
 
 
+LACKING: dict[str, Callable[[Mapping[str, Any]], bool]] = {
+    "generations_without_usage": lambda step: not usage_of(step),
+    "generations_without_cost": lambda step: not cost_of(step),
+    "generations_without_model": lambda step: not step["model"],
+}
+
+
 def assert_true_hotspot(metric: str, segment: Mapping[str, str], value: float) -> None:
-    """What stands out inside the window is in the JSON itself: one trace has a span that was never ended."""
+    """What stands out inside the window is in the JSON itself: a span that was never ended, model calls without usage."""
+    if metric in LACKING:
+        calls = [
+            step
+            for real in TRACES
+            for step in real.observations
+            if {"trace_name": real.trace["name"], "observation_name": step["name"], "model": step["model"]}.items()
+            >= segment.items()
+            and step["type"] == "GENERATION" and step["level"] != "ERROR" and step["endTime"]
+        ]  # fmt: skip
+        assert value == pytest.approx(sum(map(LACKING[metric], calls)) / len(calls))
+        return
     assert metric == "unfinished_rate"
     [name] = segment.values()
     steps = [

@@ -8,6 +8,7 @@ from hansei.tools.playbook import (
     empty_retrieval,
     error,
     first_token_latency,
+    instrumentation_gap,
     latency,
     loop,
     quality,
@@ -35,6 +36,7 @@ DETECTORS: tuple[Detector, ...] = (
     token_usage.DETECTOR,
     unfinished.DETECTOR,
     traffic.DETECTOR,
+    instrumentation_gap.DETECTOR,
 )
 
 

@@ -34,7 +34,10 @@ UNMEASURABLE = frozenset({"enough_data", "has_reference"})
 
 def check_all(metric: Metric, finding: Finding, facts: Facts, q: float | None) -> list[Check]:
     """Every check that this kind of finding can be put to, in the order in which they are told."""
-    checks = [_has_reference(finding), _enough_data(metric, finding, facts)]
+    if metric.bound is not None and finding.baseline is None:
+        checks = _counted(metric, metric.bound, finding)
+    else:
+        checks = [_has_reference(finding), _enough_data(metric, finding, facts)]
     if finding.baseline is not None:
         checks += [_large_enough(metric, finding), _not_by_chance(finding, q)]
     if metric.shape == "count":
@@ -54,6 +57,21 @@ def verdict_of(checks: Sequence[Check]) -> Verdict:
     if not failed:
         return "confirmed"
     return "not_measurable" if UNMEASURABLE & set(failed) else "refuted"
+
+
+def _counted(metric: Metric, bound: float, finding: Finding) -> list[Check]:
+    """What a share must be put to that is a finding by itself."""
+    n, least = format_count(finding.current.n), format_count(metric.min_n)
+    share, shown = format_value(finding.current.value, finding.unit), format_value(bound, finding.unit)
+    return [
+        Check(
+            name="enough_data", passed=finding.current.n >= metric.min_n, detail=say("check.counted", n=n, least=least)
+        ),
+        Check(
+            name="large_enough", passed=finding.current.value >= bound,
+            detail=say("check.by_itself", share=share, bound=shown),
+        ),
+    ]  # fmt: skip
 
 
 def _has_reference(finding: Finding) -> Check:

@@ -18,7 +18,7 @@ from hansei.tools import statistics
 from hansei.tools.playbook.assess import Facts, build_finding, evidence_for, fingerprint
 from hansei.tools.playbook.catalogue import detector_of
 from hansei.tools.playbook.checks import check_all, left_without, verdict_of
-from hansei.tools.playbook.kinship import is_side_of
+from hansei.tools.playbook.kinship import apps_of, is_side_of
 from hansei.tools.playbook.model import Candidate
 from hansei.tools.playbook.severity import harm, importance
 from hansei.tools.playbook.telling import name
@@ -247,6 +247,21 @@ def cause_rank(finding: Finding) -> tuple[int, int, int, int, float, str]:
     )
 
 
+def _comes_before(cause: Finding, finding: Finding) -> bool:
+    """Whether the first rather causes the second: by rank, but of two slow steps it is the shorter one.
+
+    A step that holds others, such as an agent around its calls, is slow when one of them is, and lasts longer.
+    """
+    mine, theirs = _STEPS & finding.segment.keys(), _STEPS & cause.segment.keys()
+    apart = mine and theirs and all(finding.segment[key] != cause.segment[key] for key in mine & theirs)
+    if apart and finding.metric == cause.metric and finding.kind == "latency":
+        return cause.current.value < finding.current.value
+    return cause_rank(cause) < cause_rank(finding)
+
+
+_STEPS = frozenset({"tool_name", "observation_name", "prompt_name", "model"})
+
+
 def may_echo(finding: Finding, cause: Finding) -> bool:
     """Whether `finding` could be an echo of `cause` at all, so that it is worth a query.
 
@@ -257,11 +272,11 @@ def may_echo(finding: Finding, cause: Finding) -> bool:
         finding.metric == cause.metric and finding.segment.items() < cause.segment.items()
     ):
         return False
-    if _APART & {finding.kind, cause.kind} or cause_rank(cause) >= cause_rank(finding):
+    if _APART & {finding.kind, cause.kind} or not _comes_before(cause, finding):
         return False
     if (finding.direction == "improvement") != (cause.direction == "improvement") or is_twin(finding, cause):
         return False
-    mine, theirs = _apps(finding), _apps(cause)
+    mine, theirs = apps_of(finding), apps_of(cause)
     if mine and theirs and not mine & theirs:
         return False
     if finding.kind in _EVENTS and finding.kind != cause.kind and (cause.kind, finding.kind) != ("loop", "runaway"):
@@ -277,13 +292,3 @@ def may_echo(finding: Finding, cause: Finding) -> bool:
         for key in ("tool_name", "observation_name", "prompt_name", "model")
     )
     return finding.kind in ("cost", "token_usage", "latency") and (whole or same_step or not finding.segment)
-
-
-def _apps(finding: Finding) -> frozenset[str]:
-    """The apps in which a finding happens, as far as it is known; empty: unknown."""
-    if "trace_name" in finding.segment:
-        return frozenset({finding.segment["trace_name"]})
-    found = next((item for item in finding.evidence if item.purpose == "strata"), None)
-    if found is None:
-        return frozenset()
-    return frozenset(str(row["stratum"][0]) for row in found.records() if row["x"])

@@ -19,6 +19,10 @@ _SAME_CALLS = ("tool_name", "observation_name", "prompt_name", "model")
 
 def is_side_of(finding: Finding, other: Finding) -> bool:
     """Whether `finding` is one side of `other`, so that `other` alone is told. Never true both ways."""
+    if finding.direction == "improvement" and other.metric in _GAPS and other.direction == "regression":
+        # What is no longer recorded looks as if it had been saved.
+        mine, theirs = apps_of(finding), apps_of(other)
+        return finding.kind in ("cost", "token_usage", "cache") and (not mine or not theirs or bool(mine & theirs))
     if (finding.direction == "improvement") != (other.direction == "improvement") or not _overlap(finding, other):
         return False
     match finding.kind, other.kind:
@@ -43,3 +47,13 @@ def _overlap(finding: Finding, other: Finding) -> bool:
     if mine.items() <= theirs.items() or theirs.items() <= mine.items():
         return True
     return any(key in mine and mine[key] == theirs.get(key) for key in _SAME_CALLS)
+
+
+def apps_of(finding: Finding) -> frozenset[str]:
+    """The apps in which a finding happens, as far as it is known; empty: unknown."""
+    if "trace_name" in finding.segment:
+        return frozenset({finding.segment["trace_name"]})
+    found = next((item for item in finding.evidence if item.purpose == "strata"), None)
+    if found is None:
+        return frozenset()
+    return frozenset(str(row["stratum"][0]) for row in found.records() if row["x"])

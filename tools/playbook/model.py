@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from hansei.contracts import Comparison, Direction, Evidence, Finding, Kind, Segment, Unit
+from hansei.contracts import Comparison, Direction, Evidence, Finding, Kind, Segment, Severity, Unit
 from hansei.contracts.finding import Strict
 from hansei.tools.langfuse.dataset import Dataset
 
@@ -51,6 +51,10 @@ class Metric:
     """Smallest difference relative to the reference that matters to a person."""
     per: str = ""
     """What it is a rate of: “calls”."""
+    bound: float | None = None
+    """A share from which it is a finding by itself, without a reference: what is missing is counted, not inferred."""
+    worst: Severity = "critical"
+    """The worst severity that its findings can have."""
     again: str = ""
     """The value once more, as the critic writes it: one SQL aggregate over the rows of the raw relation."""
     again_from: str = ""

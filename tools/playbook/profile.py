@@ -44,6 +44,9 @@ _STREAMED = f"""count(first_token_ms) AS streamed, sum(ifNull(log(greatest(first
   {", ".join(f"countIf(first_token_ms > {ms}) AS first_over_{ms}" for ms in FIRST_TOKEN_MS)}"""
 _CACHED = """countIf(input_tokens > 0) AS fed, sum(if(input_tokens > 0, cached_tokens / input_tokens, 0)) AS cached,
   sum(if(input_tokens > 0, pow(cached_tokens / input_tokens, 2), 0)) AS cached2"""
+_ENDED = "type = 'GENERATION' AND level != 'ERROR' AND end_time IS NOT NULL"
+_LACKING = f"""countIf({_ENDED}) AS ended, countIf({_ENDED} AND model = '') AS no_model,
+  countIf({_ENDED} AND total_tokens IS NULL) AS no_usage, countIf({_ENDED} AND total_cost IS NULL) AS no_cost"""
 _SPENT = """count(total_cost) AS costed, sum(ifNull(toFloat64(total_cost), 0)) AS cost,
   sum(ifNull(pow(toFloat64(total_cost), 2), 0)) AS cost2, count(total_tokens) AS counted,
   sum(ifNull(total_tokens, 0)) AS tokens, sum(ifNull(pow(total_tokens, 2), 0)) AS tokens2"""
@@ -145,6 +148,7 @@ SELECT {_DAY % "start_time"}, {_dimensions(STEP_DIMENSIONS, dropped, {})},
   countIf(type != 'EVENT' AND start_time < {{settled:DateTime64(6, 'UTC')}} AND end_time IS NULL) AS unfinished,
   {_TIMED},
   {_STREAMED},
+  {_LACKING},
   {_CACHED},
   {_SPENT}
 FROM observations
@@ -162,7 +166,8 @@ def _runs(dropped: frozenset[str]) -> tuple[str, Needs, str]:
     return (
         f"""
 SELECT {_DAY % "timestamp"}, {_dimensions(RUN_DIMENSIONS, dropped, {"trace_name": "name"})},
-  count() AS n, {many}, {spent},
+  count() AS n, countIf(user_id = '') AS no_user, countIf(session_id = '') AS no_session,
+  countIf(release = '' AND version = '') AS no_release, {many}, {spent},
   {_TIMED},
   {_SPENT}
 FROM traces

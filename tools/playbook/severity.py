@@ -8,6 +8,8 @@ Harm is a share between 0 and 1, the larger of two:
 - which share of the project's spending in the window is extra.
 
     critical ≥ 5 %      high ≥ 1 %      medium ≥ 0.2 %      low below, and every improvement
+
+What is missing in the data harms nobody by itself: a gap is medium at most when it blinds what is looked for, else low.
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ def severity(metric: Metric, direction: Direction, impact: Impact) -> Severity:
     if direction == "improvement":
         return "low"
     weighted = harm(metric.kind, impact)
-    return next((name for name, bound in BOUNDS if weighted >= bound), "low")
+    found: Severity = next((name for name, bound in BOUNDS if weighted >= bound), "low")
+    return max(found, metric.worst, key=SEVERITIES.index)
 
 
 def importance(finding: Finding) -> tuple[int, int, float, str]:

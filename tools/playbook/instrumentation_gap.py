@@ -1,0 +1,167 @@
+"""Instrumentation gaps: what the data lacks, so that other detectors cannot see.
+
+A gap is a place that lacks what the rest of the project has, or that had it before. What the whole project lacks is one
+finding when every project needs it (a model, usage, cost); otherwise it may just have no use for it (sessions, users),
+and the coverage statement says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hansei.contracts import Comparison, Finding
+from hansei.tools.playbook import telling
+from hansei.tools.playbook.cells import Cells
+from hansei.tools.playbook.expectation import Question
+from hansei.tools.playbook.groupings import (
+    RUN_CONTEXTS,
+    RUN_GROUPINGS,
+    STEP_CONTEXTS,
+    Units,
+    against_baseline,
+    against_rest,
+)
+from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
+from hansei.tools.playbook.profile import Profile
+from hansei.tools.playbook.screen import explain, stand_out
+from hansei.tools.report.catalogue import say
+from hansei.tools.report.formats import format_value
+
+_ENDED = "type = 'GENERATION' AND level != 'ERROR' AND end_time IS NOT NULL"
+_COST = Metric(
+    name="generations_without_cost",
+    kind="instrumentation_gap",
+    unit="ratio",
+    shape="share",
+    relation="observations",
+    where=_ENDED,
+    y="total_cost IS NULL",
+    min_n=50,
+    min_effect=0.1,
+    min_relative=0.5,
+    per="model calls",
+    bound=0.5,
+    worst="medium",
+    again="avg(isNull(total_cost))",
+    again_where="NOT (type != 'GENERATION' OR level = 'ERROR' OR isNull(end_time))",
+)
+_USAGE = replace(
+    _COST, name="generations_without_usage", y="total_tokens IS NULL", again="avg(length(mapKeys(usage_details)) = 0)"
+)
+_MODEL = replace(_COST, name="generations_without_model", y="model = ''", again="avg(empty(model))")
+_USER = Metric(
+    name="traces_without_user",
+    kind="instrumentation_gap",
+    unit="ratio",
+    shape="share",
+    relation="traces",
+    y="user_id = ''",
+    min_n=50,
+    min_effect=0.1,
+    min_relative=0.5,
+    per="traces",
+    worst="low",
+    again="avg(empty(user_id))",
+)
+_SESSION = replace(_USER, name="traces_without_session", y="session_id = ''", again="avg(empty(session_id))")
+_RELEASE = replace(
+    _USER, name="traces_without_release", y="release = '' AND version = ''", worst="medium",
+    again="avg(empty(release) AND empty(version))",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Gap:
+    """What is looked for: the sum that counts it, and the phrases that tell it."""
+
+    metric: Metric
+    sum: str
+    words: str
+
+
+_OF_CALLS = (_Gap(_MODEL, "no_model", "model"), _Gap(_USAGE, "no_usage", "usage"), _Gap(_COST, "no_cost", "cost"))
+_OF_TRACES = (
+    _Gap(_USER, "no_user", "user"), _Gap(_SESSION, "no_session", "session"), _Gap(_RELEASE, "no_release", "release"),
+)  # fmt: skip
+_WORDS = {gap.metric.name: gap.words for gap in (*_OF_CALLS, *_OF_TRACES)}
+
+_CALLS: Units = (("model",), ("trace_name",), ("step",), ("model", "trace_name"), ("release",))
+_PRICES: Units = (("model",), ("trace_name",), ("model", "trace_name"), ("release",))
+"""Prices belong to models: where there never was a cost, the step that calls the model is not the place to name."""
+_RUNS: Units = tuple(units for units in RUN_GROUPINGS if units)
+_HOTSPOT_EFFECT = 0.2
+_PLACES = 2
+"""Most places that are told of one gap."""
+
+
+def screen(profile: Profile) -> Screening:
+    """Each gap: what got worse, what got better, where it is while the rest has none, and whether it is everywhere."""
+    candidates: list[Candidate] = []
+    slices = 0
+    for cells, x, gaps, contexts, groupings in (
+        (profile.steps, "ended", _OF_CALLS, STEP_CONTEXTS, _CALLS),
+        (profile.runs, "n", _OF_TRACES, RUN_CONTEXTS, _RUNS),
+    ):
+        for gap in gaps:
+            found, looked = _look(cells, x, gap, contexts, groupings)
+            candidates += found
+            slices += looked
+    return Screening.of(candidates, slices, profile.runs.has_baseline)
+
+
+def _look(cells: Cells, x: str, gap: _Gap, contexts: Units, groupings: Units) -> tuple[list[Candidate], int]:
+    metric, now = gap.metric, cells.in_window
+    total, lacking = (float(cells.sums[name][now].sum()) for name in (x, gap.sum))
+    more = Question(x, gap.sum, contexts, groupings, min_x=50, min_effect=0.1, min_relative=0.5, limit=_PLACES)
+    worse, looked = explain(cells, more)
+    better, looked_again = explain(cells, replace(more, sign=-1))
+    always, looked_within = stand_out(
+        cells,
+        replace(
+            more, contexts=[()], groupings=_PRICES if metric is _COST else groupings, min_effect=_HOTSPOT_EFFECT,
+            min_relative=1.0,
+        ),
+        explained=[*worse, *better],
+    )  # fmt: skip
+    found = [
+        *against_baseline("instrumentation_gap", metric, "regression", cells, worse, x),
+        *against_baseline("instrumentation_gap", metric, "improvement", cells, better, x),
+        *against_rest("instrumentation_gap", metric, always),
+    ]
+    if metric.bound is not None and total >= metric.min_n and lacking >= metric.bound * total and not found:
+        nothing = Comparison(against="rest_of_window", segment={})
+        found = [
+            Candidate(
+                detector="instrumentation_gap", metric=metric.name, direction="hotspot", segment={}, comparison=nothing,
+                strength=round(float(np.sqrt(lacking)), 2),
+            )
+        ]  # fmt: skip
+    return found, looked + looked_again + looked_within
+
+
+def tell(finding: Finding) -> Words:
+    """A gap in words: where, what it blinds, and the call that closes it."""
+    gap = _WORDS[finding.metric]
+    place, measured = telling.where(finding.segment), telling.measured(finding, DETECTOR.metric(finding.metric).per)
+    if finding.direction == "improvement":
+        title = say("gap.better", place=place, moved=telling.from_to(finding), what=say(f"gap.{gap}"))
+        return Words(title, measured, None, say("keep"))
+    share = format_value(finding.current.value, "ratio")
+    title = telling.up_from(finding, say("gap.title", share=share, place=place, what=say(f"gap.{gap}")))
+    summary = telling.sentences(say(f"gap.blinds_{gap}"), measured)
+    advice = say(f"gap.fix_{gap}", place=place)
+    change = telling.change_of(finding.segment)
+    if change and telling.is_new(finding):
+        advice = telling.sentences(advice, say("gap.lost_with", change=change))
+    return Words(title, summary, telling.came_with(finding) or None, advice)
+
+
+DETECTOR = Detector(
+    name="instrumentation_gap",
+    question="What is missing in the data, so that problems stay unseen?",
+    metrics=(_MODEL, _USAGE, _COST, _USER, _SESSION, _RELEASE),
+    tell=tell,
+    screen_profile=screen,
+)
