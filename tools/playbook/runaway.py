@@ -91,7 +91,8 @@ def _with_bound(cells: Cells) -> tuple[Cells, dict[str, int]]:
     bounds: dict[str, int] = {}
     for bound in MANY_STEPS:
         over = np.bincount(index[reference], weights=cells.sums[f"steps_over_{bound}"][reference], minlength=len(names))
-        fits = ~chosen & (n > 0) & (over <= _RARE * n)
+        # One more may be chance: in a small baseline a single runaway must not become what is usual.
+        fits = ~chosen & (n > 0) & (over <= _RARE * n + 1)
         long = np.where(fits[index], cells.sums[f"steps_over_{bound}"], long)
         cost = np.where(fits[index], cells.sums[f"cost_over_{bound}"], cost)
         bounds |= {names[i][0][0]: bound for i in np.flatnonzero(fits)}

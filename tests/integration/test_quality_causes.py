@@ -1,0 +1,57 @@
+"""What the scorecard showed: a step inside a root step is the cause, and one stray runaway does not hide the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from tests.support.faults import on_step, takes, wanders
+from tests.support.in_memory import Analyse, in_memory
+from tests.support.world import Visit, make_world
+
+from hansei.demo.rows import ObservationRow, Rows
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Analyse]:
+    with in_memory() as analyse_rows:
+        yield analyse_rows
+
+
+def wrapped(rows: Rows) -> Rows:
+    """The rows with a root step of type AGENT around each trace's steps, as most SDKs send it."""
+    end = {trace.id: trace.timestamp for trace in rows.traces}
+    for row in rows.observations:
+        end[row.trace_id] = max(end[row.trace_id], row.end_time or row.start_time)
+        row.parent_observation_id = f"{row.trace_id}-root"
+    rows.observations += [
+        ObservationRow(
+            id=f"{trace.id}-root", trace_id=trace.id, start_time=trace.timestamp,
+            end_time=end[trace.id] + timedelta(milliseconds=5), type="AGENT", name="agent", project_id=trace.project_id,
+            environment=trace.environment, output="ok",
+        )
+        for trace in rows.traces
+    ]  # fmt: skip
+    return rows
+
+
+@pytest.mark.parametrize(("app", "step"), [("support", "answer"), ("research", "web_search")])
+def test_a_slow_step_is_told_and_not_the_root_around_it(engine: Analyse, app: str, step: str) -> None:
+    report = engine(wrapped(make_world(on_step(app, step, takes(3.0), day=2))), "v3")
+    (found,) = report.findings
+    assert step in found.segment.values()
+    assert found.kind == "latency"
+    assert any("agent" in echo.segment.values() for echo in found.echoes)
+
+
+def test_one_runaway_before_does_not_hide_those_of_the_window(engine: Analyse) -> None:
+    def stray(visit: Visit) -> None:
+        if visit.app == "research" and not done and visit.day == -3:
+            done.append(visit)
+            wanders("research", "web_search", 230, day=-7)(visit)
+
+    done: list[Visit] = []
+    rows = make_world(stray, wanders("research", "web_search", 60, day=1, share=0.15))
+    report = engine(rows, "v4")
+    assert ("runaway", {"trace_name": "research"}) in [(found.kind, found.segment) for found in report.findings]
