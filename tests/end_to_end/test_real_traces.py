@@ -246,7 +246,7 @@ LACKING: dict[str, Callable[[Mapping[str, Any]], bool]] = {
 
 
 def assert_true_hotspot(metric: str, segment: Mapping[str, str], value: float) -> None:
-    """What stands out inside the window is in the JSON itself: a span that was never ended, model calls without usage."""
+    """What stands out inside the window is in the JSON itself: a span never ended, model calls without usage."""
     if metric in LACKING:
         calls = [
             step
