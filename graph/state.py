@@ -35,6 +35,8 @@ class State(ConnectInput, total=False):
     """critic: how often it has looked."""
     costs: Annotated[Costs, merge]
     """each step: what its queries have cost."""
+    usage: Annotated[dict[str, Any], merge]
+    """each node that asks a model: what it used of it."""
     report: dict[str, Any]
     """writer: the report, valid for `hansei.contracts.Report`."""
     messages: Annotated[list[AnyMessage], add_messages]

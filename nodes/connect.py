@@ -93,6 +93,7 @@ def connect(state: ConnectInput, runtime: Runtime[Context]) -> dict[str, Any]:
         "screened": Overwrite({}),
         "drafts": Overwrite({}),
         "costs": Overwrite(costs),
+        "usage": Overwrite({}),
         "tasks": [],
         "plan": [],
         "rounds": 0,

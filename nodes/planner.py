@@ -2,6 +2,8 @@
 
 Rule policy: every candidate of the first screen is measured, and every detector with a query of its own looks. A
 question narrows this to the kinds that it names; one that names none gets the full tour, and the plan says so.
+
+Model policy: see `hansei.nodes.planning`. It is asked only when the context names a model.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ from typing_extensions import TypedDict
 
 from hansei.context import Context
 from hansei.contracts import PlanItem
-from hansei.nodes.scope import CANDIDATES, Scope, Screened, Steps, Task, strongest
+from hansei.nodes.planning import Choice, besides, choose, usage_of
+from hansei.nodes.scope import CANDIDATES, Scope, Screened, Steps, Task, context_of, left_out, strongest
+from hansei.tools.language_model import endpoint_of, model_meter_of
 from hansei.tools.playbook.catalogue import DETECTORS
 
 NAMES: dict[str, tuple[str, ...]] = {
@@ -50,6 +54,8 @@ class PlannerOutput(TypedDict):
     plan: list[dict[str, Any]]
     tasks: list[Task]
     screened: dict[str, Screened]
+    scope: Scope
+    usage: dict[str, Any]
 
 
 def planner(state: PlannerInput, runtime: Runtime[Context]) -> dict[str, Any]:
@@ -57,13 +63,21 @@ def planner(state: PlannerInput, runtime: Runtime[Context]) -> dict[str, Any]:
     steps = Steps(runtime, "planner", "Planning")
     question = state["scope"]["question"]
     named = called_for(question)
-    wanted = named or frozenset(NAMES)
     everything = "; the question names no kind of finding, so everything is looked at" if question and not named else ""
+    choice = Choice(named or frozenset(NAMES), everything)
+    said: dict[str, Any] = {}
+    context = context_of(runtime)
+    if endpoint := endpoint_of(context):
+        steps.running("Asking the model")
+        meter = model_meter_of(state["scope"]["run_id"], context.model_budget, context.model_prices)
+        choice = choose(choice, state["scope"], state["screened"], named, endpoint, meter)
+        notes = [*state["scope"]["notes"], *choice.notes]
+        said = {"scope": {**state["scope"], "notes": notes}, "usage": usage_of(meter)}
     plan: list[PlanItem] = []
     tasks: list[Task] = []
     changed: dict[str, Screened] = {}
     for detector in DETECTORS:
-        if detector.name not in wanted:
+        if detector.name not in choice.detectors:
             changed[detector.name] = {
                 "status": "skipped", "reason": "the question is about something else", "slices": 0, "candidates": [],
             }  # fmt: skip
@@ -73,7 +87,10 @@ def planner(state: PlannerInput, runtime: Runtime[Context]) -> dict[str, Any]:
             continue
         found = None
         if screened is not None:
-            chosen, weaker = strongest(CANDIDATES.validate_python(screened["candidates"]))
+            candidates = CANDIDATES.validate_python(screened["candidates"])
+            chosen, _ = strongest(candidates)
+            chosen += besides(candidates, chosen, choice.besides.get(detector.name, []))
+            weaker = left_out(len(candidates) - len(chosen))
             found = [candidate.model_dump() for candidate in chosen]
             if weaker:
                 changed[detector.name] = {**screened, "status": "partial", "reason": weaker}
@@ -81,7 +98,9 @@ def planner(state: PlannerInput, runtime: Runtime[Context]) -> dict[str, Any]:
             f"{len(found)} slice{'s' if len(found) != 1 else ''} passed the first screen"
             if found is not None
             else "it looks at the data itself"
-        ) + everything
+        ) + choice.why
+        if words := choice.reasons.get(detector.name):
+            reason += f"; {words}"
         number = f"t{len(tasks) + 1}"
         tasks.append(
             {
@@ -91,7 +110,7 @@ def planner(state: PlannerInput, runtime: Runtime[Context]) -> dict[str, Any]:
         )  # fmt: skip
         plan.append(PlanItem(id=number, detector=detector.name, question=detector.question, reason=reason))
     steps.finished(f"{len(tasks)} tasks: {', '.join(task['detector'] for task in tasks)}")
-    return {"plan": [item.model_dump() for item in plan], "tasks": tasks, "screened": changed}
+    return {"plan": [item.model_dump() for item in plan], "tasks": tasks, "screened": changed, **said}
 
 
 def called_for(question: str | None) -> frozenset[str]:

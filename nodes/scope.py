@@ -75,8 +75,12 @@ def strongest(candidates: Sequence[Candidate]) -> tuple[list[Candidate], str]:
     Averages under suspicion go first: they are about the whole project, and the critic has something to say on them.
     """
     order = sorted(candidates, key=lambda c: (c.suspicion == "", -c.strength, sorted(c.segment.items())))
-    left_out = len(order) - MOST_CANDIDATES
-    return order[:MOST_CANDIDATES], f"{left_out} weaker candidates were not measured" if left_out > 0 else ""
+    return order[:MOST_CANDIDATES], left_out(len(order) - MOST_CANDIDATES)
+
+
+def left_out(count: int) -> str:
+    """The coverage statement's reason when so many candidates are not measured, else ''."""
+    return f"{count} weaker candidates were not measured" if count > 0 else ""
 
 
 def merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:

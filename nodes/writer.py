@@ -21,6 +21,7 @@ from hansei.nodes.scope import (
     Scope,
     Screened,
     Steps,
+    context_of,
     dataset_of,
     drafts_of,
     facts_of,
@@ -30,6 +31,7 @@ from hansei.nodes.scope import (
 )
 from hansei.tools.langfuse.coverage import coverage_of
 from hansei.tools.langfuse.tracing import trace_url
+from hansei.tools.language_model.usage import used_in
 from hansei.tools.playbook.conclude import conclude
 from hansei.tools.playbook.overview import Overview, read_excerpts
 from hansei.tools.report.compose import compose
@@ -44,6 +46,7 @@ class WriterInput(TypedDict):
     screened: dict[str, Screened]
     plan: list[dict[str, Any]]
     costs: Costs
+    usage: dict[str, Any]
 
 
 class WriterOutput(TypedDict):
@@ -67,14 +70,15 @@ def writer(state: WriterInput, runtime: Runtime[Context]) -> dict[str, Any]:
     coverage = coverage.model_copy(update={"notes": [*coverage.notes, *overview.notes]})
     shown = (*conclusion.findings, *conclusion.refuted)
     asked = [*evidence, *overview.evidence, *(item for finding in shown for item in finding.evidence)]
+    used = used_in(state.get("usage") or {})
     started = datetime.fromisoformat(state["run"]["started_at"])
     run = Run(
         id=state["run"]["id"],
         started_at=started,
         seconds=round((datetime.now(UTC) - started).total_seconds(), 2),
-        model=None,
-        tokens=0,
-        cost=0.0,
+        model=context_of(runtime).model,
+        tokens=used.tokens,
+        cost=used.usd,
         langfuse_trace_url=trace_url(),
         queries=len(asked),
         rows_read=sum(item.rows_read for item in asked),

@@ -95,8 +95,8 @@ class Context(BaseModel):
     budget: Budget = Field(default_factory=Budget, description="Bounds on all queries of a run together.")
     model: str | None = Field(
         default_factory=lambda: os.environ.get("HANSEI_MODEL") or None,
-        description="Chat model behind OPENAI_BASE_URL (default: OpenAI), with the key OPENAI_API_KEY. None: rules only, "
-        "nothing is sent to any model. Default: HANSEI_MODEL.",
+        description="Chat model behind OPENAI_BASE_URL (default: OpenAI), with the key OPENAI_API_KEY. None: rules "
+        "only, nothing is sent to any model. Default: HANSEI_MODEL.",
     )
     model_timeout: float = Field(60, gt=0, description="Longest time that the model may take to answer, in seconds.")
     model_budget: ModelBudget = Field(default_factory=ModelBudget, description="Bounds on the model's use in a run.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections import OrderedDict
 from typing import Any
@@ -40,6 +41,11 @@ class Usage(BaseModel):
         )
 
 
+def used_in(stored: dict[str, Any]) -> Usage:
+    """The usage of all nodes together, from a run's state: node → `Usage` as JSON."""
+    return functools.reduce(Usage.plus, map(Usage.model_validate, stored.values()), Usage())
+
+
 class ModelMeter:
     """Counts what the model was asked for in one run, by node, and refuses what goes beyond the bounds."""
 
@@ -52,10 +58,7 @@ class ModelMeter:
     @property
     def used(self) -> Usage:
         """Of all nodes together."""
-        whole = Usage()
-        for usage in self.by_node.values():
-            whole = whole.plus(usage)
-        return whole
+        return functools.reduce(Usage.plus, self.by_node.values(), Usage())
 
     @property
     def by_node(self) -> dict[str, Usage]:

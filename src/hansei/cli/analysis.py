@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from hansei.errors import UsageError
@@ -9,11 +10,11 @@ from hansei.errors import UsageError
 if TYPE_CHECKING:
     from hansei.cli.console import Console
     from hansei.context import Context
-    from hansei.contracts import Report, Request
+    from hansei.contracts import Progress, Report, Request
 
 
-def make_context(clickhouse_url: str | None) -> Context:
-    """The settings of a run: what the option names, else what the environment says.
+def make_context(clickhouse_url: str | None, *, model: str | None = None, no_llm: bool = False) -> Context:
+    """The settings of a run: what the options name, else what the environment says.
 
     Raises:
         UsageError: no ClickHouse is named at all, or its URL cannot be understood.
@@ -23,7 +24,10 @@ def make_context(clickhouse_url: str | None) -> Context:
     from hansei.context import Context
     from hansei.tools.clickhouse import parse_url
 
-    context = Context() if clickhouse_url is None else Context(clickhouse_url=SecretStr(clickhouse_url))
+    settings: dict[str, Any] = {} if clickhouse_url is None else {"clickhouse_url": SecretStr(clickhouse_url)}
+    if model or no_llm:
+        settings["model"] = None if no_llm else model
+    context = Context(**settings)
     if context.clickhouse_url is None:
         raise UsageError(
             "No ClickHouse is named.",
@@ -56,6 +60,19 @@ def make_request(**fields: Any) -> Request:
 
 def run_analysis(request: Request, context: Context, console: Console) -> Report:
     """Runs the graph to its end, with its progress on the console and, when its keys are set, a trace in Langfuse."""
+    with console:
+        report, lost = run_graph(request, context, console.progress)
+    if lost:
+        console.note(lost)
+    return report
+
+
+def run_graph(request: Request, context: Context, listen: Callable[[Progress], None]) -> tuple[Report, str | None]:
+    """Runs the graph to its end, traced in Langfuse when its keys are set.
+
+    Returns:
+        The report, and one line when tracing was lost.
+    """
     from uuid import uuid4
 
     from hansei import __version__
@@ -69,20 +86,17 @@ def run_analysis(request: Request, context: Context, console: Console) -> Report
     trace = start_trace(run_id, session_id=run_id, tags=["cli"], version=__version__, clickhouse_url=url)
     state: dict[str, Any] = {}
     try:
-        with console:
-            for part in graph.stream(
-                request.model_dump(),
-                context=context,
-                config=trace.config({"configurable": {"thread_id": run_id}}),
-                stream_mode=["custom", "values"],
-                version="v2",
-            ):
-                if part["type"] == "custom":
-                    console.progress(Progress.model_validate(part["data"]))
-                elif part["type"] == "values":
-                    state = part["data"]
+        for part in graph.stream(
+            request.model_dump(),
+            context=context,
+            config=trace.config({"configurable": {"thread_id": run_id}}),
+            stream_mode=["custom", "values"],
+            version="v2",
+        ):
+            if part["type"] == "custom":
+                listen(Progress.model_validate(part["data"]))
+            elif part["type"] == "values":
+                state = part["data"]
     finally:
         lost = trace.close()
-    if lost:
-        console.note(lost)
-    return Report.model_validate(state["report"])
+    return Report.model_validate(state["report"]), lost

@@ -45,9 +45,11 @@ def analyze(
         Path | None,
         typer.Option(metavar="DIR", help="Where to write the report. Default: hansei-report; with --json: nowhere."),
     ] = None,
-    no_llm: Annotated[
-        bool, typer.Option("--no-llm", help="Rules only, no language model. This version always works so.")
-    ] = False,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Language model that helps to plan. Default: HANSEI_MODEL."),
+    ] = None,
+    no_llm: Annotated[bool, typer.Option("--no-llm", help="Rules only, also where HANSEI_MODEL is set.")] = False,
     fail_on: Annotated[
         Literal["critical", "high", "medium", "low"] | None,
         typer.Option(help="Exit with 1 when there is a regression or hotspot of this severity or worse."),
@@ -76,7 +78,7 @@ def analyze(
     project_id = project or os.environ.get("HANSEI_PROJECT_ID")
     if not project_id:
         raise UsageError("No project is named.", "Give --project ID, or set HANSEI_PROJECT_ID.")
-    context = make_context(clickhouse)
+    context = make_context(clickhouse, model=model, no_llm=no_llm)
     request = make_request(
         project_id=project_id,
         window=window,
