@@ -157,6 +157,8 @@ class Scorer:
             follows = found.kind in FOLLOWS.get(one.kinds[0], ()) and found.direction in (one.direction, "hotspot")
             if follows and self._shares_traces(one, found.segment):
                 return "echo", one.fault
+        if found.kind == "instrumentation_gap" and found.direction == "hotspot":
+            return "tolerated", "what the company never recorded"
         for trap in self._world.traps:
             for kind, segment in trap.tolerated:
                 if kind == found.kind and segment.items() <= found.segment.items():
