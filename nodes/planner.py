@@ -29,6 +29,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "loop": ("loop", "repeat", "again and again", "stuck"),
     "runaway": ("runaway", "steps", "endless", "never stop", "long trace"),
     "quality": ("quality", "score", "feedback", "rating", "worse answer", "satisf", "thumb"),
+    "judge_disagreement": ("judge", "evaluator", "disagree", "agree"),
     "cost": ("cost", "money", "expens", "spend", "bill", "dollar", "price", "cheap"),
     "cache": ("cache", "cost", "expens", "bill"),
     "latency": ("slow", "latency", "fast", "wait", "time", "duration", "p95", "speed"),

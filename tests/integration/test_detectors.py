@@ -203,7 +203,14 @@ CASES = {
 SCHEMA_OF = {name: SCHEMAS[i % 2] for i, name in enumerate(CASES)}
 
 
-ELSEWHERE = {"instrumentation_gap", "truncation", "empty_retrieval", "cache", "first_token_latency"}
+ELSEWHERE = {
+    "judge_disagreement",
+    "instrumentation_gap",
+    "truncation",
+    "empty_retrieval",
+    "cache",
+    "first_token_latency",
+}
 """Detectors whose cases are in the other modules of this name."""
 
 

@@ -195,6 +195,7 @@ _RAW: dict[str, tuple[dict[str, str], str, str]] = {
             "name": "r.name",
             "value": "r.value",
             "data_type": "r.data_type",
+            "source": "r.source",
             "environment": "r.environment",
         },
         "toDate(r.timestamp), r.name, r.id",

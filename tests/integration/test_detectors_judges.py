@@ -1,0 +1,55 @@
+"""Evaluators that no longer agree with users are found; answers that get worse in both their eyes are not.
+
+The project is a small one, written as v3 or v4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from tests.support.faults import rated
+from tests.support.in_memory import Analyse, in_memory
+from tests.support.world import PERIODS, Fault, Visit, make_world
+
+from hansei.demo.tables import SCHEMAS, Schema
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Analyse]:
+    with in_memory() as analyse_rows:
+        yield analyse_rows
+
+
+def judged(*, wrong: float, day: int = -7) -> Fault:
+    """An evaluator says what the user says, but for that share of the support app's traces."""
+
+    def fault(visit: Visit) -> None:
+        if visit.app == "support" and visit.day >= day and visit.scores:
+            errs = visit.random.random() < wrong
+            visit.judged = [("judge", (1.0 - value if errs else value), "NUMERIC") for _, value, _ in visit.scores]
+
+    return fault
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_a_judge_that_goes_astray(engine: Analyse, schema: Schema) -> None:
+    rows = make_world(judged(wrong=0.1), judged(wrong=0.5, day=2), per_day=120)
+    (found,) = [one for one in engine(rows, schema).findings if one.kind == "judge_disagreement"]
+    assert (found.direction, found.segment["score_name"]) == ("regression", "judge / helpful")
+    assert found.onset == PERIODS.window.start + timedelta(days=2)
+    values = {(score.trace_id, score.source): score for score in rows.scores}
+    pairs = [
+        (s, values[s.trace_id, "API"])
+        for s in rows.scores
+        if s.source == "EVAL" and s.timestamp >= PERIODS.window.start
+    ]
+    assert found.current.n == len(pairs)
+    assert found.current.value == pytest.approx(sum(a.value != b.value for a, b in pairs) / len(pairs))
+    assert "kappa" in found.summary
+
+
+def test_worse_answers_in_the_eyes_of_both_are_no_disagreement(engine: Analyse) -> None:
+    rows = make_world(rated("support", 0.5, day=0), judged(wrong=0.1), per_day=120)
+    assert "judge_disagreement" not in {one.kind for one in engine(rows, "v4").findings}
