@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from benchmarks.quality.scorer import Scorer
+from benchmarks.quality.session import analysed
+from benchmarks.quality.world import make_world as make_simulated
 from tests.support.faults import on_step, takes, wanders
 from tests.support.in_memory import Analyse, in_memory
 from tests.support.world import Visit, make_world
@@ -55,3 +58,12 @@ def test_one_runaway_before_does_not_hide_those_of_the_window(engine: Analyse) -
     rows = make_world(stray, wanders("research", "web_search", 60, day=1, share=0.15))
     report = engine(rows, "v4")
     assert ("runaway", {"trace_name": "research"}) in [(found.kind, found.segment) for found in report.findings]
+
+
+@pytest.mark.long
+def test_two_steps_that_never_end_where_all_did_are_not_told_of_the_whole_project() -> None:
+    world = make_simulated("faulty", 25)
+    with analysed(world) as session:
+        planted = Scorer(world, session.report).score()["planted"]
+    places = {one["fault"]: one.get("place") for one in planted if one["kind"] == "unfinished"}
+    assert places == {"never_ends": "right", "release_never_ends": "right"}

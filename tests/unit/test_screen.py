@@ -117,6 +117,17 @@ def test_when_all_fails_the_whole_project_is_named() -> None:
     assert segments(hits) == [{}]
 
 
+def test_two_steps_that_fail_where_hardly_anything_ever_did_are_two_causes() -> None:
+    """A single failure before, elsewhere, says nothing about where failures belong."""
+    rare = Part("support", "TOOL", "export", calls=12, rate=0.0)
+    quiet = [rare, *(replace(part, rate=0.0, calls=60) for part in PARTS)]
+    once = [replace(rare, rate=1.0, calls=1), *quiet]
+    broken = {"refund": 0.25, "write": 0.12}
+    after = [replace(part, rate=broken.get(part.name, 0.0)) for part in quiet]
+    hits, _ = explain(cells_of([once, *[quiet] * 6, *[after] * 7]), SHARE)
+    assert segments(hits) == [{"tool_name": "refund"}, {"observation_name": "write"}]
+
+
 def test_two_faults_at_once_are_both_named() -> None:
     after = [replace(p, rate={"refund": 0.25, "search": 0.15}.get(p.name, p.rate)) for p in PARTS]
     hits, _ = explain(cells_of([PARTS] * 7 + [after] * 7), SHARE)

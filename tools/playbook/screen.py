@@ -229,7 +229,9 @@ def _too_wide(look: _Look, y: Floats, slice_: _Slice) -> bool:
         if unit in slice_.units:
             continue
         parts = look.groups(y, (unit,), keep)
-        alike = np.minimum(excess * parts.x / x, excess * parts.wanted / wanted if wanted > 0 else np.inf)
+        alike = excess * parts.x / x
+        if wanted >= (_FEW if look.question.yy is None else 1e-300):
+            alike = np.minimum(alike, excess * parts.wanted / wanted)
         shown = sign * (parts.observed - parts.wanted)
         able = (parts.x >= _LARGE_PART * x) & (alike >= _ABLE * np.sqrt(np.maximum(parts.variance, 0)))
         if bool((able & (shown < _INNOCENT * alike)).any()):
@@ -239,6 +241,8 @@ def _too_wide(look: _Look, y: Floats, slice_: _Slice) -> bool:
     return False
 
 
+_FEW = 3.0
+"""With fewer expected events than this, which parts had them before is chance, and no measure for their share."""
 _LARGE_PART = 0.1
 """Parts smaller than this share of a slice's rows need not be named apart."""
 _SMALL_PART = 0.5
