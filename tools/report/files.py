@@ -6,7 +6,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -52,19 +52,28 @@ _RENDERERS = {"json": render_json, "md": render_markdown, "html": render_html}
 
 def write_forms(report: Report, directory: str | os.PathLike[str], forms: Iterable[str]) -> dict[str, Path]:
     """Writes only these forms (json, md, html), as `write_report` does."""
-    folder = Path(directory)
-    files = {form: folder / Path(NAME).with_suffix(f".{form}") for form in forms}
-    texts = {form: _RENDERERS[form](report) for form in files}
-    drafts = {form: folder / f".{files[form].name}.{uuid4().hex}" for form in texts}
+    names = {form: str(Path(NAME).with_suffix(f".{form}")) for form in forms}
+    written = write_texts({name: _RENDERERS[form](report) for form, name in names.items()}, Path(directory))
+    return {form: written[name] for form, name in names.items()}
+
+
+def write_texts(texts: Mapping[str, str], folder: Path) -> dict[str, Path]:
+    """Writes texts as files of these names into a folder, all beside their places first, and then renamed into them.
+
+    Raises:
+        UsageError: when the folder cannot be written.
+    """
+    files = {name: folder / name for name in texts}
+    drafts = {name: folder / f".{name}.{uuid4().hex}" for name in texts}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file in files.values():
             if file.is_dir():
                 raise IsADirectoryError(21, "there is a folder of that name", str(file))
-        for form, text in texts.items():
-            _store(drafts[form], text)
-        for form, draft in drafts.items():
-            os.replace(draft, files[form])
+        for name, text in texts.items():
+            _store(drafts[name], text)
+        for name, draft in drafts.items():
+            os.replace(draft, files[name])
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
         raise UsageError(

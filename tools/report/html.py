@@ -31,7 +31,7 @@ def render_html(report: Report) -> str:
     """The report as a page that can be opened from a disk or sent by mail; the same bytes for the same report."""
     css, script = _read("report.css"), _read("report.js")
     view, language = _bounded(report_view(report)), report.language
-    page = _environment().get_template("report.html.j2")
+    page = environment().get_template("report.html.j2")
     return page.render(
         view=view,
         charts=[_charts(report, one, number) for number, one in enumerate(report.findings, start=1)],
@@ -70,7 +70,8 @@ def _bounded(view: ReportView) -> ReportView:
 
 
 @lru_cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Templates in which everything printed is escaped and made visible."""
     return Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hansei.contracts import Report, Severity
 
 DEFAULT_OUT = Path("hansei-report")
+DEFAULT_OUT_OF_MANY = Path("hansei-reports")
 
 
 def analyze(
@@ -23,6 +24,10 @@ def analyze(
     ] = None,
     project: Annotated[
         str | None, typer.Option(metavar="ID", help="Langfuse project. Default: HANSEI_PROJECT_ID.")
+    ] = None,
+    projects: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Many projects: one id a line, or .csv or .json with options of their own."),
     ] = None,
     window: Annotated[
         str, typer.Option(metavar="SPAN", help="Length of the span to judge, such as 24h, 7d or 2w.")
@@ -43,7 +48,10 @@ def analyze(
     language: Annotated[Literal["en", "ja"], typer.Option(help="Language of the report.")] = "en",
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Where to write the report. Default: hansei-report; with --json: nowhere."),
+        typer.Option(
+            metavar="DIR",
+            help="Where to write. Default: hansei-report (with --json: nowhere); with --projects: hansei-reports.",
+        ),
     ] = None,
     model: Annotated[
         str | None,
@@ -54,6 +62,15 @@ def analyze(
         Literal["critical", "high", "medium", "low"] | None,
         typer.Option(help="Exit with 1 when there is a regression or hotspot of this severity or worse."),
     ] = None,
+    parallel: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, max=64, help="With --projects: how many at a time. Default: 4; 1 when embedded."
+        ),
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="With --projects: analyse those too that are done with the same options.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print report.json to stdout, and nothing else.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing; write the files.")] = False,
 ) -> int:
@@ -62,6 +79,12 @@ def analyze(
     The window is compared with the baseline just before it. report.json, report.md and report.html are written, and a
     summary is printed.
 
+    With --projects each project gets a folder, and index.html and index.md tell and link them all. A project that
+    cannot be done does not hurt the others. Run again, it goes on: finished projects with the same options are kept.
+    Exits with 2 when a project could not be done, else with 1 when --fail-on is met in any, else with 0. A CSV file
+    has the headings project, window, baseline, until, question, environment (separated by ;) and language; a JSON file
+    is a list of ids or of objects with these keys.
+
     \b
     Examples:
       hansei analyze --clickhouse clickhouse://reader:secret@localhost:8123/default --project my-project
@@ -69,12 +92,26 @@ def analyze(
       hansei analyze --until 2026-11-20 --out reports/2026-11-20 --language ja
       hansei analyze --fail-on high --quiet || echo "look at hansei-report/report.md"
       hansei analyze --json | jq '.findings[].title'
+      hansei analyze --projects projects.txt --out reports/2026-11-20
     """
     from hansei.cli.analysis import make_context, make_request, run_analysis
+    from hansei.cli.batch import analyze_projects
     from hansei.cli.console import open_console
     from hansei.cli.first_screen import tell_report
+    from hansei.cli.projects import read_projects
     from hansei.tools.report.files import render_json, write_report
 
+    if projects is not None:
+        if project is not None:
+            raise UsageError("--project and --projects are both given.", "Give one of them.")
+        requests = read_projects(
+            projects, window=window, baseline=baseline, until=until, question=question,
+            environments=environment or [], language=language,
+        )  # fmt: skip
+        return analyze_projects(
+            requests, make_context(clickhouse, model=model, no_llm=no_llm), open_console(json_wanted=json, quiet=quiet),
+            out or DEFAULT_OUT_OF_MANY, at_once=parallel, again=again, fail_on=fail_on,
+        )  # fmt: skip
     project_id = project or os.environ.get("HANSEI_PROJECT_ID")
     if not project_id:
         raise UsageError("No project is named.", "Give --project ID, or set HANSEI_PROJECT_ID.")
