@@ -12,6 +12,7 @@ from tests.support.openai_server import Answer, OpenAiServer, Request, Script, f
 from tests.support.world import END, PROJECT, Visit, make_world
 
 from hansei import Report
+from hansei.cli.analysis import make_context
 from hansei.nodes.planning import MOST_BESIDES, besides, founded
 from hansei.tools.clickhouse import close_readers, open_writer
 from hansei.tools.language_model import calling as calling_module
@@ -112,6 +113,14 @@ def test_hypotheses_are_told_in_the_plan(run: Run, by_rules: Report) -> None:
     assert (report.run.model, report.run.tokens) == ("some-model", 120 * len(server.requests))
     assert by_rules.run.model is None
     assert by_rules.run.tokens == 0
+
+
+def test_the_command_line_names_the_model_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HANSEI_MODEL", "from-the-environment")
+    assert make_context(URL).model == "from-the-environment"
+    assert make_context(URL, model="another").model == "another"
+    assert make_context(URL, no_llm=True).model is None
+    assert make_context(URL, model="another", no_llm=True).model is None
 
 
 def test_a_run_without_a_model_sends_nothing(by_rules: Report) -> None:
