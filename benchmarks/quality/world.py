@@ -150,6 +150,8 @@ class _Planter:
         spot = fault.place(company, self._rng)
         if spot is None or (self._diluted and fault.id == "app_fails"):
             return False
+        if fault.traffic and company.baseline_days + company.history_days < 7:
+            return False  # without each weekday at least once before, nobody can tell a fall from a weekend
         places = self._places(fault, spot)
         if places & self._taken or not places:
             return False

@@ -37,17 +37,22 @@ def session(world: World) -> Iterator[Session]:
 
 
 def changed(report: Report, **update: Any) -> Report:
-    """The report with its first finding changed."""
-    first: Finding = report.findings[0].model_copy(update=update)
-    return report.model_copy(update={"findings": [first, *report.findings[1:]]})
+    """The report with only the finding about the planted errors, changed."""
+    return report.model_copy(update={"findings": [told_of(report).model_copy(update=update)]})
+
+
+def told_of(report: Report) -> Finding:
+    """The finding about the planted errors."""
+    return next(found for found in report.findings if found.kind == "error")
 
 
 def test_the_planted_fault_is_recognised_with_its_place_day_and_values(world: World, session: Session) -> None:
     score = Scorer(world, session.report).score()
     (planted,) = score["planted"]
     assert (planted["place"], planted["onset_right"]) == ("right", True)
-    assert [one["ruling"] for one in score["findings"]] == ["hit"]
-    assert [one["values"] for one in score["findings"]] == [{"checked": True, "right": True}]
+    about_it = [one for one in score["findings"] if one["ruling"] != "tolerated"]
+    assert [one["ruling"] for one in about_it] == ["hit"]
+    assert [one["values"] for one in about_it] == [{"checked": True, "right": True}]
 
 
 def test_a_finding_elsewhere_is_false_and_the_fault_is_missed(world: World, session: Session) -> None:
@@ -65,7 +70,7 @@ def test_the_app_in_place_of_the_step_is_too_wide(world: World, session: Session
 
 
 def test_a_wrong_value_and_a_wrong_day_are_seen(world: World, session: Session) -> None:
-    found = session.report.findings[0]
+    found = told_of(session.report)
     assert found.onset is not None
     value = found.current.model_copy(update={"value": found.current.value * 1.0001})
     wrong = changed(session.report, current=value, onset=found.onset + timedelta(days=2))
@@ -75,7 +80,7 @@ def test_a_wrong_value_and_a_wrong_day_are_seen(world: World, session: Session) 
 
 
 def test_lies_are_refuted_and_the_truth_stands(world: World, session: Session) -> None:
-    judged = hand_in(world, session, {session.report.findings[0].id})
+    judged = hand_in(world, session, {told_of(session.report).id})
     verdicts = {(one["what"], one["verdict"] == "confirmed") for one in judged}
     assert verdicts == {("true", True), ("wrong_number", False), ("wrong_segment", False)}
 
@@ -92,7 +97,9 @@ def test_quiet_worlds_give_no_finding_in_either_schema() -> None:
         assert quiet.company.schema == schema
         assert len(quiet.traps) >= 4
         with analysed(quiet) as session:
-            assert session.report.findings == []
+            score = Scorer(quiet, session.report).score()
+        # What the company never recorded is true to say; there is nothing else.
+        assert {one["ruling"] for one in score["findings"]} <= {"tolerated"}
 
 
 def test_a_world_follows_from_its_seed_and_holds_the_truth_apart(tmp_path: Path) -> None:
