@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from pydantic import SecretStr
-from tests.support.cli import hansei_here
+from tests.support.cli import clean_environment, hansei_here
 from tests.support.clickhouse_http import RunningServer, User, start_server
 from tests.support.world import END, Visit, make_world
 
@@ -131,6 +135,27 @@ def test_a_run_that_was_cut_off_goes_on(embedded: str, tmp_path: Path) -> None:
     (tmp_path / "hansei-reports/broken/options.json").unlink()
     again = json.loads(hansei_here(tmp_path, *arguments).stdout)["projects"]
     assert [entry["done_before"] for entry in again] == [True, False]
+
+
+def test_a_killed_run_is_taken_up_by_another(server: RunningServer, tmp_path: Path) -> None:
+    (tmp_path / "projects.txt").write_text("broken\nquiet\n")
+    arguments = ("analyze", "--projects", "projects.txt", "--clickhouse", server.url(), "--until", END.isoformat())
+    command = [sys.executable, "-m", "hansei", *arguments, "--parallel", "1", "--quiet"]
+    finished = tmp_path / "hansei-reports" / "broken" / "options.json"
+    with subprocess.Popen(command, cwd=tmp_path, env=clean_environment()) as process:
+        deadline = time.monotonic() + 60
+        while not finished.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    page = (tmp_path / "hansei-reports" / "index.html").read_text("utf-8")
+    assert page.rstrip().endswith("</html>")
+    before = finished.with_name("report.json").read_bytes()
+
+    done = json.loads(hansei_here(tmp_path, *arguments, "--json").stdout)["projects"]
+    assert [entry["state"] for entry in done] == ["done", "done"]
+    assert done[0]["done_before"]
+    assert finished.with_name("report.json").read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_the_command_line_has_the_published_commands_and_options() -> None:
         "doctor": {"clickhouse", "project", "json"},
         "analyze": {
             "clickhouse", "project", "window", "baseline", "until", "question", "environment", "language", "out",
-            "no_llm", "fail_on", "json",
+            "no_llm", "fail_on", "json", "projects", "parallel", "again",
         },
         "verify": {"report", "clickhouse"},
     }  # fmt: skip
