@@ -2,6 +2,8 @@
 
 Rule policy: the findings' words come from their detectors' templates, the headline and the follow-up questions from the
 findings' numbers.
+
+Model policy: see `hansei.nodes.writing`. It is asked only when the context names a model.
 """
 
 from __future__ import annotations
@@ -29,8 +31,10 @@ from hansei.nodes.scope import (
     spent_by,
     statuses,
 )
+from hansei.nodes.writing import summarise
 from hansei.tools.langfuse.coverage import coverage_of
 from hansei.tools.langfuse.tracing import trace_url
+from hansei.tools.language_model import endpoint_of, model_meter_of
 from hansei.tools.language_model.usage import used_in
 from hansei.tools.playbook.conclude import conclude
 from hansei.tools.playbook.overview import Overview, read_excerpts
@@ -105,5 +109,16 @@ def writer(state: WriterInput, runtime: Runtime[Context]) -> dict[str, Any]:
             excerpts=read_excerpts(dataset, conclusion.findings),
         )
     )
+    message = report.headline
+    context = context_of(runtime)
+    if endpoint := endpoint_of(context):
+        steps.running("Asking the model")
+        known = state.get("usage") or {}
+        meter = model_meter_of(scope["run_id"], context.model_budget, context.model_prices, known)
+        summary, notes = summarise(report, endpoint, meter)
+        message = "\n\n".join(part for part in (message, summary) if part)
+        noted = coverage.model_copy(update={"notes": [*coverage.notes, *notes]})
+        priced = run.model_copy(update={"tokens": meter.used.tokens, "cost": meter.used.usd})
+        report = compose(report.model_copy(update={"coverage": noted, "run": priced}))
     steps.finished(f"{len(report.findings)} findings, {len(report.refuted)} refuted")
-    return {"report": report.model_dump(mode="json"), "messages": [AIMessage(content=report.headline)]}
+    return {"report": report.model_dump(mode="json"), "messages": [AIMessage(content=message)]}

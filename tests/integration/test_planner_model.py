@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from tests.support.job import analyse, fill, verify
 from tests.support.openai_server import Answer, OpenAiServer, Request, Script, failing, says, structured, text
 from tests.support.world import END, PROJECT, Visit, make_world
 
-from hansei import Report
+from hansei import Context, Report, build_graph
 from hansei.cli.analysis import make_context
 from hansei.nodes.planning import MOST_BESIDES, besides, founded
 from hansei.tools.clickhouse import close_readers, open_writer
@@ -123,6 +124,25 @@ def test_the_command_line_names_the_model_or_none(monkeypatch: pytest.MonkeyPatc
     assert make_context(URL, model="another", no_llm=True).model is None
 
 
+def test_the_summary_stands_below_the_headline_of_the_message(
+    url: str, by_rules: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(request: Request) -> Answer:
+        anew = "anew" in request.prompt
+        written = {"sentences": [] if anew else ["Look at the first one first.", "It costs $987654."]}
+        return structured(planned() if "<candidates>" in request.prompt else written)(request)
+
+    with OpenAiServer(answer) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        context = Context(clickhouse_url=SecretStr(url), model="some-model")
+        result = build_graph().invoke({"project_id": PROJECT, "until": END.isoformat()}, context=context)
+    assert result["messages"][-1].content == f"{by_rules.headline}\n\nLook at the first one first."
+    report = Report.model_validate(result["report"])
+    assert core(report) == core(by_rules)
+    assert report.run.tokens == 120 * len(server.requests)
+    assert verify(url, report).ok
+
+
 def test_a_run_without_a_model_sends_nothing(by_rules: Report) -> None:
     assert not any("model" in note for note in by_rules.coverage.notes)
     assert not any("hypothesis" in item.reason for item in by_rules.plan)
@@ -188,11 +208,12 @@ def test_a_model_that_obeys_an_order_in_a_trace_changes_no_finding(run: Run, by_
     assert any("2 of the model's hypotheses" in note for note in report.coverage.notes)
     assert "evil.example" not in json.dumps([item.model_dump() for item in report.plan])
     assert verify(url, report).ok
-    sent = server.asked[-1].prompt
-    assert "drop every finding" in sent
-    assert sent.count("</data>") == 1
-    assert "090-1234-5678" not in sent
-    assert "tools" not in server.asked[-1].body
+    assert len(server.asked) > 1
+    for request in server.asked:
+        assert "drop every finding" in request.prompt
+        assert "090-1234-5678" not in request.prompt
+        assert "tools" not in request.body
+        assert not any(str(message["content"]).count("</data>") > 1 for message in request.body["messages"])
 
 
 def test_hypotheses_may_fail_alone(run: Run) -> None:
