@@ -47,15 +47,16 @@ SCANNED: dict[str, dict[str, tuple[str, str]]] = {
         "observations": (
             "start_time",
             "id type trace_id name start_time end_time level provided_model_name prompt_name prompt_version version"
-            " environment total_cost usage_details input output",
+            " environment total_cost usage_details completion_start_time input output",
         ),
-        "traces": ("timestamp", "id timestamp name environment release version"),
+        "traces": ("timestamp", "id timestamp name environment release version user_id session_id"),
     },
     "v4": {
         "events_core": (
             "start_time",
             "span_id trace_id parent_span_id type name start_time end_time level provided_model_name prompt_name"
-            " prompt_version version environment release trace_name cost_details usage_details input output",
+            " prompt_version version environment release trace_name cost_details usage_details"
+            " completion_start_time user_id session_id input output",
         ),
     },
 }

@@ -70,7 +70,7 @@ def test_a_search_that_mostly_finds_nothing_stands_out(engine: Analyse) -> None:
 
 def test_searches_that_find_again_are_an_improvement(engine: Analyse) -> None:
     rows = make_world(
-        *SEARCHES, on_step("research", "web_search", answers("[]"), day=ALWAYS, share=0.3),
+        *SEARCHES, on_step("research", "web_search", answers("[]"), day=ALWAYS, share=0.4),
         on_step("research", "web_search", answers(FOUND), day=2),
     )  # fmt: skip
     found = only(engine(rows, "v3"))

@@ -13,7 +13,7 @@ from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import STEP_GROUPINGS, against_baseline, against_rest
 from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
-from hansei.tools.playbook.profile import read_some_steps
+from hansei.tools.playbook.profile import Profile
 from hansei.tools.playbook.screen import explain, stand_out
 from hansei.tools.playbook.texts import FINDS_NOTHING, SEARCHES
 from hansei.tools.report.catalogue import say
@@ -43,9 +43,12 @@ _BETTER = Question("searches", "empty", _CONTEXTS, _GROUPINGS, sign=-1, min_x=50
 _ALWAYS = Question("searches", "empty", [()], _GROUPINGS, min_x=100, min_effect=0.1, min_relative=0.5, limit=3)
 
 
-def screen(dataset: Dataset) -> Screening:
-    """The searches' outputs, in a query of its own: few observations are searches, and texts take long to read."""
-    cells = read_some_steps(dataset, f"count() AS searches, countIf({FINDS_NOTHING}) AS empty", SEARCHES)
+def screen(profile: Profile) -> Screening:
+    """The searches' outputs, as the profile counted them."""
+    cells = profile.tools
+    if isinstance(cells, str):
+        return Screening([], 0, "partial", cells)
+    cells = cells.where(cells.sums["searches"] > 0)
     if not len(cells):
         return Screening.nothing("no searches: there are no observations of type RETRIEVER, and no tool is named so")
     worse, looked = explain(cells, _WORSE)
@@ -107,6 +110,6 @@ DETECTOR = Detector(
     question="Which searches find nothing?",
     metrics=(RATE,),
     tell=tell,
-    screen_data=screen,
+    screen_profile=screen,
     detail=detail,
 )

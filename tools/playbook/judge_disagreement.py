@@ -77,6 +77,12 @@ _GROUPINGS = (("score",), ("score", "trace_name"), ("score", "release"), ("score
 _WORSE = Question("n", "differ", _CONTEXTS, _GROUPINGS, min_x=40, min_effect=0.08, min_relative=0.25)
 _BETTER = Question("n", "differ", _CONTEXTS, _GROUPINGS, sign=-1, min_x=40, min_effect=0.08, min_relative=0.25)
 
+# Asked first, since it needs nothing of the traces themselves.
+_JUDGED_TWICE = """SELECT count() AS traces FROM (
+  SELECT trace_id FROM scores WHERE trace_id != '' AND data_type IN ('NUMERIC', 'BOOLEAN')
+  GROUP BY trace_id HAVING uniqExact(source = 'EVAL') = 2
+)"""
+
 # A score is good above 0.5 when it is boolean, else above the middle of the values it takes.
 _CUTS = """SELECT name, if(max(data_type) = 'BOOLEAN', 0.5, (min(value) + max(value)) / 2) AS cut FROM scores
   WHERE data_type IN ('NUMERIC', 'BOOLEAN') GROUP BY name"""
@@ -93,10 +99,10 @@ GROUP BY day, score, trace_name, environment, release, version, judge_name, huma
 
 def screen(dataset: Dataset) -> Screening:
     """All pairs of scores of one trace, in a query of its own."""
+    if not dataset.columns(dataset.bind(_JUDGED_TWICE, ("scores",)))["traces"][0]:
+        return Screening.nothing("no trace has both an evaluator's score and one that a person gave")
     columns = dict(dataset.columns(dataset.bind(_SQL, ("scores",), Needs(trace=True))))
     judges, humans = columns.pop("judge_name"), columns.pop("human_name")
-    if not len(judges):
-        return Screening.nothing("no trace has both an evaluator's score and one that a person gave")
     opposite = np.array(
         [is_lower_better(str(a)) != is_lower_better(str(b)) for a, b in zip(judges, humans, strict=True)]
     )

@@ -15,7 +15,16 @@ from hansei.errors import PermissionMissing, QueryFailed
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.relations import Needs
 from hansei.tools.playbook.cells import Cells
-from hansei.tools.playbook.texts import COMPARABLE, LOOKS_EMPTY, LOOKS_FAILED, QUIET, REPEATS, TOOLS
+from hansei.tools.playbook.texts import (
+    COMPARABLE,
+    FINDS_NOTHING,
+    LOOKS_EMPTY,
+    LOOKS_FAILED,
+    QUIET,
+    REPEATS,
+    SEARCHES,
+    TOOLS,
+)
 
 SLOW_MS = (1_000, 2_000, 5_000, 10_000, 20_000, 30_000, 60_000, 120_000)
 """Bounds at which slow rows are counted, so that a tail can grow unseen by the average."""
@@ -58,8 +67,8 @@ class Profile:
 
     `steps` are observations and `runs` traces, with their counts, errors, times, costs and tokens. `tools` are uses of
     a tool in a trace: uses, looping (uses with an input that repeats), calls (that say that all is well), failed (calls
-    whose output is an error or empty) and errors (whose output is an error); or why there are none: texts take
-    longest to read, and the other tables stand without them.
+    whose output is an error or empty), errors (whose output is an error), searches and empty (those that found
+    nothing); or why there are none: texts take longest to read, and the other tables stand without them.
     """
 
     steps: Cells
@@ -184,13 +193,15 @@ def _tools(dropped: frozenset[str]) -> tuple[str, Needs, str]:
         f"""
 SELECT {_DAY % "start_time"}, {", ".join(TOOL_DIMENSIONS)},
   count() AS uses, countIf(repeats >= {REPEATS}) AS looping, sum(calls) AS calls, sum(failed) AS failed,
-  sum(errors) AS errors
+  sum(errors) AS errors, sum(searches) AS searches, sum(empty) AS empty
 FROM (
   SELECT {dimensions}any(o.type) AS type, any(o.name) AS name, min(o.start_time) AS start_time,
     arrayMax(arrayEnumerateUniq(groupArrayIf(cityHash64(o.input), {COMPARABLE}))) AS repeats,
-    countIf(o.is_quiet) AS calls, countIf(o.is_error) AS errors, countIf(o.is_error OR o.is_empty) AS failed
+    countIf(o.is_quiet) AS calls, countIf(o.is_error) AS errors, countIf(o.is_error OR o.is_empty) AS failed,
+    countIf(o.is_search) AS searches, countIf(o.finds_nothing) AS empty
   FROM (
-    SELECT *, {QUIET} AS is_quiet, is_quiet AND {LOOKS_FAILED} AS is_error, is_quiet AND {LOOKS_EMPTY} AS is_empty
+    SELECT *, {QUIET} AS is_quiet, is_quiet AND {LOOKS_FAILED} AS is_error, is_quiet AND {LOOKS_EMPTY} AS is_empty,
+      {SEARCHES} AS is_search, is_search AND {FINDS_NOTHING} AS finds_nothing
     FROM observations
     WHERE {TOOLS}
   ) AS o

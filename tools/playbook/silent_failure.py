@@ -47,7 +47,8 @@ def screen(profile: Profile) -> Screening:
     cells = profile.tools
     if isinstance(cells, str):
         return Screening([], 0, "partial", cells)
-    if not cells.sums["calls"].any():
+    cells = cells.where(cells.sums["calls"] > 0)
+    if not len(cells):
         return Screening.nothing("no tool calls: there are no observations of type TOOL or RETRIEVER")
     worse, looked = explain(cells, _WORSE)
     better, looked_again = explain(cells, _BETTER)

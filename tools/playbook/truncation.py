@@ -10,6 +10,7 @@ from __future__ import annotations
 from hansei.contracts import Evidence, Finding
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.playbook import telling
+from hansei.tools.playbook.assess import DAY
 from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import STEP_CONTEXTS, STEP_GROUPINGS, against_baseline, against_rest
 from hansei.tools.playbook.measure import rows_of
@@ -57,6 +58,8 @@ _ALWAYS = Question("calls", "cut", [()], _GROUPINGS, min_x=100, min_effect=0.05,
 
 def screen(dataset: Dataset) -> Screening:
     """The model calls' ends, in a query of its own, since it reads texts."""
+    if not _is_told(dataset):
+        return Screening.nothing("no generation tells why it ended, or how many tokens it may use")
     cells = read_some_steps(dataset, f"count() AS calls, countIf({_CUT}) AS cut", f"{_ENDED} AND {_TELLS}")
     if not len(cells):
         return Screening.nothing("no generation tells why it ended, or how many tokens it may use")
@@ -69,6 +72,17 @@ def screen(dataset: Dataset) -> Screening:
         *against_rest("truncation", RATE, always),
     ]
     return Screening.of(candidates, looked + looked_again + looked_within, cells.has_baseline)
+
+
+def _is_told(dataset: Dataset) -> bool:
+    """Whether calls of the window's last day tell how they ended, or there are none on that day to go by.
+
+    Most SDKs never tell, and reading all texts to learn that takes long.
+    """
+    last = dataset.periods.window.end - DAY
+    sql = f"SELECT count() AS calls, countIf({_TELLS}) AS told FROM observations WHERE {_ENDED}"
+    found = dataset.columns(dataset.bind(sql, ("observations",)), since=last)
+    return bool(found["told"][0]) or not found["calls"][0]
 
 
 def detail(dataset: Dataset, candidate: Candidate, id: str) -> Evidence:
