@@ -85,16 +85,21 @@ class V4:
         """Condition on a span; `row` is the prefix of its columns, where their bare names mean something else."""
         return (
             f"{row}project_id = {{project_id:String}} AND {in_range(f'{row}start_time', slack=slack)}"
-            f" AND {environments(f'{row}environment')} AND {row}experiment_id = ''"
-            f"{self._no_experiment(f'{row}trace_id')}"
+            f" AND {environments(f'{row}environment')}{self._no_experiment(f'{row}trace_id', row)}"
         )
 
-    def _no_experiment(self, column: str) -> str:
-        """Condition that a trace belongs to no experiment; not every span of one need say so, and no score does."""
+    def _no_experiment(self, column: str, row: str | None = None) -> str:
+        """Condition that a trace belongs to no experiment; not every span of one need say so, and no score does.
+
+        Args:
+            column: the trace's id.
+            row: of a span, the prefix of its columns; None: no span.
+        """
         if not self.has_experiments:
             return ""
+        itself = "" if row is None else f" AND {row}experiment_id = ''"
         return (
-            f" AND {column} NOT IN (SELECT trace_id FROM {self._events}"
+            f"{itself} AND {column} NOT IN (SELECT trace_id FROM {self._events}"
             " WHERE project_id = {project_id:String} AND experiment_id != '')"
         )
 

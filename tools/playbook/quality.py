@@ -81,20 +81,24 @@ SELECT toInt32(floor(dateDiff('millisecond', {window_start:DateTime64(6, 'UTC')}
   AS yy
 FROM scores
 LEFT JOIN (
-  SELECT trace_id, groupUniqArray((prompt_name, prompt_version, model)) AS calls
-  FROM observations
-  WHERE type IN ('GENERATION', 'AGENT') AND (prompt_name != '' OR model != '')
-    AND trace_id IN (SELECT trace_id FROM scores)
-  GROUP BY trace_id
+@calls
 ) AS o USING trace_id
 LEFT ARRAY JOIN calls AS call
 WHERE data_type IN ('NUMERIC', 'BOOLEAN')
 GROUP BY ALL"""
+_CALLS = """
+SELECT trace_id, groupUniqArray((prompt_name, prompt_version, model)) AS calls
+FROM observations
+WHERE type IN ('GENERATION', 'AGENT') AND (prompt_name != '' OR model != '')
+  AND trace_id IN (SELECT trace_id FROM scores)
+GROUP BY trace_id"""
 
 
 def screen(dataset: Dataset) -> Screening:
     """One pass over the scores, joined with the prompts and models of their traces."""
-    columns = dataset.columns(dataset.bind(dataset.bind(_SQL, ("observations",)), ("scores",), Needs(trace=True)))
+    # The calls are bound on their own: for them the scores need not be joined with their traces.
+    sql = _SQL.replace("@calls", dataset.bind(_CALLS, ("observations", "scores")))
+    columns = dataset.columns(dataset.bind(sql, ("scores",), Needs(trace=True)))
     found: list[Candidate] = []
     slices = 0
     has_baseline = False
