@@ -6,7 +6,7 @@ Three queries over all traces, all scores and the model calls; everything else i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -108,6 +108,9 @@ def health_of(evidence: Sequence[Evidence], periods: Periods) -> Health:
     return Health(signs=measured, changes=changes, evidence=list(evidence))
 
 
+TREND_DAYS = 200
+"""Days of each period, its last ones, that a trend shows."""
+
 Row = dict[str, Any]
 
 
@@ -139,7 +142,8 @@ def _traffic(days: Sequence[Row], periods: Periods) -> Sign:
     for name, span in spans.items():
         starts = [start for start in _starts(periods, name) if span.start <= start and start + DAY <= span.end]
         whole[name] = [float(counts.get((name, start), 0)) for start in starts]
-        shown += [DayValue(start=start, value=value) for start, value in zip(starts, whole[name], strict=True)]
+        pairs = list(zip(starts, whole[name], strict=True))[-TREND_DAYS:]
+        shown += [DayValue(start=start, value=value) for start, value in pairs]
     test = count_test(whole["baseline"], whole["window"])
     for name, span in spans.items():
         total = sum(count for (period, _), count in counts.items() if period == name)
@@ -205,11 +209,11 @@ def _days(values: dict[tuple[Any, datetime], float], periods: Periods) -> list[D
     return [
         DayValue(start=start, value=values.get((name, start)))
         for name in ("baseline", "window")
-        for start in _starts(periods, name)
+        for start in _starts(periods, name)[-TREND_DAYS:]
     ]
 
 
-def _starts(periods: Periods, name: str) -> Iterable[datetime]:
+def _starts(periods: Periods, name: str) -> list[datetime]:
     """Starts of a period's days. They count from the window's start, so the baseline's first may begin before it."""
     start = periods.window.start
     if name == "window":

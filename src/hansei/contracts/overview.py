@@ -31,7 +31,9 @@ class Sign(Strict):
     worse: Literal[1, 0, -1] = Field(description="1: more is worse; -1: less is worse; 0: neither.")
     window: Estimate | None = Field(description="None: not measured.")
     baseline: Estimate | None
-    days: list[DayValue] = Field(description="Day by day, the baseline's first, oldest first.")
+    days: list[DayValue] = Field(
+        description="Day by day, the baseline's first, oldest first; of each period its last 200 days."
+    )
 
 
 class Change(Strict):
