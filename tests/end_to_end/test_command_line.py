@@ -192,6 +192,7 @@ def test_every_command_of_the_readme_is_known() -> None:
 
 def test_every_hansei_command_of_the_readme_runs(desk: Desk, tmp_path: Path) -> None:
     settings = {"HANSEI_CLICKHOUSE_URL": desk.url, "HANSEI_PROJECT_ID": desk.project}
+    (tmp_path / "projects.txt").write_text(f"{desk.project}\n", encoding="utf-8")
     for line in readme_commands():
         if line.startswith("hansei ") and line not in RUN_ELSEWHERE:
             done = hansei_here(tmp_path, *shlex.split(on_the_sample_data(line, desk))[1:], **settings)
