@@ -55,6 +55,9 @@ def test_a_query_that_would_read_more_than_is_left_is_refused_with_its_estimate(
     meter.add(QUERY)
     meter.check()
     meter.admit(150)
+    with pytest.raises(BudgetExceeded):
+        meter.admit(1)  # the first is still under way
+    meter.release(150)
     with pytest.raises(BudgetExceeded) as caught:
         meter.admit(151)
     assert caught.value.message == "The query would read about 151 rows; the run's budget has 150 left."

@@ -18,6 +18,7 @@ class Meter:
     def __init__(self, budget: Budget, spent: Spent | None = None) -> None:
         self.budget = budget
         self._spent = spent or Spent()
+        self._reserved = 0
         self._lock = threading.Lock()
 
     @property
@@ -27,8 +28,8 @@ class Meter:
 
     @property
     def rows_left(self) -> int:
-        """Rows that may still be read; never below zero."""
-        return max(0, self.budget.rows - self._spent.rows)
+        """Rows that may still be read beside the queries under way; never below zero."""
+        return max(0, self.budget.rows - self._spent.rows - self._reserved)
 
     def check(self) -> None:
         """Refuses any further query when the budget is spent.
@@ -49,7 +50,7 @@ class Meter:
                 )
 
     def admit(self, estimate: int) -> None:
-        """Refuses a query that would read more rows than are left.
+        """Keeps rows for a query until `release`; refuses one that would read more than are left.
 
         Args:
             estimate: rows that it would read.
@@ -57,13 +58,21 @@ class Meter:
         Raises:
             BudgetExceeded: with the estimate.
         """
-        left = self.rows_left
+        with self._lock:
+            left = self.rows_left
+            if estimate <= left:
+                self._reserved += estimate
         if estimate > left:
             raise BudgetExceeded(
                 f"The query would read about {estimate:,} rows; the run's budget has {left:,} left.",
                 NARROW,
                 estimate=estimate,
             )
+
+    def release(self, estimate: int) -> None:
+        """Gives back what `admit` kept for a query that is done."""
+        with self._lock:
+            self._reserved -= estimate
 
     def add(self, cost: Spent) -> None:
         """Counts a query."""

@@ -161,11 +161,13 @@ class Reader:
 
     def _ask(self, sql: str, parameters: Mapping[str, Any] | None, *, foreign: bool = False) -> Answer:
         bound = bindable(sql, parameters)
+        kept = 0
         if self._meter is not None:
             self._meter.check()
             # The engine lets no query read more than its limit: while that much is left, there is nothing to estimate.
             if foreign or self._meter.rows_left < self.limits.rows_read:
-                self._meter.admit(self.estimate(sql, parameters))
+                kept = self.estimate(sql, parameters)
+                self._meter.admit(kept)
         started = time.perf_counter()
         try:
             answer = self._session.ask(sql, bound, foreign=foreign)
@@ -173,7 +175,11 @@ class Reader:
             # What it had read until then is not told.
             self._count(Spent(queries=1, seconds=time.perf_counter() - started))
             raise
-        self._count(Spent(queries=1, rows=answer.rows_read, bytes=answer.bytes_read, seconds=answer.seconds))
+        else:
+            self._count(Spent(queries=1, rows=answer.rows_read, bytes=answer.bytes_read, seconds=answer.seconds))
+        finally:
+            if self._meter is not None:
+                self._meter.release(kept)
         return answer
 
     def _count(self, cost: Spent) -> None:
