@@ -66,7 +66,7 @@ MEANINGS: dict[RelationName, dict[str, str]] = {
         "level": "DEBUG, DEFAULT, WARNING, ERROR; DEFAULT is no proof of success, see the output",
         "status_message": "what an error said",
         "model": "the model that was called; '' where none was",
-        "model_parameters": "what the model was called with, as JSON: temperature, token limit; '' where none was noted",
+        "model_parameters": "what the model was called with, as JSON; '' where none was noted",
         "prompt_name": "the managed prompt that was used",
         "prompt_version": "its version, as text",
         "version": "version of the application",
