@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -29,7 +30,7 @@ from hansei.context import ModelBudget, ModelPrices
 from hansei.errors import ModelFailed
 from hansei.tools.language_model import Endpoint, ModelMeter, Usage, ask, close_models, endpoint_of
 from hansei.tools.language_model import calling as calling_module
-from hansei.tools.language_model.calling import ATTEMPTS, call
+from hansei.tools.language_model.calling import ATTEMPTS, Called, call
 
 READY = says({"ready": "yes"})
 QUESTION = [("system", "Be brief."), ("user", "Which fruit?")]
@@ -196,6 +197,35 @@ def test_a_model_that_chooses_its_own_temperature_is_asked_without() -> None:
     assert len(server.requests) == 3
 
 
+@pytest.mark.parametrize("told", [{"param": "max_tokens"}, {"words": "Unsupported parameter: 'max_tokens' here."}])
+def test_a_model_that_names_the_limit_in_another_way_is_asked_so(told: dict[str, str]) -> None:
+    def newer(request: Request) -> Answer:
+        if "max_tokens" in request.body:
+            refused = failing(400, param=told.get("param"))
+            return replace(refused, error={**(refused.error or {}), "message": told.get("words", "No.")})
+        return text("Yes.")
+
+    with OpenAiServer(newer) as server:
+        for _ in range(2):
+            assert call(endpoint(server), meter(), "planner", QUESTION).text == "Yes."
+    assert len(server.requests) == 3
+    assert server.requests[-1].body["max_completion_tokens"] == 4000
+
+
+def test_a_model_that_was_cut_off_while_it_thought_may_think_longer() -> None:
+    def thoughtful(request: Request) -> Answer:
+        short = request.body["max_tokens"] < 10_000
+        return text("", finish="length", thought=15) if short else text("Yes.", thought=15)
+
+    counted = meter()
+    with OpenAiServer(thoughtful) as server:
+        assert call(endpoint(server), counted, "planner", QUESTION).text == "Yes."
+    assert counted.used.calls == 2
+    with OpenAiServer([text("", finish="length", thought=15)]) as server, pytest.raises(ModelFailed) as failed:
+        call(endpoint(server), meter(), "planner", QUESTION)
+    assert (failed.value.reason, len(server.requests)) == ("truncated", 2)
+
+
 def test_usage_is_counted_by_node_and_priced() -> None:
     priced = ModelMeter(ModelBudget(), ModelPrices(input=2.0, output=10.0))
     answers = [text("Yes."), text("Yes.", cost=0.5), text("Yes.", usage=None), text("Yes.")]
@@ -218,6 +248,28 @@ def test_a_call_beyond_the_budget_is_not_made(bounds: dict[str, Any]) -> None:
             call(endpoint(server), bounded, "planner", QUESTION)
     assert failed.value.reason == "budget"
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("unable", [Answer(content="Yes.", still=True), failing(400, param="stream")])
+def test_a_server_that_does_not_stream_is_asked_without(unable: Answer) -> None:
+    def answer(request: Request) -> Answer:
+        return unable if request.body.get("stream") else text("Yes.")
+
+    found: list[str] = []
+
+    def node(state: dict[str, Any]) -> dict[str, Any]:
+        found.append(call(endpoint(server), meter(), "planner", QUESTION).text)
+        return {}
+
+    graph = StateGraph(dict)
+    graph.add_node("node", node)
+    graph.add_edge(START, "node")
+    graph.add_edge("node", END)
+    with OpenAiServer(answer) as server:
+        for _ in range(2):
+            list(graph.compile().stream({}, stream_mode="messages"))
+    assert found == ["Yes.", "Yes."]
+    assert len(server.requests) == 3
 
 
 @pytest.mark.parametrize("fault", ["", "stall", "cut"])
@@ -247,9 +299,11 @@ def test_a_host_that_streams_gets_the_same(fault: Any) -> None:
 def test_tools_are_called() -> None:
     with OpenAiServer([tool_call("fruit", PEAR), tool_call("fruit", "{broken")]) as server:
         tool = {"name": "fruit", "parameters": {"type": "object"}}
-        assert call(endpoint(server), meter(), "analyst", QUESTION, tool=tool).calls == [PEAR]
-        with pytest.raises(ModelFailed):
-            call(endpoint(server), meter(), "analyst", QUESTION, tool=tool)
+        assert call(endpoint(server), meter(), "analyst", QUESTION, tool=tool).calls == [
+            Called("call_0", "fruit", PEAR)
+        ]
+        broken = call(endpoint(server), meter(), "analyst", QUESTION, tool=tool)
+    assert broken.calls == [Called("call_0", "fruit", None)]
 
 
 def test_a_run_without_a_model_names_no_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,6 +48,11 @@ class Request:
         return "function" if "tools" in self.body else "prompt"
 
     @property
+    def tools(self) -> list[str]:
+        """Names of the tools that are offered."""
+        return [tool["function"]["name"] for tool in self.body.get("tools", [])]
+
+    @property
     def is_probe(self) -> bool:
         return "test of the connection" in self.prompt
 
@@ -64,6 +69,10 @@ class Answer:
     usage: tuple[int, int] | None = (100, 20)
     """Tokens read and written; None: the server tells none."""
     cost: float | None = None
+    thought: int = 0
+    """Of the tokens written, those that the model thought."""
+    still: bool = False
+    """Answers as a whole even where a stream is asked for."""
     status: int = 200
     error: dict[str, Any] | None = None
     headers: dict[str, str] = field(default_factory=dict)
@@ -74,6 +83,8 @@ class Answer:
             return None
         read, written = self.usage
         used: dict[str, Any] = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+        if self.thought:
+            used["completion_tokens_details"] = {"reasoning_tokens": self.thought}
         return used if self.cost is None else {**used, "cost": self.cost}
 
     def message(self) -> dict[str, Any]:
@@ -96,6 +107,11 @@ def text(content: str, **more: Any) -> Answer:
 def says(data: Any, **more: Any) -> Answer:
     """The model answers with this as JSON."""
     return Answer(content=json.dumps(data), **more)
+
+
+def tool_calls(*calls: tuple[str, Any], **more: Any) -> Answer:
+    """The model calls tools, each with these arguments."""
+    return Answer(calls=[(name, json.dumps(data)) for name, data in calls], finish="tool_calls", **more)
 
 
 def tool_call(name: str, data: Any) -> Answer:
@@ -188,7 +204,7 @@ class OpenAiServer:
 
     def _serve(self, handler: BaseHTTPRequestHandler, request: Request) -> None:
         answer = self._next(request)
-        streaming = bool(request.body.get("stream")) and answer.status == 200
+        streaming = bool(request.body.get("stream")) and answer.status == 200 and not answer.still
         try:
             payload = _events(answer, request) if streaming else _whole(answer, request)
             handler.send_response(answer.status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import time
@@ -9,12 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from langchain_core.messages import AIMessage, BaseMessage
+
 from hansei.errors import ModelFailed
-from hansei.tools.language_model.endpoint import LONGEST_ANSWER, Endpoint, client_of
+from hansei.tools.language_model.endpoint import Endpoint, client_of
+from hansei.tools.language_model.habits import Habits, habits_of
+from hansei.tools.language_model.statuses import Again, failure_of, too_long
 from hansei.tools.language_model.usage import ModelMeter
 
-Messages = Sequence[tuple[str, str]]
-"""(role, text)."""
+Messages = Sequence[tuple[str, str] | BaseMessage]
+"""(role, text), or a message of LangChain's: an earlier answer that calls tools, and what the tools said."""
 
 ATTEMPTS = 4
 """How often a question is sent at most, when the model is busy or cannot be reached."""
@@ -23,16 +28,24 @@ FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 20.0
 """Seconds between two attempts: they double from the first on, and a Retry-After header counts up to the longest."""
 
-_cold_refused: set[tuple[str, str | None]] = set()
-"""Endpoints that do not take a temperature: models that think choose their own."""
+
+@dataclass(frozen=True)
+class Called:
+    """A tool that the model calls. `arguments` is None when they are no JSON object."""
+
+    id: str
+    name: str
+    arguments: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer: its text, and what it calls the offered tools with."""
+    """An answer: its text, and the offered tools that it calls."""
 
     text: str
-    calls: list[dict[str, Any]] = field(default_factory=list)
+    calls: list[Called] = field(default_factory=list)
+    message: AIMessage | None = None
+    """The whole answer, to go on from."""
 
 
 def call(
@@ -42,12 +55,13 @@ def call(
     messages: Messages,
     *,
     tool: dict[str, Any] | None = None,
+    tools: Sequence[dict[str, Any]] = (),
     response_format: dict[str, Any] | None = None,
 ) -> Reply:
     """Asks the model.
 
     Sent again after HTTP 408, 429, 5xx and a lost connection; never after another 4xx, nor after a timeout, since a run
-    should not wait several times.
+    should not wait several times. A refusal that tells how the endpoint wants to be asked is no attempt.
 
     Args:
         endpoint: which model, where.
@@ -55,28 +69,42 @@ def call(
         node: who asks.
         messages: roles and texts.
         tool: a function in OpenAI's form that must be called.
+        tools: functions that may be called, several in one answer.
         response_format: in OpenAI's form.
 
     Raises:
         ModelFailed: there is no answer that could be used.
     """
-    for attempt in range(1, ATTEMPTS + 1):
-        meter.admit(sum(len(text) for _, text in messages))
+    body: dict[str, Any] = {}
+    if response_format is not None:
+        body["response_format"] = response_format
+    if tool is not None:
+        body["tool_choice"] = {"type": "function", "function": {"name": tool["name"]}}
+    if offered := [tool] if tool is not None else list(tools):
+        body["tools"] = [{"type": "function", "function": one} for one in offered]
+    attempt = 1
+    while True:
+        meter.admit(sum(map(_letters, messages)))
         try:
-            return _once(endpoint, meter, node, messages, tool, response_format)
-        except _Again as again:
+            return _once(endpoint, meter, node, messages, body)
+        except _Otherwise:
+            continue
+        except Again as again:
             if attempt == ATTEMPTS:
                 raise again.failure from None
             time.sleep(_pause(attempt, again.after))
-    raise AssertionError("The last attempt returns or raises.")
+            attempt += 1
 
 
-class _Again(Exception):
-    """The same question may be answered later."""
+class _Otherwise(Exception):
+    """The endpoint's habits are known better now: the question goes out again as they want it."""
 
-    def __init__(self, failure: ModelFailed, after: float | None = None) -> None:
-        super().__init__(failure.message)
-        self.failure, self.after = failure, after
+
+def _letters(message: tuple[str, str] | BaseMessage) -> int:
+    if isinstance(message, BaseMessage):
+        calls = json.dumps(getattr(message, "tool_calls", []), default=str)
+        return len(str(message.content)) + len(calls)
+    return len(message[1])
 
 
 def _pause(attempt: int, after: float | None) -> float:
@@ -86,44 +114,26 @@ def _pause(attempt: int, after: float | None) -> float:
     return float(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0))
 
 
-def _once(
-    endpoint: Endpoint,
-    meter: ModelMeter,
-    node: str,
-    messages: Messages,
-    tool: dict[str, Any] | None,
-    response_format: dict[str, Any] | None,
-) -> Reply:
+def _once(endpoint: Endpoint, meter: ModelMeter, node: str, messages: Messages, body: dict[str, Any]) -> Reply:
     client = client_of(endpoint)
     import openai
     from langchain_core.exceptions import ContextOverflowError
     from langchain_openai._compat import httpx
 
-    place = (endpoint.model, endpoint.url.get_secret_value() if endpoint.url else None)
-    # In the body rather than as arguments: langchain-openai would parse the answer itself, in a way of its own.
-    body: dict[str, Any] = {"max_tokens" if endpoint.foreign else "max_completion_tokens": LONGEST_ANSWER}
-    if place not in _cold_refused:
-        body["temperature"] = 0
-    if response_format is not None:
-        body["response_format"] = response_format
-    if tool is not None:
-        body["tools"] = [{"type": "function", "function": tool}]
-        body["tool_choice"] = {"type": "function", "function": {"name": tool["name"]}}
+    habits = habits_of(endpoint)
+    how: dict[str, Any] = {} if habits.streams else {"stream": False}
     try:
-        message = client.invoke(list(messages), extra_body=body)
+        message = client.invoke(list(messages), extra_body={**habits.body(), **body}, **how)
     except ContextOverflowError:
-        raise _too_long() from None
+        raise too_long() from None
     except (openai.APITimeoutError, httpx.TimeoutException):
         raise ModelFailed(
             f"The model did not answer within {endpoint.timeout:g} s.", "Raise Context.model_timeout.", reason="timeout"
         ) from None
     except openai.APIStatusError as error:
-        if error.status_code == 400 and error.param == "temperature" and "temperature" in body:
-            _cold_refused.add(place)
-            raise _Again(_of_status(error.status_code), after=0) from None
-        raise _failure(error) from None
+        raise (_Otherwise() if habits.learn(error) else failure_of(error)) from None
     except (openai.APIConnectionError, httpx.HTTPError):
-        raise _Again(
+        raise Again(
             ModelFailed(
                 "The model cannot be reached, or the connection was cut.", "Check OPENAI_BASE_URL.", reason="connection"
             )
@@ -131,29 +141,47 @@ def _once(
     except (openai.OpenAIError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         # What langchain-openai raises for an answer that is none of a chat model: HTML, null, a list.
         meter.add(node, None)
+        if habits.streams and _is_streamed():
+            habits.streams = False  # a whole answer, where the pieces of one were asked for
+            raise _Otherwise from None
         raise ModelFailed(
             "The model answered with something that is no chat completion.", "Check OPENAI_BASE_URL.", reason="invalid"
         ) from None
     usage = message.usage_metadata
     meter.add(node, dict(usage) if usage else None, _told_cost(message.response_metadata))
-    return _reply(message)
+    return _reply(message, habits)
 
 
-def _reply(message: Any) -> Reply:
+def _is_streamed() -> bool:
+    """Whether a host listens for the pieces of an answer, so that langchain asks for them."""
+    from langchain_core.runnables.config import ensure_config
+
+    callbacks: Any = ensure_config().get("callbacks")
+    return any(hasattr(one, "tap_output_iter") for one in getattr(callbacks, "handlers", callbacks) or [])
+
+
+def _reply(message: AIMessage, habits: Habits) -> Reply:
     if message.additional_kwargs.get("refusal"):
         raise ModelFailed("The model declined to answer.", "Choose another model.", reason="refusal")
     finish = message.response_metadata.get("finish_reason")
     if finish == "content_filter":
         raise ModelFailed("The model's answer was filtered.", "Choose another model.", reason="refusal")
     if finish == "length":
+        if _thought(message) and habits.think_longer():
+            raise _Otherwise
         raise ModelFailed("The model's answer was cut off.", "Choose another model.", reason="truncated")
     text = str(message.text).strip()
-    calls = [dict(one["args"]) for one in message.tool_calls]
+    calls = [Called(one["id"] or "", one["name"], dict(one["args"])) for one in message.tool_calls]
+    calls += [Called(one["id"] or "", one["name"] or "", None) for one in message.invalid_tool_calls]
     if not text and not calls:
-        if message.invalid_tool_calls:
-            raise ModelFailed("The model called a tool with no valid JSON.", "Choose another model.", reason="invalid")
         raise ModelFailed("The model's answer was empty.", "Choose another model.", reason="empty")
-    return Reply(text, calls)
+    return Reply(text, calls, message)
+
+
+def _thought(message: AIMessage) -> int:
+    """Tokens that the model thought, of those that it wrote."""
+    usage: dict[str, Any] = dict(message.usage_metadata or {})
+    return int((usage.get("output_token_details") or {}).get("reasoning") or 0)
 
 
 def _told_cost(metadata: dict[str, Any]) -> float | None:
@@ -162,47 +190,3 @@ def _told_cost(metadata: dict[str, Any]) -> float | None:
     if not isinstance(cost, int | float) or not math.isfinite(cost) or cost < 0:
         return None
     return float(cost)
-
-
-def _failure(error: Any) -> Exception:
-    """What a status means; the endpoint's own words are left out, since they may repeat a key or the prompt."""
-    if error.code == "context_length_exceeded":
-        return _too_long()
-    failure = _of_status(error.status_code)
-    unpaid = error.code in ("insufficient_quota", "billing_hard_limit_reached")
-    if failure.reason == "rate_limit" and unpaid:
-        return ModelFailed(
-            "The model answered with HTTP 429: the account's quota is used up.", "Check the account.", reason="setup",
-            status=429,
-        )  # fmt: skip
-    if failure.reason in ("rate_limit", "server"):
-        return _Again(failure, _retry_after(error.response.headers))
-    return failure
-
-
-def _too_long() -> ModelFailed:
-    return ModelFailed("The model cannot read that much text.", "Choose another model.", reason="too_long")
-
-
-def _of_status(status: int) -> ModelFailed:
-    reasons: dict[int, tuple[Any, str]] = {
-        401: ("setup", "Check OPENAI_API_KEY."),
-        402: ("setup", "Check the account's balance."),
-        403: ("setup", "Check what the key is allowed to do."),
-        404: ("setup", "Check the model's name and OPENAI_BASE_URL."),
-        408: ("server", "Try again later."),
-        429: ("rate_limit", "Try again later."),
-    }
-    reason, remedy = reasons.get(
-        status, ("server", "Try again later.") if status >= 500 else ("request", "Choose another model.")
-    )
-    return ModelFailed(f"The model answered with HTTP {status}.", remedy, reason=reason, status=status)
-
-
-def _retry_after(headers: Any) -> float | None:
-    """Seconds; the form with a date is rare, and then the usual pause is made."""
-    try:
-        seconds = float(headers.get("retry-after", ""))
-    except ValueError:
-        return None
-    return seconds if 0 <= seconds < math.inf else None

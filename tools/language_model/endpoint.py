@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from langchain_openai._compat import httpx  # httpx or httpx2: what the installed openai sends with
 
 LONGEST_ANSWER = 4_000
-"""Tokens that the model may write in one answer, thinking included."""
+"""Tokens that the model may write in one answer."""
+
+LONGEST_THOUGHT = 16_000
+"""The same for a model that was cut off while it thought, which counts as written."""
 
 
 @dataclass(frozen=True)

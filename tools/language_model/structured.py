@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -21,7 +22,7 @@ Way = Literal["json_schema", "function", "prompt"]
 _ways: dict[Endpoint, Way] = {}
 _ways_lock = threading.Lock()
 
-_NOT_KNOWN = (400, 404, 405, 415, 422, 501)
+NOT_KNOWN = (400, 404, 405, 415, 422, 501)
 """Statuses with which servers answer a feature that they do not have."""
 
 LONGEST_ECHO = 2_000
@@ -71,6 +72,31 @@ def ask(endpoint: Endpoint, meter: ModelMeter, node: str, messages: Messages, sc
         ) from None  # fmt: skip
 
 
+def ask_fitting(
+    endpoint: Endpoint,
+    meter: ModelMeter,
+    node: str,
+    messages: Callable[[int], Messages],
+    letters: int,
+    schema: type[Answer],
+) -> Answer:
+    """As `ask`; a model that cannot read so much is asked once more with half of it.
+
+    Args:
+        messages: gives the messages with so many letters of what can be cut.
+        letters: of it, at first.
+
+    Raises:
+        ModelFailed: as `ask`.
+    """
+    try:
+        return ask(endpoint, meter, node, messages(letters), schema)
+    except ModelFailed as failure:
+        if failure.reason != "too_long":
+            raise
+    return ask(endpoint, meter, node, messages(letters // 2), schema)
+
+
 def way_of(endpoint: Endpoint, meter: ModelMeter, node: str) -> Way:
     """How the endpoint gives structured answers: found out by small questions, once, then kept in this process.
 
@@ -92,7 +118,7 @@ def _probe(endpoint: Endpoint, meter: ModelMeter, node: str) -> Way:
         except _Unfit:
             continue
         except ModelFailed as failure:
-            unable = failure.reason in ("empty", "invalid", "refusal", "truncated") or failure.status in _NOT_KNOWN
+            unable = failure.reason in ("empty", "invalid", "refusal", "truncated") or failure.status in NOT_KNOWN
             if not unable:
                 raise
         else:
@@ -137,7 +163,7 @@ class _Unfit(Exception):
 
 
 def _parse(reply: Reply, schema: type[Answer]) -> Answer:
-    found: Any = reply.calls[0] if reply.calls else _json_in(reply.text)
+    found: Any = reply.calls[0].arguments if reply.calls else _json_in(reply.text)
     said = reply.text or json.dumps(found, ensure_ascii=False)
     if found is None:
         raise _Unfit(said, "it holds no JSON object")
