@@ -7,6 +7,8 @@ PYTHON := $(or $(shell for python in python3 python3.13 python3.12 python3.11; d
 	&& echo "$$python" && break; done),python3)
 endif
 BIN := .venv/bin
+# A file's tests share what they set up, so they stay in one process.
+SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long quality check format schema docs screenshots readme lock clean
@@ -20,11 +22,11 @@ demo: ## Make sample data in an embedded ClickHouse, analyse it, write the repor
 
 test: ## Run the tests, but for the long ones (some minutes on two cores)
 	@$(PYTHON) requirements/install.py development
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 test-long: ## Run the long tests: what the short ones prove, on more data, schemas and faults
 	@$(PYTHON) requirements/install.py development
-	@$(BIN)/python -m pytest -m long
+	@$(BIN)/python -m pytest -m long $(SIDE_BY_SIDE)
 
 quality: ## Measure how often findings are right (most of an hour; QUALITY=--quick: some minutes)
 	@$(PYTHON) requirements/install.py development
