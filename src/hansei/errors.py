@@ -7,6 +7,7 @@
     ├── SchemaNotSupported  (LookupError)        reached, but there are no Langfuse tables of a shape we know
     ├── NoData              (LookupError)        the project or the window holds nothing to analyse
     ├── ModelFailed         (RuntimeError)       the language model gave nothing usable: `reason` says why
+    ├── LangfuseFailed      (ConnectionError)    Langfuse's API did not do what was asked: `reason` says why
     ├── QueryRefused        (ValueError)         SQL is not let through to ClickHouse: `reason` says why
     └── QueryFailed         (RuntimeError)       ClickHouse refused or stopped a query: `code`, `name`, `retryable`
         └── BudgetExceeded                       not asked: beyond what its run may still read: `estimate`
@@ -195,3 +196,49 @@ class ModelFailed(HanseiError, RuntimeError):
 
 def _model_failed(message: str, remedy: str, reason: ModelFailure, status: int) -> ModelFailed:
     return ModelFailed(message, remedy, reason=reason, status=status)
+
+
+LangfuseFailure = Literal[
+    "setup",
+    "unreachable",
+    "credentials",
+    "not_found",
+    "refused",
+    "rate_limit",
+    "server",
+    "unreadable",
+]
+"""What Langfuse's API failed with: no keys or no usable address; not reached or cut off; keys that it does not take;
+there is no such thing; a request that it does not take; too many requests; a fault of its own; an answer of another
+shape than the installed SDK knows."""
+
+
+class LangfuseFailed(HanseiError, ConnectionError):
+    """Langfuse's API did not do what was asked, after as many attempts as make sense.
+
+    Args:
+        message: one line; it holds neither a key nor what was sent or answered.
+        remedy: one line that says what to do.
+        reason: see `LangfuseFailure`.
+        status: the HTTP status of the last answer, 0 when there was none.
+    """
+
+    def __init__(self, message: str, remedy: str = "", *, reason: LangfuseFailure = "server", status: int = 0) -> None:
+        super().__init__(message, remedy)
+        self.reason: LangfuseFailure = reason
+        self.status = status
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_langfuse_failed, (self.message, self.remedy, self.reason, self.status))
+
+    @property
+    def passing(self) -> bool:
+        """Whether the same request may succeed later."""
+        return self.reason in ("unreachable", "rate_limit", "server")
+
+    def _asdict(self) -> dict[str, str]:
+        return {**super()._asdict(), "reason": self.reason}
+
+
+def _langfuse_failed(message: str, remedy: str, reason: LangfuseFailure, status: int) -> LangfuseFailed:
+    return LangfuseFailed(message, remedy, reason=reason, status=status)

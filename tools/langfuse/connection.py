@@ -60,8 +60,25 @@ class Server:
         """
         import httpx
 
-        authority = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE") or os.environ.get(
-            "OTEL_EXPORTER_OTLP_CERTIFICATE"
-        )
-        verify: ssl.SSLContext | bool = ssl.create_default_context(cafile=authority) if authority else True
-        return httpx.Client(timeout=float(os.environ.get("LANGFUSE_TIMEOUT") or 5), verify=verify)
+        return httpx.Client(timeout=time_limit(5), verify=verification())
+
+
+def time_limit(default: float) -> float:
+    """Seconds that a request may take: LANGFUSE_TIMEOUT, else the default.
+
+    Raises:
+        ValueError: when LANGFUSE_TIMEOUT is no number.
+    """
+    return float(os.environ.get("LANGFUSE_TIMEOUT") or default)
+
+
+def verification() -> ssl.SSLContext | bool:
+    """Which certificates are trusted: those of the file that OpenTelemetry's settings name, else the usual ones.
+
+    Raises:
+        OSError: when the file cannot be read.
+    """
+    authority = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE") or os.environ.get(
+        "OTEL_EXPORTER_OTLP_CERTIFICATE"
+    )
+    return ssl.create_default_context(cafile=authority) if authority else True
