@@ -116,7 +116,7 @@ def choose(
 
 def _narrow(choice: Choice, question: str, named: frozenset[str], endpoint: Endpoint, meter: ModelMeter) -> None:
     analyses = "\n".join(f"{detector.name}: {detector.question}" for detector in DETECTORS)
-    values = {"analyses": analyses, "question": one_line(question, 2_000), "most": str(MOST_TASKS)}
+    values = {"analyses": analyses, "question": one_line(question, 2_000, endpoint.masking), "most": str(MOST_TASKS)}
     messages = read_prompt(PROMPTS / "planner_question.md").filled(values)
     answer = ask(endpoint, meter, "planner", messages, AboutQuestion)
     if not answer.answerable:
@@ -140,8 +140,10 @@ def _explain(
     values = {
         "analyses": "\n".join(f"{one.name}: {one.question}" for one in DETECTORS if one.name in choice.detectors),
         "coverage": _coverage(scope),
-        "question": one_line(question, 2_000) if question else "(none: the user wants to know what goes wrong)",
-        "candidates": quotation(lines, most_letters=MOST_LETTERS),
+        "question": one_line(question, 2_000, endpoint.masking)
+        if question
+        else "(none: the user wants to know what goes wrong)",
+        "candidates": quotation(lines, most_letters=MOST_LETTERS, masking=endpoint.masking),
         "language": LANGUAGES[scope["language"]],
         "most": str(MOST_TASKS),
     }

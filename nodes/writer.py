@@ -118,7 +118,7 @@ def writer(state: WriterInput, runtime: Runtime[Context]) -> dict[str, Any]:
         summary, notes = summarise(report, endpoint, meter)
         message = "\n\n".join(part for part in (message, summary) if part)
         noted = coverage.model_copy(update={"notes": [*coverage.notes, *notes]})
-        priced = run.model_copy(update={"tokens": meter.used.tokens, "cost": meter.used.usd})
+        priced = run.model_copy(update={"tokens": meter.used.tokens, "cost": meter.used.usd, "usage": meter.by_node})
         report = compose(report.model_copy(update={"coverage": noted, "run": priced}))
     steps.finished(f"{len(report.findings)} findings, {len(report.refuted)} refuted")
     return {"report": report.model_dump(mode="json"), "messages": [AIMessage(content=message)]}

@@ -47,7 +47,7 @@ def summarise(report: Report, endpoint: Endpoint, meter: ModelMeter) -> tuple[st
         return "", []
     language = LANGUAGES[report.language]
     lines = [line for number, finding in enumerate(report.findings, 1) for line in _told(number, finding)]
-    findings = quotation(lines, most_letters=MOST_LETTERS, longest_line=600)
+    findings = quotation(lines, most_letters=MOST_LETTERS, longest_line=600, masking=endpoint.masking)
 
     def written(wrong: str = "") -> list[str]:
         values = {"findings": findings, "language": language, "most": str(MOST_SENTENCES), "wrong": wrong}

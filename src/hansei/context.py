@@ -10,10 +10,17 @@ import os
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from hansei.errors import UsageError
+
 
 def _env_secret(name: str) -> SecretStr | None:
     value = os.environ.get(name)
     return SecretStr(value) if value else None
+
+
+def _env_switch(name: str) -> bool:
+    """On, unless the environment says off."""
+    return os.environ.get(name, "").strip().lower() not in ("0", "off", "false", "no")
 
 
 class Limits(BaseModel):
@@ -72,6 +79,25 @@ class ModelPrices(BaseModel):
     input: float = Field(ge=0, description="US dollars per million tokens that the model reads.")
     output: float = Field(ge=0, description="US dollars per million tokens that the model writes.")
 
+    @classmethod
+    def from_environment(cls) -> ModelPrices | None:
+        """The prices that HANSEI_MODEL_PRICES names as input/output; None: it is not set.
+
+        Raises:
+            UsageError: they cannot be read.
+        """
+        text = os.environ.get("HANSEI_MODEL_PRICES", "").strip()
+        if not text:
+            return None
+        try:
+            read, written = (float(part) for part in text.split("/"))
+            return cls(input=read, output=written)
+        except ValueError:
+            raise UsageError(
+                "HANSEI_MODEL_PRICES cannot be read.",
+                "Give US dollars per million tokens read and written, such as 0.25/2.",
+            ) from None
+
 
 class Context(BaseModel):
     """Settings of a run: where the data is, which model writes the words, and the bounds.
@@ -101,5 +127,17 @@ class Context(BaseModel):
     model_timeout: float = Field(60, gt=0, description="Longest time that the model may take to answer, in seconds.")
     model_budget: ModelBudget = Field(default_factory=ModelBudget, description="Bounds on the model's use in a run.")
     model_prices: ModelPrices | None = Field(
-        None, description="For endpoints that do not tell what a call costs. None: such calls have no known cost."
+        default_factory=lambda: ModelPrices.from_environment(),
+        description="For endpoints that do not tell what a call costs. None: such calls have no known cost. Default: "
+        "HANSEI_MODEL_PRICES, such as 0.25/2.",
+    )
+    model_cache: bool = Field(
+        default_factory=lambda: _env_switch("HANSEI_MODEL_CACHE"),
+        description="Whether answers of the model are kept in the user's cache directory and taken from there when the "
+        "same is asked again. Default: HANSEI_MODEL_CACHE, on unless it says off.",
+    )
+    masking: bool = Field(
+        default_factory=lambda: _env_switch("HANSEI_MASKING"),
+        description="Whether e-mail addresses, card and phone numbers, keys and tokens are masked before a text is "
+        "sent to the model. Default: HANSEI_MASKING, on unless it says off.",
     )

@@ -6,13 +6,14 @@ import json
 import math
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
 
 from hansei.errors import ModelFailed
+from hansei.tools.language_model.answers import find_answer, keep_answer
 from hansei.tools.language_model.endpoint import Endpoint, client_of
 from hansei.tools.language_model.habits import Habits, habits_of
 from hansei.tools.language_model.statuses import Again, failure_of, too_long
@@ -57,8 +58,9 @@ def call(
     tool: dict[str, Any] | None = None,
     tools: Sequence[dict[str, Any]] = (),
     response_format: dict[str, Any] | None = None,
+    keep: Callable[[Reply], bool] = lambda reply: True,
 ) -> Reply:
-    """Asks the model.
+    """Asks the model, or gives the answer that it gave before, if the endpoint has a cache.
 
     Sent again after HTTP 408, 429, 5xx and a lost connection; never after another 4xx, nor after a timeout, since a run
     should not wait several times. A refusal that tells how the endpoint wants to be asked is no attempt.
@@ -71,6 +73,7 @@ def call(
         tool: a function in OpenAI's form that must be called.
         tools: functions that may be called, several in one answer.
         response_format: in OpenAI's form.
+        keep: whether an answer is worth keeping in the cache.
 
     Raises:
         ModelFailed: there is no answer that could be used.
@@ -82,11 +85,16 @@ def call(
         body["tool_choice"] = {"type": "function", "function": {"name": tool["name"]}}
     if offered := [tool] if tool is not None else list(tools):
         body["tools"] = [{"type": "function", "function": one} for one in offered]
+    asked = {"messages": [_plain(message) for message in messages], **body}
+    habits = habits_of(endpoint)
+    if habits.cold and (kept := _kept(find_answer(endpoint.cache, endpoint.identity, asked))) is not None:
+        meter.add_cached(node)
+        return _reply(kept, habits)
     attempt = 1
     while True:
         meter.admit(sum(map(_letters, messages)))
         try:
-            return _once(endpoint, meter, node, messages, body)
+            reply = _once(endpoint, meter, node, messages, body)
         except _Otherwise:
             continue
         except Again as again:
@@ -94,10 +102,38 @@ def call(
                 raise again.failure from None
             time.sleep(_pause(attempt, again.after))
             attempt += 1
+        else:
+            if habits.cold and keep(reply) and reply.message is not None:
+                keep_answer(endpoint.cache, endpoint.identity, asked, _said(reply.message))
+            return reply
 
 
 class _Otherwise(Exception):
     """The endpoint's habits are known better now: the question goes out again as they want it."""
+
+
+def _plain(message: tuple[str, str] | BaseMessage) -> list[Any]:
+    """A message as the cache knows it, without what differs from one run to the next."""
+    if isinstance(message, BaseMessage):
+        return [message.type, message.content, getattr(message, "tool_calls", []), getattr(message, "tool_call_id", "")]
+    return list(message)
+
+
+def _kept(found: dict[str, Any] | None) -> AIMessage | None:
+    """An answer out of the cache; None: there is none, or somebody made something else of it."""
+    try:
+        return None if found is None else AIMessage(**found)
+    except (TypeError, ValueError):
+        return None
+
+
+def _said(message: AIMessage) -> dict[str, Any]:
+    """What of an answer is kept."""
+    return {
+        "content": str(message.text),
+        "tool_calls": message.tool_calls,
+        "invalid_tool_calls": message.invalid_tool_calls,
+    }
 
 
 def _letters(message: tuple[str, str] | BaseMessage) -> int:

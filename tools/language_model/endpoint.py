@@ -8,12 +8,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
 from hansei.context import Context
 from hansei.errors import ModelFailed
+from hansei.tools.langfuse.masking import Mask, mask, unmasked
+from hansei.tools.language_model.answers import cache_file
 
 if TYPE_CHECKING:
     from langchain_openai import ChatOpenAI
@@ -38,11 +41,30 @@ class Endpoint:
     key: SecretStr | None
     timeout: float
     """Seconds."""
+    cache: Path | None = None
+    """Where answers are kept; None: nowhere."""
+    masked: bool = True
+    """Whether personal data and secrets are masked in what it is sent."""
 
     @property
     def foreign(self) -> bool:
         """Whether it is somebody else's server."""
         return self.url is not None and "://api.openai.com" not in self.url.get_secret_value()
+
+    @property
+    def place(self) -> tuple[str, str | None]:
+        """The model and its address."""
+        return self.model, self.url.get_secret_value() if self.url else None
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What tells whether the same question would be answered by the same model, to the same account."""
+        return self.model, *((part.get_secret_value() if part else "") for part in (self.url, self.key))
+
+    @property
+    def masking(self) -> Mask:
+        """What every text of a trace goes through before it is sent."""
+        return mask if self.masked else unmasked
 
 
 def endpoint_of(context: Context) -> Endpoint | None:
@@ -51,7 +73,12 @@ def endpoint_of(context: Context) -> Endpoint | None:
         return None
     url, key = (os.environ.get(name) for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY"))
     return Endpoint(
-        context.model, SecretStr(url) if url else None, SecretStr(key) if key else None, context.model_timeout
+        context.model,
+        SecretStr(url) if url else None,
+        SecretStr(key) if key else None,
+        context.model_timeout,
+        cache_file() if context.model_cache else None,
+        context.masking,
     )
 
 
@@ -119,6 +146,7 @@ def _open(endpoint: Endpoint) -> tuple[ChatOpenAI, Callable[[], None]]:
         api_key=endpoint.key or SecretStr("none"),
         timeout=endpoint.timeout,
         max_retries=0,
+        cache=False,  # not the host's either, which knows nothing of what is kept here
         use_responses_api=False,
         stream_usage=True,
         http_client=wire,

@@ -59,5 +59,4 @@ _known: dict[tuple[str, str | None], Habits] = {}
 
 def habits_of(endpoint: Endpoint) -> Habits:
     """What is known of an endpoint so far."""
-    place = (endpoint.model, endpoint.url.get_secret_value() if endpoint.url else None)
-    return _known.setdefault(place, Habits(LIMITS[0] if endpoint.foreign else LIMITS[1]))
+    return _known.setdefault(endpoint.place, Habits(LIMITS[0] if endpoint.foreign else LIMITS[1]))

@@ -129,15 +129,18 @@ def _probe(endpoint: Endpoint, meter: ModelMeter, node: str) -> Way:
 def _send(
     endpoint: Endpoint, meter: ModelMeter, node: str, messages: Messages, schema: type[BaseModel], way: Way
 ) -> Reply:
+    def keep(reply: Reply) -> bool:
+        return schema is not _Ready and _fits(reply, schema)
+
     name, described = schema.__name__.strip("_").lower(), schema.model_json_schema()
     if way == "json_schema":
         wanted = {"type": "json_schema", "json_schema": {"name": name, "schema": _closed(described), "strict": True}}
-        return call(endpoint, meter, node, messages, response_format=wanted)
+        return call(endpoint, meter, node, messages, response_format=wanted, keep=keep)
     if way == "function":
         tool = {"name": name, "description": described.get("description", ""), "parameters": described}
-        return call(endpoint, meter, node, messages, tool=tool)
+        return call(endpoint, meter, node, messages, tool=tool, keep=keep)
     told = f"Answer with one JSON object of this schema, and nothing else:\n{json.dumps(described, ensure_ascii=False)}"
-    return call(endpoint, meter, node, [*messages, ("user", told)])
+    return call(endpoint, meter, node, [*messages, ("user", told)], keep=keep)
 
 
 def _closed(schema: Any) -> Any:
@@ -173,6 +176,14 @@ def _parse(reply: Reply, schema: type[Answer]) -> Answer:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "the whole"
         raise _Unfit(said, f"{place}: {first['msg']}") from None
+
+
+def _fits(reply: Reply, schema: type[BaseModel]) -> bool:
+    try:
+        _parse(reply, schema)
+    except _Unfit:
+        return False
+    return True
 
 
 def _json_in(text: str) -> Any:

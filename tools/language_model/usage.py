@@ -7,38 +7,12 @@ import threading
 from collections import OrderedDict
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from hansei.context import ModelBudget, ModelPrices
+from hansei.contracts.spent import Usage
 from hansei.errors import ModelFailed
 
 LETTERS_PER_TOKEN = 3
 """For estimates before a call: English has about four letters to a token, Japanese one or two."""
-
-
-class Usage(BaseModel):
-    """What calls of a model used."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    calls: int = Field(0, ge=0)
-    input_tokens: int = Field(0, ge=0)
-    output_tokens: int = Field(0, ge=0)
-    usd: float = Field(0.0, ge=0, description="US dollars, as far as they are known.")
-
-    @property
-    def tokens(self) -> int:
-        """Read and written together."""
-        return self.input_tokens + self.output_tokens
-
-    def plus(self, other: Usage) -> Usage:
-        """The two together."""
-        return Usage(
-            calls=self.calls + other.calls,
-            input_tokens=self.input_tokens + other.input_tokens,
-            output_tokens=self.output_tokens + other.output_tokens,
-            usd=round(self.usd + other.usd, 9),
-        )
 
 
 def used_in(stored: dict[str, Any]) -> Usage:
@@ -105,12 +79,17 @@ class ModelMeter:
         with self._lock:
             self._by_node[node] = self._by_node.get(node, Usage()).plus(one)
 
+    def add_cached(self, node: str) -> None:
+        """Counts an answer that cost nothing, since it was kept from another time."""
+        with self._lock:
+            self._by_node[node] = self._by_node.get(node, Usage()).plus(Usage(cached=1))
+
     def at_least(self, known: dict[str, Any]) -> None:
         """Counts what the run is known to have used before, in another process: node → `Usage` as JSON."""
         with self._lock:
             for node, dumped in known.items():
                 stored, here = Usage.model_validate(dumped), self._by_node.get(node, Usage())
-                self._by_node[node] = max(stored, here, key=lambda usage: usage.calls)
+                self._by_node[node] = max(stored, here, key=lambda usage: usage.calls + usage.cached)
 
 
 KEPT = 256

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from hansei.contracts import Progress, Report, Request
 
 
-def make_context(clickhouse_url: str | None, *, model: str | None = None, no_llm: bool = False) -> Context:
+def make_context(
+    clickhouse_url: str | None, *, model: str | None = None, no_llm: bool = False, no_cache: bool = False
+) -> Context:
     """The settings of a run: what the options name, else what the environment says.
 
     Raises:
@@ -27,6 +29,8 @@ def make_context(clickhouse_url: str | None, *, model: str | None = None, no_llm
     settings: dict[str, Any] = {} if clickhouse_url is None else {"clickhouse_url": SecretStr(clickhouse_url)}
     if model or no_llm:
         settings["model"] = None if no_llm else model
+    if no_cache:
+        settings["model_cache"] = False
     context = Context(**settings)
     if context.clickhouse_url is None:
         raise UsageError(

@@ -55,9 +55,14 @@ def analyze(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Language model that helps to plan. Default: HANSEI_MODEL."),
+        typer.Option(
+            metavar="NAME", help="Language model that helps: it plans, doubts and words. Default: HANSEI_MODEL."
+        ),
     ] = None,
     no_llm: Annotated[bool, typer.Option("--no-llm", help="Rules only, also where HANSEI_MODEL is set.")] = False,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Ask the model again what it was asked before; keep no answers.")
+    ] = False,
     fail_on: Annotated[
         Literal["critical", "high", "medium", "low"] | None,
         typer.Option(help="Exit with 1 when there is a regression or hotspot of this severity or worse."),
@@ -109,13 +114,14 @@ def analyze(
             environments=environment or [], language=language,
         )  # fmt: skip
         return analyze_projects(
-            requests, make_context(clickhouse, model=model, no_llm=no_llm), open_console(json_wanted=json, quiet=quiet),
-            out or DEFAULT_OUT_OF_MANY, at_once=parallel, again=again, fail_on=fail_on,
+            requests, make_context(clickhouse, model=model, no_llm=no_llm, no_cache=no_cache),
+            open_console(json_wanted=json, quiet=quiet), out or DEFAULT_OUT_OF_MANY, at_once=parallel, again=again,
+            fail_on=fail_on,
         )  # fmt: skip
     project_id = project or os.environ.get("HANSEI_PROJECT_ID")
     if not project_id:
         raise UsageError("No project is named.", "Give --project ID, or set HANSEI_PROJECT_ID.")
-    context = make_context(clickhouse, model=model, no_llm=no_llm)
+    context = make_context(clickhouse, model=model, no_llm=no_llm, no_cache=no_cache)
     request = make_request(
         project_id=project_id,
         window=window,

@@ -10,7 +10,7 @@ from pydantic import Field
 from hansei.contracts.evidence import Evidence
 from hansei.contracts.finding import Finding, Strict
 from hansei.contracts.overview import Excerpt, Flows, Health
-from hansei.contracts.spent import Spent
+from hansei.contracts.spent import Spent, Usage
 from hansei.contracts.window import Window
 
 SCHEMA_VERSION = "1.0"
@@ -71,6 +71,11 @@ class Run(Strict):
     queries: int = 0
     rows_read: int = 0
     spent: Spent = Field(default_factory=Spent)
+    usage: dict[str, Usage] = Field(
+        default_factory=dict,
+        exclude_if=lambda usage: not usage,
+        description="Node → what it used of the model. Absent: no model was asked, or an older Hansei wrote this.",
+    )
 
 
 class Screening(Strict):

@@ -1,8 +1,8 @@
-"""What queries cost."""
+"""What queries and a model cost."""
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from hansei.contracts.finding import Strict
 
@@ -31,4 +31,31 @@ class Spent(Strict):
             rows=max(self.rows, other.rows),
             bytes=max(self.bytes, other.bytes),
             seconds=max(self.seconds, other.seconds),
+        )
+
+
+class Usage(Strict):
+    """What calls of a language model used. An answer from the cache of answers costs nothing and is no call."""
+
+    model_config = ConfigDict(frozen=True)
+
+    calls: int = Field(0, ge=0)
+    input_tokens: int = Field(0, ge=0)
+    output_tokens: int = Field(0, ge=0)
+    usd: float = Field(0.0, ge=0, description="US dollars, as far as they are known.")
+    cached: int = Field(0, ge=0, description="Answers that were taken from the cache.")
+
+    @property
+    def tokens(self) -> int:
+        """Read and written together."""
+        return self.input_tokens + self.output_tokens
+
+    def plus(self, other: Usage) -> Usage:
+        """The two together."""
+        return Usage(
+            calls=self.calls + other.calls,
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            usd=round(self.usd + other.usd, 9),
+            cached=self.cached + other.cached,
         )
