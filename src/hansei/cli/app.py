@@ -29,6 +29,7 @@ from hansei.cli.demo import demo
 from hansei.cli.doctor import doctor
 from hansei.cli.render import render
 from hansei.cli.verify import verify
+from hansei.cli.writes import undo, write
 from hansei.errors import HanseiError, UsageError
 
 DONE, CHECK_FAILED, NOT_DONE, INTERRUPTED = 0, 1, 2, 130
@@ -47,6 +48,8 @@ app.command(short_help="Check that all is there for an analysis.")(doctor)
 app.command(short_help="Find what goes wrong, write a report.")(analyze)
 app.command(short_help="Ask every number of a report again.")(verify)
 app.command(short_help="Write a report's forms again from its JSON.")(render)
+app.command(short_help="Write to Langfuse what a run has planned.")(write)
+app.command(short_help="Remove from Langfuse what a run wrote.")(undo)
 
 
 @app.callback(invoke_without_command=True)

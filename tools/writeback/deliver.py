@@ -1,0 +1,92 @@
+"""Sends what a journal has planned: in batches, resumable, with everything that Langfuse will not take named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hansei.errors import LangfuseFailed, UsageError
+from hansei.tools.writeback.journal import Journal, Write, batches
+
+if TYPE_CHECKING:
+    from hansei.tools.langfuse.api import Api
+
+_BATCH = 50
+"""Scores per request."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How many of the planned writes Langfuse took, now and before, and which it will not take: id → why."""
+
+    written: int
+    earlier: int
+    rejected: dict[str, str]
+
+
+def deliver(api: Api, journal: Journal, progress: Callable[[int, int], None] | None = None) -> Outcome:
+    """Writes what is left of the plan. After a fault, call it again: nothing is lost and nothing is there twice.
+
+    Args:
+        api: where to, with the keys of the journal's project.
+        journal: the plan, and what became of it.
+        progress: is told how many are done, of how many.
+
+    Raises:
+        LangfuseFailed: Langfuse stays out of reach or takes nothing at all; what is done stays in the journal.
+        UsageError: the keys belong to another project.
+    """
+    earlier, left = len(journal.written), journal.left
+    if left and api.project_id() != journal.project_id:
+        raise UsageError(
+            f"The keys belong to project “{api.project_id()}”, the run is of “{journal.project_id}”.",
+            "Set the keys of the run's project.",
+        )
+    order = ("dataset", "dataset_item", "score")
+    for kind in order:
+        writes = [write for write in left if write.kind == kind]
+        for batch in batches(writes, _BATCH if kind == "score" else 1):
+            _send(api, journal, batch)
+            if progress:
+                progress(len(left) - len(journal.left), len(left))
+    return Outcome(len(journal.written) - earlier, earlier, dict(journal.rejected))
+
+
+def _send(api: Api, journal: Journal, batch: Sequence[Write]) -> None:
+    ids = [write.id for write in batch]
+    journal.sending(ids)
+    try:
+        complaint = _request(api, batch)
+    except LangfuseFailed as failure:
+        if failure.reason not in ("refused", "not_found"):
+            raise
+        complaint = f"HTTP {failure.status}"
+    if complaint is None:
+        journal.took(ids)
+    elif len(batch) == 1:
+        journal.refused({ids[0]: complaint})
+    else:
+        # Langfuse does not say which ones it took. With ids and times of ours, sending them again changes nothing.
+        for write in batch:
+            _send(api, journal, [write])
+
+
+def _request(api: Api, batch: Sequence[Write]) -> str | None:
+    """Sends a batch of one kind; returns why not all of it was taken, or None."""
+    first = batch[0]
+    if first.kind == "dataset":
+        api.ask(api.client.datasets.create, **_fields(first))
+        return None
+    if first.kind == "dataset_item":
+        api.ask(api.client.dataset_items.create, **_fields(first))
+        return None
+    from langfuse.api import CreateScoreRequest
+
+    answer = api.ask(api.client.scores.create, request=[CreateScoreRequest(**write.body) for write in batch])
+    rejected = getattr(answer, "rejected", 0)
+    return f"{rejected} of {len(batch)} rejected" if rejected else None
+
+
+def _fields(write: Write) -> dict[str, Any]:
+    return dict(write.body)
