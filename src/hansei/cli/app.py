@@ -60,7 +60,7 @@ def hansei(
     """Find out what goes wrong in your LLM application, from Langfuse's traces in ClickHouse.
 
     Hansei reads traces, observations and scores, compares a window of time with the one before it, checks each finding
-    with a second query, and writes a report of what to improve first. It only ever reads. No model key is needed.
+    with a second query, and writes a report of what to improve first. ClickHouse is only ever read. No key is needed.
 
     \b
     Start here:
