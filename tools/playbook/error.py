@@ -11,6 +11,7 @@ from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
 from hansei.tools.playbook.profile import Profile
 from hansei.tools.playbook.screen import explain, stand_out
+from hansei.tools.playbook.templates import count_templates, messages_of, what_they_say
 from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_count, format_value
 
@@ -48,18 +49,23 @@ def screen(profile: Profile) -> Screening:
 
 
 def detail(dataset: Dataset, candidate: Candidate, id: str) -> Evidence:
-    """The most frequent status messages of the failing calls.
+    """What the failing calls say, as templates; see `templates.count_templates` for the columns.
 
-    Columns: message (first 200 characters), now, before (calls in the window and in the reference), failing (all
-    failing
-    calls of the window).
+    Their status messages; where most have none, their outputs.
     """
-    rows = rows_of(RATE, candidate, extra=", leftUTF8(status_message, 200) AS message")
-    sql = f"""
-WITH {rows.cte}
-SELECT message, countIf(period = 'window') AS now, countIf(period != 'window') AS before, sum(now) OVER () AS failing
-FROM rows WHERE y = 1 GROUP BY message ORDER BY now DESC, message LIMIT 5"""
-    return dataset.ask(id, "detail", dataset.bind(sql, rows.relations, rows.needs), rows.parameters)
+
+    def count(text: str) -> Evidence:
+        rows = rows_of(RATE, candidate, extra=f", {text} AS text")
+        sql = count_templates(rows, "text")
+        return dataset.ask(id, "detail", dataset.bind(sql, rows.relations, rows.needs), rows.parameters)
+
+    told = count("status_message")
+    found = messages_of(told)
+    if found is None or found.top is not None:
+        return told
+    answered = count("output")
+    found = messages_of(answered)
+    return told if found is None or found.top is None else answered
 
 
 def tell(finding: Finding) -> Words:
@@ -79,24 +85,8 @@ def tell(finding: Finding) -> Words:
     return Words(telling.up_from(finding, title), summary, _cause(finding), _recommendation(finding))
 
 
-def _top_message(finding: Finding) -> tuple[str, int, int] | None:
-    found = telling.detail(finding)
-    if found is None or not found.rows or not str(found.rows[0][0]).strip():
-        return None
-    row = found.records()[0]
-    return str(row["message"]), int(row["now"]), int(row["failing"])
-
-
 def _cause(finding: Finding) -> str | None:
-    top = _top_message(finding)
-    said = ""
-    if top:
-        message, count, total = top
-        said = say(
-            "error.all_say" if count == total else "error.some_say",
-            count=format_count(count), total=format_count(total), message=telling.name(message, 120),
-        )  # fmt: skip
-    return telling.sentences(said, telling.came_with(finding)) or None
+    return telling.sentences(what_they_say(finding), telling.came_with(finding)) or None
 
 
 _KNOWN = (
@@ -109,15 +99,16 @@ _KNOWN = (
 
 
 def _recommendation(finding: Finding) -> str:
-    top = _top_message(finding)
-    message = top[0].lower() if top else ""
+    found = messages_of(telling.detail(finding))
+    top = found.top if found else None
+    message = top.message.lower() if top else ""
     thing = telling.where(finding.segment)
     change = telling.change_of(finding.segment)
     known = next((key for key, words in _KNOWN if any(word in message for word in words)), None)
     if known:
         first = say(known, thing=thing)
     elif top:
-        first = say("error.fix_message", thing=thing, message=telling.name(top[0], 80))
+        first = say("error.fix_message", thing=thing, message=telling.name(top.message, 80))
     else:
         first = say("error.fix", thing=thing)
     if change and telling.is_new(finding):

@@ -14,6 +14,7 @@ from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
 from hansei.tools.playbook.profile import Profile
 from hansei.tools.playbook.screen import explain, stand_out
+from hansei.tools.playbook.templates import count_templates, messages_of, what_they_say
 from hansei.tools.playbook.texts import LOOKS_EMPTY, LOOKS_FAILED, QUIET
 from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_count, format_value
@@ -62,13 +63,9 @@ def screen(profile: Profile) -> Screening:
 
 
 def detail(dataset: Dataset, candidate: Candidate, id: str) -> Evidence:
-    """The most frequent failing outputs, with digits folded. Columns: output (120 characters), now, before."""
-    text = "replaceRegexpAll(leftUTF8(output, 120), '[0-9]+', '0')"
-    rows = rows_of(RATE, candidate, extra=f", {text} AS output")
-    sql = f"""
-WITH {rows.cte}
-SELECT output, countIf(period = 'window') AS now, countIf(period != 'window') AS before
-FROM rows WHERE y = 1 GROUP BY output ORDER BY now DESC, output LIMIT 5"""
+    """What the failing outputs say, as templates; see `templates.count_templates` for the columns."""
+    rows = rows_of(RATE, candidate, extra=", leftUTF8(output, 200) AS text")
+    sql = count_templates(rows, "text")
     return dataset.ask(id, "detail", dataset.bind(sql, rows.relations, rows.needs), rows.parameters)
 
 
@@ -84,13 +81,11 @@ def tell(finding: Finding) -> Words:
         telling.measured(finding, "calls"),
         telling.touched(finding),
     )
-    found = telling.detail(finding)
-    cause = None
-    if found is not None and found.rows:
-        top = found.records()[0]
-        shown = str(top["output"]).strip()
-        what = telling.name(shown, 100) if shown else say("silent.nothing")
-        cause = say("silent.cause", count=format_count(int(top["now"])), what=what)
+    found = messages_of(telling.detail(finding))
+    cause = what_they_say(finding) or None
+    if found is not None and found.clusters and not found.clusters[0].message:
+        share = format_value(found.clusters[0].now / max(found.failing, 1), "ratio")
+        cause = say("silent.nothing", share=share, total=format_count(found.failing))
     return Words(telling.up_from(finding, title), summary, cause, say("silent.advice", place=place))
 
 

@@ -1,0 +1,85 @@
+"""What texts say without a model: the templates of failures, and loops over nearly the same input.
+
+The project is a small one, written as v3 or v4; the figures are computed once more from its rows, in Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from tests.support.faults import on_step
+from tests.support.in_memory import Analyse, in_memory
+from tests.support.world import PERIODS, Step, Visit, make_world
+
+from hansei.contracts import Finding, Report
+from hansei.demo.tables import SCHEMAS, Schema
+
+ALWAYS = -7
+"""A fault from the baseline's first day on."""
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Analyse]:
+    with in_memory() as analyse_rows:
+        yield analyse_rows
+
+
+def only(report: Report) -> Finding:
+    """The only finding of the report."""
+    (found,) = report.findings
+    return found
+
+
+def times_out(visit: Visit, step: Step) -> None:
+    """Each with its own address and number of milliseconds."""
+    n = visit.random.randrange(10**6)
+    step.level, step.status = "ERROR", f"timeout after {20_000 + n} ms calling https://orders.example/{n}/{visit.user}"
+
+
+def is_refused(visit: Visit, step: Step) -> None:
+    step.level, step.status = "ERROR", f"customer {visit.user} is not known"
+
+
+def times_out_in_the_output(visit: Visit, step: Step) -> None:
+    times_out(visit, step)
+    step.output, step.status = step.status or "", None
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_errors_are_told_by_their_template(engine: Analyse, schema: Schema) -> None:
+    """Two messages before, one of them new since the third day."""
+    rows = make_world(
+        on_step("support", "lookup_order", is_refused, day=ALWAYS, share=0.05),
+        on_step("support", "lookup_order", times_out, day=2, share=0.3),
+    )
+    found = only(engine(rows, schema))
+    assert found.segment == {"tool_name": "lookup_order"}
+    failing = [row for row in rows.observations if row.level == "ERROR" and row.start_time >= PERIODS.window.start]
+    late = sum(str(row.status_message).startswith("timeout") for row in failing)
+    assert found.cause is not None
+    assert f"{round(100 * late / len(failing))} % of the {len(failing)} failing calls" in found.cause
+    assert "“timeout after <n> ms calling <url>” (new since 11 Nov 2026)" in found.cause
+    assert "timeout" in found.recommendation
+    (detail,) = [item for item in found.evidence if item.purpose == "detail"]
+    assert detail.row_count == 2
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_errors_without_a_message_are_told_by_their_output(engine: Analyse, schema: Schema) -> None:
+    rows = make_world(on_step("support", "lookup_order", times_out_in_the_output, day=2, share=0.3))
+    found = only(engine(rows, schema))
+    assert found.kind == "error"
+    assert "“timeout after <n> ms calling <url>” (new since 11 Nov 2026)" in (found.cause or "")
+
+
+def test_silent_failures_are_told_by_their_template(engine: Analyse) -> None:
+    def answers_an_error(visit: Visit, step: Step) -> None:
+        step.output = f'{{"error": "no stock for <b>{visit.random.randrange(10**6)}</b>", "code": 17}}'
+
+    rows = make_world(on_step("support", "lookup_order", answers_an_error, day=3, share=0.3))
+    found = only(engine(rows, "v4"))
+    assert (found.kind, found.direction) == ("silent_failure", "regression")
+    assert found.onset == PERIODS.window.start + timedelta(days=3)
+    assert '“{"error": "no stock for <b><n></b>", "code": <n>}” (new since 12 Nov 2026)' in (found.cause or "")
