@@ -158,7 +158,7 @@ def test_what_a_lost_cache_costs_is_told_by_the_prices_in_the_data(engine: Analy
     assert found.kind == "cache"
     now, before = (cached_share(rows, span, "answer") for span in (PERIODS.window, PERIODS.baseline))
     assert found.impact.cost_per_week == pytest.approx((before[0] - now[0]) * now[1] * 1.8e-6, rel=0.01)
-    assert "this saves" in found.recommendation
+    assert "Expected gain: $" in found.recommendation
 
 
 def test_a_fuller_cache_is_an_improvement(engine: Analyse) -> None:

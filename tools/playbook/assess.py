@@ -16,6 +16,7 @@ from typing import Any
 
 from hansei.contracts import Estimate, Evidence, Finding, Impact, Periods, Segment, parse_instant
 from hansei.tools import statistics
+from hansei.tools.playbook.gain import gain_of
 from hansei.tools.playbook.model import Candidate, Metric
 from hansei.tools.playbook.prices import no_longer_cached
 from hansei.tools.playbook.severity import severity
@@ -292,6 +293,9 @@ def build_finding(
         comparison=candidate.comparison,
         onset=numbers.onset,
         parameters=candidate.parameters,
+        gain=gain_of(
+            metric, candidate.direction, numbers.current, numbers.reference, numbers.impact, facts.periods.window
+        ),
     )
 
 

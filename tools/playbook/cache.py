@@ -95,12 +95,7 @@ def tell(finding: Finding) -> Words:
     advice = say("cache.advice", place=place)
     if change and telling.is_new(finding):
         advice = say("cache.compare", change=change, place=place)
-    weekly = finding.impact.cost_per_week
-    if weekly is not None and weekly >= 0.005:
-        advice = say("cache.saves", advice=advice, value=format_value(weekly, "usd"))
-    else:
-        advice = say("error.end", advice=advice)
-    return Words(title, summary, came, advice)
+    return Words(title, summary, came, say("error.end", advice=advice))
 
 
 def _loss(finding: Finding) -> str:

@@ -21,7 +21,7 @@ from hansei.tools.playbook.checks import check_all, left_without, verdict_of
 from hansei.tools.playbook.kinship import apps_of, is_side_of
 from hansei.tools.playbook.model import Candidate
 from hansei.tools.playbook.severity import harm, importance
-from hansei.tools.playbook.telling import name
+from hansei.tools.playbook.telling import gain_in_words, name, sentences
 from hansei.tools.report.catalogue import say, speaking
 from hansei.tools.report.formats import format_value
 
@@ -214,7 +214,7 @@ def _tell(finding: Finding) -> Finding:
             "title": words.title,
             "summary": words.summary,
             "cause": words.cause,
-            "recommendation": words.recommendation,
+            "recommendation": sentences(words.recommendation, gain_in_words(finding)),
         }
     )
 

@@ -187,9 +187,6 @@ def _recommendation(finding: Finding) -> str:
         text = say("cost.cap", thing=thing)
     else:
         text = say("cost.check", thing=thing, since=telling.since(finding))
-    weekly = finding.impact.cost_per_week
-    if weekly is not None and weekly >= 0.005:
-        return say("cost.saves", advice=text, value=format_value(weekly, "usd"))
     return say("error.end", advice=text)
 
 

@@ -113,9 +113,6 @@ def _recommendation(finding: Finding) -> str:
         first = say("error.fix", thing=thing)
     if change and telling.is_new(finding):
         first = say("error.roll_back", change=change, rest=f"{first[0].lower()}{first[1:]}")
-    if finding.baseline is not None and finding.impact.excess_traces and finding.impact.excess_traces >= 1:
-        gain = format_count(round(finding.impact.excess_traces))
-        return say("error.gain", advice=first, gain=gain, level=format_value(finding.baseline.value, "ratio"))
     return say("error.end", advice=first)
 
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from functools import reduce
 
-from hansei.contracts import Evidence, Finding, Segment
+from hansei.contracts import Estimate, Evidence, Finding, Segment
 from hansei.tools.playbook.assess import evidence_for
 from hansei.tools.report.catalogue import catalogue, say
 from hansei.tools.report.formats import (
+    format_change,
     format_count,
     format_date,
     format_estimate,
+    format_interval,
     format_pair,
     format_relative,
     format_value,
@@ -131,6 +133,25 @@ def touched(finding: Finding) -> str:
     if impact.excess_traces is not None and impact.excess_traces >= 1 and finding.direction != "improvement":
         key, values["more"] = f"{key}_more", format_count(round(impact.excess_traces))
     return say(key, **values)
+
+
+def gain_in_words(finding: Finding) -> str:
+    """What following the recommendation is expected to bring; empty when it is not known."""
+    gain = finding.gain
+    if gain is None:
+        return ""
+    if gain.unit == "count":
+        value = say(
+            "gain.interval", value=format_count(gain.value), interval=format_interval(gain.low, gain.high, "count")
+        )
+        return say("gain.count", value=value, per=say(f"per.{gain.counted.replace(' ', '_')}"))
+    if gain.unit in ("ratio", "score", "steps"):
+        low, high = (format_change(bound, gain.unit) for bound in (gain.low, gain.high))
+        return say("gain.level", value=format_change(gain.value, gain.unit), low=low, high=high)
+    shown = format_estimate(Estimate(value=gain.value, n=0, low=gain.low, high=gain.high), gain.unit)
+    if gain.unit == "s":
+        return say("gain.seconds", value=shown, per=say(f"per.{gain.counted.replace(' ', '_')}"))
+    return say("gain.week", value=shown)
 
 
 def change_of(segment: Segment) -> str:

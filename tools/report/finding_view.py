@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from hansei.contracts import Check, Echo, Excerpt, ExcerptLine, Finding, Impact
+from hansei.contracts import Check, Echo, Estimate, Excerpt, ExcerptLine, Finding, Impact
 from hansei.tools.report import formats
 from hansei.tools.report.catalogue import catalogue
 from hansei.tools.report.labels import label, reference_label, segment_parts, segment_text
@@ -218,7 +218,13 @@ def gain_text(finding: Finding, language: str) -> str:
     if finding.kind == "traffic":
         return ""
     if impact.cost_per_week is not None and impact.cost_per_week > 0:
-        parts.append(words.text("gain.cost", value=formats.format_value(impact.cost_per_week, "usd", language)))
+        saved = formats.format_value(impact.cost_per_week, "usd", language)
+        if finding.gain is not None and finding.gain.unit == "usd":
+            gain = finding.gain
+            saved = formats.format_estimate(
+                Estimate(value=gain.value, n=0, low=gain.low, high=gain.high), "usd", language
+            )
+        parts.append(words.text("gain.cost", value=saved))
     if impact.hours_per_week is not None and impact.hours_per_week > 0:
         parts.append(words.text("gain.hours", value=formats.format_value(impact.hours_per_week * 3600, "s", language)))
     if impact.excess_traces is not None and impact.excess_traces >= 1:

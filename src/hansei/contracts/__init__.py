@@ -13,6 +13,7 @@ from hansei.contracts.finding import (
     Echo,
     Estimate,
     Finding,
+    Gain,
     Impact,
     Kind,
     Segment,
@@ -51,7 +52,7 @@ from hansei.contracts.window import Periods, Window, parse_duration, parse_insta
 __all__ = [
     "DIMENSIONS", "SCHEMA_VERSION", "SEVERITIES", "Change", "Check", "Comparison", "Count", "Coverage",
     "DayValue", "DetectorStatus", "Direction", "Echo", "Estimate", "Evidence", "Excerpt", "ExcerptLine", "Figure",
-    "Finding", "Flow", "Flows", "Health", "Impact", "Kind", "Passes", "Periods", "PlanItem", "Progress", "Report",
-    "Request", "Run", "Screening", "Segment", "Severity", "Sign", "Step", "Transition", "Unit", "Verdict", "Window",
-    "hash_result", "parse_duration", "parse_instant",
+    "Finding", "Flow", "Flows", "Gain", "Health", "Impact", "Kind", "Passes", "Periods", "PlanItem", "Progress",
+    "Report", "Request", "Run", "Screening", "Segment", "Severity", "Sign", "Step", "Transition", "Unit", "Verdict",
+    "Window", "hash_result", "parse_duration", "parse_instant",
 ]  # fmt: skip

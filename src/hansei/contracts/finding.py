@@ -73,6 +73,21 @@ class Impact(Strict):
     hours_per_week: float | None = Field(None, description="Extra hours of waiting a week.")
 
 
+class Gain(Strict):
+    """What putting it right is expected to bring, with its 95 % interval: more is better."""
+
+    value: float
+    low: float
+    high: float
+    unit: Literal["usd", "tokens", "s", "ratio", "score", "steps", "count"] = Field(
+        description="count: a number of what `counted` says."
+    )
+    per: Literal["week", "row"] = Field(
+        description="week: of traffic like the window's. row: of what the metric is measured over, such as a call."
+    )
+    counted: str = Field("", description="What the rows are: calls, traces, scores, model calls, …")
+
+
 class Comparison(Strict):
     """What the current value is held against."""
 
@@ -126,3 +141,6 @@ class Finding(Strict):
         default_factory=dict, description="Thresholds of the metric, such as the seconds that count as slow."
     )
     echoes: list[Echo] = Field(default_factory=list)
+    gain: Gain | None = Field(
+        None, description="What the recommendation is expected to bring. None: not known, or it got better already."
+    )
