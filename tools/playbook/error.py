@@ -13,7 +13,7 @@ from hansei.tools.playbook.profile import Profile
 from hansei.tools.playbook.screen import explain, stand_out
 from hansei.tools.playbook.templates import count_templates, messages_of, what_they_say
 from hansei.tools.report.catalogue import say
-from hansei.tools.report.formats import format_count, format_value
+from hansei.tools.report.formats import format_value
 
 RATE = Metric(
     name="error_rate",
