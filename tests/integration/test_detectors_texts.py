@@ -5,13 +5,14 @@ The project is a small one, written as v3 or v4; the figures are computed once m
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
 from tests.support.faults import on_step
 from tests.support.in_memory import Analyse, in_memory
-from tests.support.world import PERIODS, Step, Visit, make_world
+from tests.support.world import PERIODS, Fault, Step, Visit, make_world
 
 from hansei.contracts import Finding, Report
 from hansei.demo.tables import SCHEMAS, Schema
@@ -83,3 +84,73 @@ def test_silent_failures_are_told_by_their_template(engine: Analyse) -> None:
     assert (found.kind, found.direction) == ("silent_failure", "regression")
     assert found.onset == PERIODS.window.start + timedelta(days=3)
     assert '“{"error": "no stock for <b><n></b>", "code": <n>}” (new since 12 Nov 2026)' in (found.cause or "")
+
+
+def varies(app: str, name: str, inputs: Callable[[Visit, int], str], output: str | None, *, share: float) -> Fault:
+    """From the third day on, that share of the visits makes six more calls of a tool; each with an input of its own."""
+
+    def fault(visit: Visit) -> None:
+        if visit.app != app or visit.day < 2 or visit.random.random() >= share:
+            return
+        at = next(i for i, step in enumerate(visit.steps) if step.name == name)
+        visit.steps[at:at] = [
+            Step(
+                "TOOL", name, 0.01, input=inputs(visit, n), output=f"{output} {n}" if output == "row" else output or ""
+            )
+            for n in range(6)
+        ]
+
+    return fault
+
+
+def spelled(visit: Visit, n: int) -> str:
+    """The same question with other case, white space and order of keys."""
+    pairs = ['"q": "Red  Shoes"', '"limit": 5'] if n % 2 else ['"limit":5', '"q":"red shoes"']
+    return "{" + ", ".join(pairs) + " " * (n // 2) + "}"
+
+
+def counted(visit: Visit, n: int) -> str:
+    """The next page, or the next order."""
+    return f'{{"q": "red shoes", "page": {n + 1}}}'
+
+
+def asks_for_unknown(visit: Visit, n: int) -> str:
+    return f'{{"order": "A-{visit.random.randrange(10**6)}"}}'
+
+
+NOT_FOUND = '{"error": "no such order"}'
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+@pytest.mark.parametrize(("inputs", "output"), [(spelled, '{"results": ["7"]}'), (counted, NOT_FOUND)])
+def test_loops_over_nearly_the_same_input(
+    engine: Analyse, schema: Schema, inputs: Callable[[Visit, int], str], output: str
+) -> None:
+    rows = make_world(varies("research", "web_search", inputs, output, share=0.25), per_day=90)
+    report = engine(rows, schema)
+    loops = [finding for finding in (*report.findings, *report.refuted) if finding.kind == "loop"]
+    (found,) = [finding for finding in loops if finding.segment == {"tool_name": "web_search"}]
+    inside = [row for row in rows.observations if row.start_time >= PERIODS.window.start and row.name == "web_search"]
+    calls = Counter(row.trace_id for row in inside)
+    assert found.current.value == pytest.approx(sum(count > 6 for count in calls.values()) / len(calls))
+    assert found.baseline is not None
+    assert found.baseline.value == 0
+    if output == NOT_FOUND:  # what fails is tried again: told once, as what fails
+        assert [finding.kind for finding in report.findings] == ["silent_failure"]
+        assert [finding.kind for finding in report.findings for finding in finding.echoes] == ["loop"]
+    else:
+        assert found.verdict == "confirmed"
+        assert "nearly the same input" in found.title
+        assert "red shoes" in (found.cause or "").lower()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "output"),
+    [(counted, "row"), (counted, "ok"), (counted, "null"), (counted, ""), (asks_for_unknown, '{"status": "shipped"}')],
+)
+def test_pages_and_lists_that_are_worked_off_are_no_loops(
+    engine: Analyse, inputs: Callable[[Visit, int], str], output: str
+) -> None:
+    rows = make_world(varies("support", "lookup_order", inputs, output, share=0.3))
+    report = engine(rows, "v4")
+    assert "loop" not in {finding.kind for finding in (*report.findings, *report.refuted)}

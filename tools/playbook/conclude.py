@@ -223,6 +223,8 @@ _EVENTS: tuple[Kind, ...] = (
     "error", "silent_failure", "empty_retrieval", "loop", "runaway", "unfinished", "truncation",
 )  # fmt: skip
 """Kinds that happen to single traces, so that leaving these traces out says what they explain."""
+_LEADS_TO = frozenset({("loop", "runaway"), ("error", "loop"), ("silent_failure", "loop"), ("empty_retrieval", "loop")})
+"""Events that bring about another kind of event: what fails or finds nothing is tried again."""
 _SUMS: tuple[Kind, ...] = ("cost", "first_token_latency", "latency", "token_usage", "cache", "quality")
 _APART: frozenset[Kind] = frozenset({"traffic", "instrumentation_gap", "judge_disagreement"})
 """Kinds that explain no other and are no other's echo."""
@@ -279,7 +281,7 @@ def may_echo(finding: Finding, cause: Finding) -> bool:
     mine, theirs = apps_of(finding), apps_of(cause)
     if mine and theirs and not mine & theirs:
         return False
-    if finding.kind in _EVENTS and finding.kind != cause.kind and (cause.kind, finding.kind) != ("loop", "runaway"):
+    if finding.kind in _EVENTS and finding.kind != cause.kind and (cause.kind, finding.kind) not in _LEADS_TO:
         return False
     mine_hit, their_hit = finding.impact.excess_traces, cause.impact.excess_traces
     if mine_hit and their_hit is not None and abs(their_hit) < _EXPLAINS * abs(mine_hit):

@@ -16,7 +16,6 @@ from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.relations import Needs
 from hansei.tools.playbook.cells import Cells
 from hansei.tools.playbook.texts import (
-    COMPARABLE,
     FINDS_NOTHING,
     LOOKS_EMPTY,
     LOOKS_FAILED,
@@ -24,6 +23,7 @@ from hansei.tools.playbook.texts import (
     REPEATS,
     SEARCHES,
     TOOLS,
+    input_keys,
 )
 
 SLOW_MS = (1_000, 2_000, 5_000, 10_000, 20_000, 30_000, 60_000, 120_000)
@@ -196,12 +196,13 @@ SELECT {_DAY % "start_time"}, {", ".join(TOOL_DIMENSIONS)},
   sum(errors) AS errors, sum(searches) AS searches, sum(empty) AS empty
 FROM (
   SELECT {dimensions}any(o.type) AS type, any(o.name) AS name, min(o.start_time) AS start_time,
-    arrayMax(arrayEnumerateUniq(groupArrayIf(cityHash64(o.input), {COMPARABLE}))) AS repeats,
+    arrayMax(arrayEnumerateUniq(groupArrayArray(o.keys))) AS repeats,
     countIf(o.is_quiet) AS calls, countIf(o.is_error) AS errors, countIf(o.is_error OR o.is_empty) AS failed,
     countIf(o.is_search) AS searches, countIf(o.finds_nothing) AS empty
   FROM (
     SELECT *, {QUIET} AS is_quiet, is_quiet AND {LOOKS_FAILED} AS is_error, is_quiet AND {LOOKS_EMPTY} AS is_empty,
-      {SEARCHES} AS is_search, is_search AND {FINDS_NOTHING} AS finds_nothing
+      {SEARCHES} AS is_search, is_search AND {FINDS_NOTHING} AS finds_nothing,
+      {input_keys("level = 'ERROR' OR is_error OR finds_nothing")} AS keys
     FROM observations
     WHERE {TOOLS}
   ) AS o

@@ -8,11 +8,11 @@ from __future__ import annotations
 TOOLS = "type IN ('TOOL', 'RETRIEVER', 'SPAN')"
 """Steps that are called with an input and give a result."""
 
-COMPARABLE = "lengthUTF8(o.input) < 200 AND o.input NOT IN ('', '{}', 'null', '[]')"
-"""Inputs (of a relation named o) that are known whole and say something: two that were cut could differ."""
+_COMPARABLE = "lengthUTF8(input) < 200 AND input NOT IN ('', '{}', 'null', '[]')"
+"""Inputs that are known whole and say something: two that were cut could differ."""
 
 REPEATS = 4
-"""This many calls with the identical input in one trace are a loop."""
+"""This many calls with the same input, or nearly the same, in one trace are a loop."""
 
 QUIET = "type IN ('TOOL', 'RETRIEVER') AND level NOT IN ('ERROR', 'WARNING') AND end_time IS NOT NULL"
 """Calls that say that all is well."""
@@ -67,6 +67,38 @@ _NOTHING = "|".join(
 )
 FINDS_NOTHING = f"match({_FOUND}, '{_NOTHING}')"
 """Whether the result of a search says that nothing was found."""
+
+STUCK = f"(level = 'ERROR' OR {QUIET} AND {LOOKS_FAILED} OR {SEARCHES} AND {FINDS_NOTHING})"
+"""Calls that bring nobody further: they fail or find nothing. Empty answers do not tell: acting tools give no other."""
+
+
+def input_keys(stuck: str = STUCK) -> str:
+    """SQL of a call's keys, an array of hashes; calls of a tool in one trace that share one are a repetition.
+
+    Empty for inputs that cannot be compared, since they are not known whole or say nothing.
+
+    - the input as it is, whatever was answered;
+    - the input but for case, white space, punctuation and order of its words (so of its JSON's keys), when the answer
+      is the same as well: its first 200 bytes;
+    - that input without its numbers and ids too, but only of calls that bring nobody further: the next page of a
+      result, or the next of ten orders, is progress; the third variation of an order number that nobody knows is not.
+
+    Args:
+        stuck: SQL that tells whether the call brings nobody further.
+    """
+    bare = _words("replaceRegexpAll(lower(input), '[0-9a-f]*[0-9][0-9a-f-]*', '')")
+    varied = f"{bare}, replaceRegexpAll({_ANSWER}, '[0-9]+', '')"
+    same = f"[cityHash64(input), cityHash64('alike', {_words('lower(input)')}, {_ANSWER})]"
+    return f"if({_COMPARABLE}, arrayConcat({same}, if({stuck}, [cityHash64('stuck', {varied})], [])), [])"
+
+
+_ANSWER = "substring(output, 1, 200)"
+
+
+def _words(text: str) -> str:
+    """SQL of a hash of a text's words in any order."""
+    return f"arraySum(word -> cityHash64(word), splitByNonAlpha({text}))"
+
 
 _MOST_TOKENS = "max_tokens|max_output_tokens|max_completion_tokens|max_new_tokens|maxTokens|maxOutputTokens|num_predict"
 TOKEN_LIMIT = f'toUInt64OrZero(extract(model_parameters, \'"(?:{_MOST_TOKENS})"\\\\s*:\\\\s*"?([0-9]+)\'))'
