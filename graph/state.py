@@ -35,6 +35,12 @@ class State(ConnectInput, total=False):
     """critic: how often it has looked."""
     costs: Annotated[Costs, merge]
     """each step: what its queries have cost."""
+    earlier: list[dict[str, Any]]
+    """what earlier runs found, for the planner's model; may be absent."""
+    proposed: Annotated[dict[str, dict[str, Any]], merge]
+    """analysts, critic: what a model proposes, with its evidence, by fingerprint; kept apart from the drafts."""
+    investigations: Annotated[dict[str, Any], merge]
+    """analysts: what became of each open question."""
     usage: Annotated[dict[str, Any], merge]
     """each node that asks a model: what it used of it."""
     report: dict[str, Any]

@@ -73,7 +73,7 @@ def back_or_on(state: State) -> list[Send] | str:
 
 
 def _sent(state: State) -> list[Send]:
-    shared = {"scope": state["scope"], "costs": state["costs"]}
+    shared = {"scope": state["scope"], "costs": state["costs"], "usage": state.get("usage") or {}}
     return [Send("analyst", {**shared, "task": task}) for task in state["tasks"]]
 
 

@@ -1,36 +1,44 @@
-"""analyst: measures the candidates of one task, each with its own queries.
+"""analyst: measures the candidates of one task, each with its own queries, or looks into one open question.
 
 Several run in parallel, one per task. Rule policy: the detector's measures. What comes back are drafts: a candidate and
 its evidence; the numbers are computed from them later, so an analyst cannot get one wrong.
+
+Model policy: open questions, which only a model asks; see `hansei.nodes.investigating`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NotRequired
 
 from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
 from hansei.context import Context
-from hansei.contracts import Evidence
 from hansei.errors import ConnectionFailed, HanseiError, QueryFailed
+from hansei.nodes.desk import Desk
+from hansei.nodes.inquiries import Inquiry
+from hansei.nodes.investigating import investigate
 from hansei.nodes.scope import (
+    ASIDE,
     CANDIDATES,
     Costs,
     Scope,
     Screened,
     Steps,
     Task,
+    asking_dataset,
     bill,
+    context_of,
     dataset_of,
+    facts_of,
     strongest,
 )
 from hansei.tools.clickhouse import Reader
-from hansei.tools.langfuse.dataset import Dataset
+from hansei.tools.language_model import endpoint_of, model_meter_of
 from hansei.tools.playbook.catalogue import detector as detector_named
 from hansei.tools.playbook.conclude import Draft
-from hansei.tools.playbook.measure import LEVELS, measure, quantiles
-from hansei.tools.playbook.model import Candidate, Metric, Screening
+from hansei.tools.playbook.drafting import measure_candidate
+from hansei.tools.playbook.model import Screening
 
 
 class AnalystInput(TypedDict):
@@ -39,6 +47,7 @@ class AnalystInput(TypedDict):
     scope: Scope
     task: Task
     costs: Costs
+    usage: NotRequired[dict[str, Any]]
 
 
 class AnalystOutput(TypedDict):
@@ -47,6 +56,9 @@ class AnalystOutput(TypedDict):
     drafts: dict[str, dict[str, Any]]
     screened: dict[str, Screened]
     costs: Costs
+    proposed: dict[str, dict[str, Any]]
+    investigations: dict[str, dict[str, Any]]
+    usage: dict[str, Any]
 
 
 ATTEMPTS = 3
@@ -64,6 +76,8 @@ def analyst(state: AnalystInput, runtime: Runtime[Context]) -> dict[str, Any]:
         QueryFailed: `is_transient`, and not the last attempt.
     """
     task = state["task"]
+    if "inquiry" in task:
+        return _investigated(Inquiry.model_validate(task["inquiry"]), state, runtime)
     detector = detector_named(task["detector"])
     steps = Steps(runtime, "analyst", detector.question, task=detector.name)
     out: dict[str, Any] = {"drafts": {}, "screened": {}}
@@ -97,29 +111,39 @@ def analyst(state: AnalystInput, runtime: Runtime[Context]) -> dict[str, Any]:
     return {**out, "costs": bill("analyst", *readers)}
 
 
-def measure_candidate(dataset: Dataset, candidate: Candidate) -> Draft:
-    """The figures of one candidate."""
-    detector = detector_named(candidate.detector)
-    metric = detector.metric(candidate.metric)
-    draft = Draft(candidate=candidate)
-    evidence: list[Evidence] = []
-    if metric.shape == "quantile":
-        # What counts as slow is the reference's own quantile; without a reference nothing does.
-        probe = candidate.model_copy(update={"parameters": {"slow_ms": 0.0}})
-        grid = quantiles(dataset, metric, probe, f"{draft.id}.quantiles")
-        evidence.append(grid)
-        candidate = candidate.model_copy(update={"parameters": {"slow_ms": _slow_ms(metric, candidate, grid)}})
-        draft = Draft(candidate=candidate)
-    evidence.append(measure(dataset, metric, candidate, f"{draft.id}.measure"))
-    return Draft(candidate=candidate, evidence=evidence)
-
-
-def _slow_ms(metric: Metric, candidate: Candidate, grid: Evidence) -> float:
-    other = "baseline" if candidate.comparison.against == "baseline" else "rest"
-    rows = {str(row["period"]): row for row in grid.records()}
-    if other not in rows:
-        return 0.0
-    return round(float(rows[other]["seconds"][LEVELS.index(metric.level)]) * 1000, 3)
+def _investigated(inquiry: Inquiry, state: AnalystInput, runtime: Runtime[Context]) -> dict[str, Any]:
+    """The open question's part of the state: the investigation, or why there is none."""
+    steps = Steps(runtime, "analyst", inquiry.question, task=inquiry.id)
+    scope, context = state["scope"], context_of(runtime)
+    endpoint = endpoint_of(context)
+    if endpoint is None:
+        raise ValueError("an open question needs a model")
+    meter = model_meter_of(scope["run_id"], context.model_budget, context.model_prices, state.get("usage"))
+    dataset, node = asking_dataset(scope, runtime, state["costs"]), f"analyst {inquiry.id}"
+    desk = Desk(dataset, endpoint, meter, node, context.model_budget, facts_of(scope), scope["language"], steps.running)
+    found: dict[str, Any] = {"about": [Draft(candidate=candidate).id for candidate in inquiry.candidates]}
+    drafts: dict[str, Draft] = {}
+    try:
+        investigated = investigate(inquiry, desk)
+        drafts = investigated.drafts
+        found |= {
+            "investigation": investigated.investigation.model_dump(mode="json"),
+            "about": list(dict.fromkeys([*found["about"], *drafts])),
+        }
+        steps.finished(f"{investigated.investigation.verdict}: {len(drafts)} proposals")
+    except ConnectionFailed:
+        raise
+    except HanseiError as failure:
+        steps.failed(failure.message)
+        told = f"{failure.message[:1].lower()}{failure.message[1:]}"
+        found["note"] = f"An open question was not looked into ({inquiry.question}): {told}"
+    used = meter.by_node.get(node)
+    return {
+        "proposed": {key: draft.model_dump(mode="json") for key, draft in drafts.items()},
+        "investigations": {inquiry.id: found},
+        "usage": {node: used.model_dump()} if used else {},
+        "costs": bill(f"{ASIDE} {inquiry.id}", dataset.reader),
+    }
 
 
 def _screened(screening: Screening, left_out: str) -> Screened:

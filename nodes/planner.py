@@ -9,17 +9,19 @@ Model policy: see `hansei.nodes.planning`. It is asked only when the context nam
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, NotRequired
 
 from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
 from hansei.context import Context
 from hansei.contracts import PlanItem
-from hansei.nodes.planning import Choice, besides, choose, usage_of
+from hansei.nodes.inquiries import settled, task_of, unanswerable
+from hansei.nodes.planning import Choice, choose, usage_of
 from hansei.nodes.scope import CANDIDATES, Scope, Screened, Steps, Task, context_of, left_out, strongest
 from hansei.tools.language_model import endpoint_of, model_meter_of
 from hansei.tools.playbook.catalogue import DETECTORS
+from hansei.tools.playbook.conclude import Draft
 
 NAMES: dict[str, tuple[str, ...]] = {
     "error": ("error", "fail", "broken", "exception", "crash"),
@@ -47,6 +49,7 @@ class PlannerInput(TypedDict):
 
     scope: Scope
     screened: dict[str, Screened]
+    earlier: NotRequired[list[dict[str, Any]]]
 
 
 class PlannerOutput(TypedDict):
@@ -57,6 +60,7 @@ class PlannerOutput(TypedDict):
     screened: dict[str, Screened]
     scope: Scope
     usage: dict[str, Any]
+    investigations: dict[str, Any]
 
 
 def planner(state: PlannerInput, runtime: Runtime[Context]) -> dict[str, Any]:
@@ -71,12 +75,16 @@ def planner(state: PlannerInput, runtime: Runtime[Context]) -> dict[str, Any]:
     if endpoint := endpoint_of(context):
         steps.running("Asking the model")
         meter = model_meter_of(state["scope"]["run_id"], context.model_budget, context.model_prices)
-        choice = choose(choice, state["scope"], state["screened"], named, endpoint, meter)
+        most, earlier = context.model_budget.questions, state.get("earlier") or ()
+        choice = choose(choice, state["scope"], state["screened"], named, endpoint, meter, most, earlier)
         notes = [*state["scope"]["notes"], *choice.notes]
         said = {"scope": {**state["scope"], "notes": notes}, "usage": usage_of(meter)}
+        if choice.unanswerable and question:
+            said["investigations"] = {"q0": {"investigation": unanswerable(question).model_dump(mode="json")}}
     plan: list[PlanItem] = []
     tasks: list[Task] = []
     changed: dict[str, Screened] = {}
+    measured: set[str] = set()
     for detector in DETECTORS:
         if detector.name not in choice.detectors:
             changed[detector.name] = {
@@ -90,7 +98,7 @@ def planner(state: PlannerInput, runtime: Runtime[Context]) -> dict[str, Any]:
         if screened is not None:
             candidates = CANDIDATES.validate_python(screened["candidates"])
             chosen, _ = strongest(candidates)
-            chosen += besides(candidates, chosen, choice.besides.get(detector.name, []))
+            measured |= {Draft(candidate=candidate).id for candidate in chosen}
             weaker = left_out(len(candidates) - len(chosen))
             found = [candidate.model_dump() for candidate in chosen]
             if weaker:
@@ -110,7 +118,10 @@ def planner(state: PlannerInput, runtime: Runtime[Context]) -> dict[str, Any]:
             }
         )  # fmt: skip
         plan.append(PlanItem(id=number, detector=detector.name, question=detector.question, reason=reason))
-    steps.finished(f"{len(tasks)} tasks: {', '.join(task['detector'] for task in tasks)}")
+    for task in (task_of(settled(inquiry, measured)) for inquiry in choice.inquiries):
+        tasks.append(task)
+        plan.append(PlanItem(id=task["id"], detector="", question=task["question"], reason=task["reason"]))
+    steps.finished(f"{len(tasks)} tasks: {', '.join(task['detector'] or task['id'] for task in tasks)}")
     return {"plan": [item.model_dump() for item in plan], "tasks": tasks, "screened": changed, **said}
 
 

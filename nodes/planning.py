@@ -1,14 +1,13 @@
-"""The planner's model policy: what a question is about, and what may lie behind the slices that stand out.
+"""The planner's model policy: what a question is about, what may lie behind the slices that stand out, what is open.
 
 Two questions to the model, since they may be trusted differently. What is looked into is chosen from the user's
 question alone: no text out of a trace is in sight, so none can talk an analysis away. The candidates, whose names come
-out of traces, are only shown to be explained: the answer adds hypotheses, and candidates to be measured besides those
-of the rules.
+out of traces, are only shown to be explained: the answer adds hypotheses and open questions, which analysts look into
+beside the rules' tasks.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,12 +15,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hansei.contracts import Evidence
+from hansei.contracts import Coverage, Evidence
 from hansei.errors import ModelFailed
+from hansei.nodes.founded import founded
+from hansei.nodes.inquiries import LONGEST, Inquiry, OpenQuestion, as_asked, inquiries
 from hansei.nodes.scope import CANDIDATES, Scope, Screened
 from hansei.tools.langfuse.coverage import coverage_of
 from hansei.tools.langfuse.untrusted import one_line
-from hansei.tools.language_model import Endpoint, ModelMeter, ask, read_prompt
+from hansei.tools.language_model import Endpoint, ModelMeter, ask, ask_fitting, read_prompt
 from hansei.tools.language_model.prompt import quotation
 from hansei.tools.playbook.catalogue import DETECTORS
 from hansei.tools.playbook.model import Candidate
@@ -30,8 +31,8 @@ PROMPTS = Path(__file__).parent / "prompts"
 MOST_TASKS = 6
 """Detectors that the model may choose for a question."""
 
-MOST_BESIDES = 4
-"""Candidates of one detector that are measured because the model asks for them, besides the strongest."""
+MOST_ABOUT = 5
+"""Candidates that an open question is about."""
 
 MOST_LETTERS = 12_000
 """Of candidates in a prompt: some 4,000 tokens, which small models can read."""
@@ -65,6 +66,7 @@ class Hypotheses(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     entries: list[Hypothesis]
+    questions: list[OpenQuestion] = Field(default_factory=list, description="Most important first.")
 
 
 @dataclass
@@ -74,12 +76,16 @@ class Choice:
     detectors: frozenset[str]
     why: str = ""
     """Added to each task's reason."""
-    besides: dict[str, list[int]] = field(default_factory=dict)
-    """Detector → places in its list of candidates."""
+    besides: list[Candidate] = field(default_factory=list)
+    """Candidates that matter to the user's question: what of them the rules do not measure is measured aside."""
     reasons: dict[str, str] = field(default_factory=dict)
     """Detector → words for the plan."""
     notes: list[str] = field(default_factory=list)
     """For the coverage statement."""
+    inquiries: list[Inquiry] = field(default_factory=list)
+    """What analysts look into with the model; the cheapest first."""
+    unanswerable: bool = False
+    """Whether the model takes the question for one that traces cannot answer."""
 
 
 def choose(
@@ -89,6 +95,8 @@ def choose(
     named: frozenset[str],
     endpoint: Endpoint,
     meter: ModelMeter,
+    most_questions: int = 0,
+    earlier: Sequence[Mapping[str, Any]] = (),
 ) -> Choice:
     """The rules' choice with what the model adds. Where the model fails, the rules' stands and a note says so.
 
@@ -99,6 +107,8 @@ def choose(
         named: detectors that the question's words name; they are looked at in any case.
         endpoint: the model.
         meter: counts its calls.
+        most_questions: open questions.
+        earlier: findings of earlier runs, with `title` and `state`, as far as a ledger knows any.
     """
     choice = Choice(rules.detectors, rules.why)
     if scope["question"]:
@@ -107,10 +117,17 @@ def choose(
         except ModelFailed as failure:
             return Choice(rules.detectors, rules.why, notes=[f"Planned by rules: {_inside(failure.message)}"])
     try:
-        _explain(choice, scope, screened, endpoint, meter)
+        _explain(choice, scope, screened, endpoint, meter, most_questions, earlier)
     except ModelFailed as failure:
         planned = "Planned without hypotheses" if scope["question"] else "Planned by rules"
         choice.notes.append(f"{planned}: {_inside(failure.message)}")
+        return choice
+    if scope["question"] and not choice.unanswerable and not choice.inquiries:
+        choice.inquiries = [as_asked(scope["question"])]
+    if choice.inquiries:
+        first = choice.inquiries[0]
+        choice.inquiries[0] = first.model_copy(update={"candidates": [*first.candidates, *choice.besides]})
+    choice.inquiries = inquiries(choice.inquiries, _coverage(scope), most_questions)
     return choice
 
 
@@ -121,6 +138,7 @@ def _narrow(choice: Choice, question: str, named: frozenset[str], endpoint: Endp
     answer = ask(endpoint, meter, "planner", messages, AboutQuestion)
     if not answer.answerable:
         choice.notes.append("The model takes the question for one that traces cannot answer; the plan is the rules'.")
+        choice.unanswerable = True
         return
     known = {detector.name for detector in DETECTORS}
     chosen = [name for name in dict.fromkeys(answer.analyses) if name in known][:MOST_TASKS]
@@ -130,26 +148,40 @@ def _narrow(choice: Choice, question: str, named: frozenset[str], endpoint: Endp
 
 
 def _explain(
-    choice: Choice, scope: Scope, screened: Mapping[str, Screened], endpoint: Endpoint, meter: ModelMeter
+    choice: Choice,
+    scope: Scope,
+    screened: Mapping[str, Screened],
+    endpoint: Endpoint,
+    meter: ModelMeter,
+    most_questions: int,
+    earlier: Sequence[Mapping[str, Any]],
 ) -> None:
     marks = _marked(choice.detectors, screened)
-    if not marks:
-        return
     question = scope["question"]
-    lines = [f"{mark}: {_told(candidate)}" for mark, (_, _, candidate) in marks.items()]
+    if not marks and (not question or choice.unanswerable):
+        return
+    lines = [f"{mark}: {_told(candidate)}" for mark, candidate in marks.items()] or ["(none stands out)"]
+    known = [f"{one.get('state', 'known')}: {one.get('title', '')}" for one in earlier]
     values = {
         "analyses": "\n".join(f"{one.name}: {one.question}" for one in DETECTORS if one.name in choice.detectors),
-        "coverage": _coverage(scope),
+        "coverage": _counts(scope),
         "question": one_line(question, 2_000, endpoint.masking)
         if question
         else "(none: the user wants to know what goes wrong)",
-        "candidates": quotation(lines, most_letters=MOST_LETTERS, masking=endpoint.masking),
+        "earlier": quotation(known, most_letters=MOST_LETTERS // 4, masking=endpoint.masking)
+        if known
+        else "(none is known)",
         "language": LANGUAGES[scope["language"]],
         "most": str(MOST_TASKS),
+        "most_questions": str(0 if choice.unanswerable else most_questions),
     }
-    messages = read_prompt(PROMPTS / "planner_hypotheses.md").filled(values)
-    answer = ask(endpoint, meter, "planner", messages, Hypotheses)
-    material = "\n".join((values["question"], values["coverage"], values["candidates"]))
+
+    def messages(letters: int) -> list[tuple[str, str]]:
+        values["candidates"] = quotation(lines, most_letters=letters, masking=endpoint.masking)
+        return read_prompt(PROMPTS / "planner_hypotheses.md").filled(values)
+
+    answer = ask_fitting(endpoint, meter, "planner", messages, MOST_LETTERS, Hypotheses)
+    material = "\n".join(values[part] for part in ("question", "coverage", "candidates", "earlier"))
     unfounded = 0
     for entry in answer.entries[:MOST_TASKS]:
         if entry.analysis not in choice.detectors:
@@ -162,40 +194,35 @@ def _explain(
         else:
             unfounded += 1
         if question:
-            places = [marks[mark][1] for mark in entry.candidates if mark in marks and marks[mark][0] == entry.analysis]
-            choice.besides[entry.analysis] = [*choice.besides.get(entry.analysis, []), *places]
+            choice.besides += [marks[mark] for mark in entry.candidates if mark in marks]
+    for asked in answer.questions if not choice.unanswerable else ():
+        sentences = [one_line(text, LONGEST) for text in (asked.question, asked.hypothesis, asked.refuted_by)]
+        if not all(sentences) or not founded(" ".join(sentences), material):
+            unfounded += 1
+            continue
+        about = [marks[mark] for mark in dict.fromkeys(asked.about) if mark in marks]
+        choice.inquiries.append(
+            Inquiry(
+                id="", question=sentences[0], hypothesis=sentences[1], refuted_by=sentences[2], needs=asked.needs,
+                candidates=about[:MOST_ABOUT],
+            )
+        )  # fmt: skip
     if unfounded:
         choice.notes.append(
             f"{unfounded} of the model's hypotheses held numbers or links that are not in the data: they were left out."
         )
 
 
-def founded(text: str, material: str) -> bool:
-    """Whether every number of a text stands in the material that its writer was shown, and it holds no link."""
-    if re.search(r"://|www\.|\]\(|<\s*a\b|\bjavascript:", text, re.IGNORECASE):
-        return False
-    return set(_NUMBER.findall(text)) <= set(_NUMBER.findall(material))
-
-
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-
-
-def besides(candidates: Sequence[Candidate], chosen: Sequence[Candidate], places: Sequence[int]) -> list[Candidate]:
-    """Those at the places that are not chosen anyway, at most `MOST_BESIDES`."""
-    wanted = [candidates[place] for place in dict.fromkeys(places) if 0 <= place < len(candidates)]
-    return [candidate for candidate in wanted if candidate not in chosen][:MOST_BESIDES]
-
-
-def _marked(detectors: frozenset[str], screened: Mapping[str, Screened]) -> dict[str, tuple[str, int, Candidate]]:
-    """Mark → detector, place in its list, candidate: the strongest first."""
+def _marked(detectors: frozenset[str], screened: Mapping[str, Screened]) -> dict[str, Candidate]:
+    """Mark → candidate: the strongest first."""
     found = [
-        (name, place, candidate)
+        (-candidate.strength, name, place, candidate)
         for name, entry in screened.items()
         if name in detectors
         for place, candidate in enumerate(CANDIDATES.validate_python(entry["candidates"]))
     ]
-    found.sort(key=lambda one: (-one[2].strength, one[0], one[1]))
-    return {f"c{number}": one for number, one in enumerate(found, 1)}
+    found.sort(key=lambda one: one[:3])
+    return {f"c{number}": candidate for number, (*_, candidate) in enumerate(found, 1)}
 
 
 def _told(candidate: Candidate) -> str:
@@ -206,9 +233,13 @@ def _told(candidate: Candidate) -> str:
     )
 
 
-def _coverage(scope: Scope) -> str:
+def _coverage(scope: Scope) -> Coverage:
     evidence = [Evidence.model_validate(item) for item in scope["coverage"]]
-    found = coverage_of(evidence, str(scope["adapter"]["version"]), [], [])
+    return coverage_of(evidence, str(scope["adapter"]["version"]), [], [])
+
+
+def _counts(scope: Scope) -> str:
+    found = _coverage(scope)
     return "\n".join(
         f"{what}: {count.window} in the window, {count.baseline} in the baseline before it"
         for what, count in (

@@ -8,14 +8,15 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
-from typing import Any, Literal, TypeVar
+from dataclasses import replace
+from typing import Any, Literal, NotRequired, TypeVar
 from uuid import uuid4
 
 from langgraph.runtime import Runtime
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
-from hansei.context import Context
+from hansei.context import Budget, Context
 from hansei.contracts import DetectorStatus, Evidence, Periods, Progress
 from hansei.contracts.spent import Spent
 from hansei.errors import HanseiError
@@ -63,6 +64,8 @@ class Task(TypedDict):
     reason: str
     candidates: list[dict[str, Any]] | None
     """Measure these; None: screen the data first."""
+    inquiry: NotRequired[dict[str, Any]]
+    """What a model is to find out, valid for `hansei.nodes.inquiries.Inquiry`; then there is no detector."""
 
 
 MOST_CANDIDATES = 8
@@ -122,6 +125,26 @@ def dataset_of(scope: Scope, runtime: Runtime[Context], costs: Costs | None = No
     )
 
 
+ASIDE = "model"
+"""Begins the names of costs that a model's own questions make: they take nothing of what the rules may read."""
+
+
+def asking_dataset(scope: Scope, runtime: Runtime[Context], costs: Costs) -> Dataset:
+    """The same data for a model's own questions, bounded apart: `ModelBudget.share_of_queries` of the run's budget.
+
+    So whatever a model asks, the rules' queries have what they have without it.
+
+    Args:
+        scope, runtime, costs: as in `dataset_of`.
+    """
+    context, run = context_of(runtime), scope["run_id"]
+    whole, share = context.budget, context.model_budget.share_of_queries
+    budget = Budget(rows=int(whole.rows * share), bytes=int(whole.bytes * share), seconds=whole.seconds * share)
+    spent = total({key: cost for key, cost in costs.items() if key.startswith(ASIDE)})
+    dataset = dataset_of(scope, runtime, costs)
+    return replace(dataset, reader=dataset.reader.metered(meter_of(f"{run} {ASIDE}", budget, spent)))
+
+
 SMALL = 1_000_000
 """Observations up to which queries run side by side on an embedded engine: so few do not keep all cores busy."""
 
@@ -140,11 +163,13 @@ def total(costs: Costs) -> Spent:
 
 def spent_by(scope: Scope, runtime: Runtime[Context], costs: Costs) -> Spent:
     """What the run has asked of ClickHouse so far, failed attempts in this process included."""
-    return _meter(scope, runtime, costs).spent
+    aside = {key: cost for key, cost in costs.items() if key.startswith(ASIDE)}
+    return _meter(scope, runtime, costs).spent.plus(total(aside))
 
 
 def _meter(scope: Scope, runtime: Runtime[Context], costs: Costs | None) -> Meter:
-    return meter_of(scope["run_id"], context_of(runtime).budget, total(costs or {}))
+    known = {key: cost for key, cost in (costs or {}).items() if not key.startswith(ASIDE)}
+    return meter_of(scope["run_id"], context_of(runtime).budget, total(known))
 
 
 def bill(step: str, *readers: Reader) -> Costs:

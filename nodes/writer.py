@@ -18,6 +18,7 @@ from typing_extensions import TypedDict
 from hansei import __version__
 from hansei.context import Context
 from hansei.contracts import Evidence, Periods, PlanItem, Report, Run
+from hansei.nodes.inquiries import investigations_of
 from hansei.nodes.scope import (
     Costs,
     Scope,
@@ -35,9 +36,10 @@ from hansei.nodes.writing import summarise
 from hansei.tools.langfuse.coverage import coverage_of
 from hansei.tools.langfuse.tracing import trace_url
 from hansei.tools.language_model import endpoint_of, model_meter_of
-from hansei.tools.language_model.usage import used_in
+from hansei.tools.language_model.usage import by_node, used_in
 from hansei.tools.playbook.conclude import conclude
 from hansei.tools.playbook.overview import Overview, read_excerpts
+from hansei.tools.playbook.proposals import conclude_proposals
 from hansei.tools.report.compose import compose
 
 
@@ -51,6 +53,8 @@ class WriterInput(TypedDict):
     plan: list[dict[str, Any]]
     costs: Costs
     usage: dict[str, Any]
+    proposed: dict[str, dict[str, Any]]
+    investigations: dict[str, Any]
 
 
 class WriterOutput(TypedDict):
@@ -71,9 +75,21 @@ def writer(state: WriterInput, runtime: Runtime[Context]) -> dict[str, Any]:
     conclusion = conclude(drafts, facts_of(scope), slices, place_of(scope, runtime), scope["language"])
     dataset = dataset_of(scope, runtime, state["costs"])
     overview = Overview(dataset, coverage.observations.window + coverage.observations.baseline)
-    coverage = coverage.model_copy(update={"notes": [*coverage.notes, *overview.notes]})
     shown = (*conclusion.findings, *conclusion.refuted)
+    proposed = conclude_proposals(
+        drafts,
+        drafts_of(state.get("proposed") or {}),
+        facts_of(scope),
+        slices,
+        place_of(scope, runtime),
+        scope["language"],
+    )
+    told = {finding.id for finding in shown}
+    investigations, unanswered = investigations_of(state.get("investigations") or {}, proposed, told)
+    coverage = coverage.model_copy(update={"notes": [*coverage.notes, *unanswered, *overview.notes]})
     asked = [*evidence, *overview.evidence, *(item for finding in shown for item in finding.evidence)]
+    asked += [item for one in investigations for item in one.evidence]
+    asked += [item for one in investigations for finding in one.findings for item in finding.evidence]
     used = used_in(state.get("usage") or {})
     started = datetime.fromisoformat(state["run"]["started_at"])
     run = Run(
@@ -102,6 +118,7 @@ def writer(state: WriterInput, runtime: Runtime[Context]) -> dict[str, Any]:
             screening={"slices": slices, "p_values": conclusion.p_values, "false_discovery_rate": 0.05},
             findings=conclusion.findings,
             refuted=conclusion.refuted,
+            investigations=investigations,
             plan=[PlanItem.model_validate(item) for item in state["plan"]],
             follow_ups=[],
             health=overview.health,
@@ -118,7 +135,9 @@ def writer(state: WriterInput, runtime: Runtime[Context]) -> dict[str, Any]:
         summary, notes = summarise(report, endpoint, meter)
         message = "\n\n".join(part for part in (message, summary) if part)
         noted = coverage.model_copy(update={"notes": [*coverage.notes, *notes]})
-        priced = run.model_copy(update={"tokens": meter.used.tokens, "cost": meter.used.usd, "usage": meter.by_node})
+        priced = run.model_copy(
+            update={"tokens": meter.used.tokens, "cost": meter.used.usd, "usage": by_node(meter.by_node)}
+        )
         report = compose(report.model_copy(update={"coverage": noted, "run": priced}))
     steps.finished(f"{len(report.findings)} findings, {len(report.refuted)} refuted")
     return {"report": report.model_dump(mode="json"), "messages": [AIMessage(content=message)]}

@@ -20,10 +20,10 @@ from benchmarks.quality.world import World
 
 from hansei.contracts import Comparison, Direction, Evidence, Finding, Segment, hash_result
 from hansei.demo.rows import ObservationRow
-from hansei.nodes.analyst import measure_candidate
 from hansei.tools.playbook.assess import candidate_of
 from hansei.tools.playbook.catalogue import detector_of
 from hansei.tools.playbook.conclude import Draft
+from hansei.tools.playbook.drafting import measure_candidate
 from hansei.tools.playbook.model import Candidate
 
 MOST = 4

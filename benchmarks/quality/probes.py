@@ -9,9 +9,9 @@ from benchmarks.quality.session import Session
 from benchmarks.quality.world import World
 
 from hansei.contracts import Comparison, Segment
-from hansei.nodes.analyst import measure_candidate
 from hansei.tools.playbook.assess import measure_numbers
 from hansei.tools.playbook.catalogue import detector_of
+from hansei.tools.playbook.drafting import measure_candidate
 from hansei.tools.playbook.model import Candidate
 
 LEAST = 200

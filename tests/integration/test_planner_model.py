@@ -14,11 +14,13 @@ from tests.support.world import END, PROJECT, Visit, make_world
 
 from hansei import Context, Report, build_graph
 from hansei.cli.analysis import make_context
-from hansei.nodes.planning import MOST_BESIDES, besides, founded
+from hansei.nodes.founded import founded
+from hansei.nodes.inquiries import MOST_ASIDE, Inquiry, settled
 from hansei.tools.clickhouse import close_readers, open_writer
 from hansei.tools.language_model import calling as calling_module
 from hansei.tools.language_model import close_models
 from hansei.tools.playbook.catalogue import DETECTORS
+from hansei.tools.playbook.conclude import Draft
 from hansei.tools.playbook.model import Candidate
 
 URL = "chdb://?database=planned_by_a_model"
@@ -156,7 +158,7 @@ def test_a_question_in_any_words_gets_a_plan_about_that(run: Run) -> None:
     report, server = run(
         script({"answerable": True, "analyses": ["latency", "wizardry"]}, hypotheses), question="要約が遅いのはなぜ？"
     )
-    assert {item.detector for item in report.plan} == {"latency"}
+    assert {item.detector for item in report.plan if item.detector} == {"latency"}
     assert {finding.kind for finding in report.findings} == {"latency"}
     assert "遅い" in server.asked[0].prompt
     assert "research" not in server.asked[0].prompt  # nothing of the data, so nothing in it can narrow the plan
@@ -222,7 +224,7 @@ def test_a_model_that_obeys_an_order_in_a_trace_changes_no_finding(run: Run, by_
 def test_hypotheses_may_fail_alone(run: Run) -> None:
     report, _ = run(script({"answerable": True, "analyses": ["latency"]}, failing(400)), question="要約は？")
     assert "Planned without hypotheses: the model answered with HTTP 400." in report.coverage.notes
-    assert {item.detector for item in report.plan} == {"latency"}
+    assert {item.detector for item in report.plan if item.detector} == {"latency"}
 
 
 @pytest.mark.parametrize(
@@ -239,7 +241,7 @@ def test_a_text_holds_only_numbers_that_were_shown(said: str, is_founded: bool) 
     assert founded(said, "c1: latency, release = 2.1") is is_founded
 
 
-def test_what_is_measured_besides_is_bounded() -> None:
+def test_what_only_a_question_measures_is_bounded_and_apart_from_the_rules() -> None:
     candidates = [
         Candidate.model_validate(
             {
@@ -249,9 +251,11 @@ def test_what_is_measured_besides_is_bounded() -> None:
         )
         for i in range(20)
     ]  # fmt: skip
-    found = besides(candidates, candidates[:8], [0, 9, 9, -1, 400, *range(10, 20)])
-    assert found == [candidates[place] for place in (9, 10, 11, 12)]
-    assert len(found) == MOST_BESIDES
+    inquiry = Inquiry(id="q1", question="Why?", candidates=[*candidates[6:], candidates[9]])
+    measured = {Draft(candidate=candidate).id for candidate in candidates[:8]}
+    found = settled(inquiry, measured).aside
+    assert found == candidates[8:12]
+    assert len(found) == MOST_ASIDE
 
 
 def test_every_analysis_can_be_chosen(run: Run) -> None:

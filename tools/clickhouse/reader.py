@@ -165,7 +165,9 @@ class Reader:
         if self._meter is not None:
             self._meter.check()
             # The engine lets no query read more than its limit: while that much is left, there is nothing to estimate.
-            if foreign or self._meter.rows_left < self.limits.rows_read:
+            # Neither is there for DESCRIBE, which reads no rows.
+            tight = self._meter.rows_left < self.limits.rows_read and not sql.startswith("DESCRIBE ")
+            if foreign or tight:
                 kept = self.estimate(sql, parameters)
                 self._meter.admit(kept)
         started = time.perf_counter()

@@ -17,6 +17,7 @@ from hansei.tools.langfuse.untrusted import one_line
 from hansei.tools.playbook.catalogue import DETECTORS, detector_of
 from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric
+from hansei.tools.playbook.proposals import DEFAULTS
 
 Which = Literal["bad", "good", "both", "any"]
 Period = Literal["window", "baseline"]
@@ -24,7 +25,6 @@ Period = Literal["window", "baseline"]
 METRICS = tuple(metric.name for detector in DETECTORS for metric in detector.metrics)
 
 _METADATA_KEY = re.compile(r"metadata\.[\w .:/@-]{1,100}")
-_DEFAULTS = {"repeats": 4.0, "many_steps": 50.0, "history_days": 28.0}
 _LONGEST_VALUE = 1_000
 _SHOWN_ID = 200
 
@@ -50,7 +50,7 @@ def sample_traces(
         Refusal: the segment or the metric cannot be asked for.
     """
     detector, measured = _measured(metric)
-    segment = _checked(segment or {})
+    segment = checked_segment(segment or {})
     settled = _settled(detector, measured, parameters or {})
     if measured.shape == "count":
         which = "any"
@@ -70,7 +70,7 @@ def _measured(metric: str) -> tuple[Detector, Metric]:
         raise Refusal(f"There is no such metric. Metrics are: {', '.join(METRICS)}.") from None
 
 
-def _checked(segment: Mapping[str, str]) -> Segment:
+def checked_segment(segment: Mapping[str, str]) -> Segment:
     for dimension, value in segment.items():
         if dimension not in DIMENSIONS and not _METADATA_KEY.fullmatch(dimension):
             raise Refusal(
@@ -87,7 +87,7 @@ def _settled(detector: Detector, metric: Metric, given: Mapping[str, float]) -> 
     if unknown := sorted(set(given) - set(detector.parameters)):
         known = "; ".join(f"{name}: {meaning}" for name, meaning in detector.parameters.items()) or "none"
         raise Refusal(f"{metric.name} has no parameter {one_line(unknown[0], 40, unmasked)}. Its parameters: {known}.")
-    wanted = {name: _DEFAULTS.get(name, 0.0) for name in detector.parameters if f"{{{name}:" in metric.y}
+    wanted = {name: DEFAULTS.get(name, 0.0) for name in detector.parameters if f"{{{name}:" in metric.y}
     return {name: float(given.get(name, value)) for name, value in wanted.items()}
 
 

@@ -158,6 +158,8 @@ _RAW: dict[str, tuple[dict[str, str], str, str]] = {
             "environment": "r.environment",
             "release": "ifNull(r.release, '')",
             "version": "ifNull(r.version, '')",
+            "tags": "r.tags",
+            "metadata": "r.metadata",
         },
         "toDate(r.timestamp), r.id",
         "timestamp",

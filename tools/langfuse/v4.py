@@ -187,12 +187,14 @@ class V4:
             return f"SELECT * FROM ({spans}) WHERE id != concat('t-', trace_id)"
         root = "s.id = concat('t-', s.trace_id) OR s.parent_id = ''"
         as_root = "(s.id != concat('t-', s.trace_id), s.start_time, s.id, s.name, s.version)"
+        first = "(s.id != concat('t-', s.trace_id), s.start_time, s.id)"
         return f"""SELECT s.trace_id AS id,
       if(countIf({root}) > 0, minIf(s.start_time, {root}), min(s.start_time)) AS timestamp,
       coalesce(nullIf(max(s.trace_name), ''), tupleElement(arraySort(groupArrayIf({as_root}, s.parent_id = ''))[1], 4))
         AS name, max(s.user_id) AS user_id,
       max(s.session_id) AS session_id, max(s.environment) AS environment, max(s.release) AS release,
-      tupleElement(arraySort(groupArrayIf({as_root}, s.parent_id = ''))[1], 5) AS version
+      tupleElement(arraySort(groupArrayIf({as_root}, s.parent_id = ''))[1], 5) AS version,
+      argMinIf(s.tags, {first}, {root}) AS tags, argMinIf(s.metadata, {first}, {root}) AS metadata
     FROM ({spans}) AS s
     GROUP BY s.trace_id"""
 
@@ -219,6 +221,7 @@ _RAW = {
     "usage_details": "r.usage_details",
     "model_parameters": "r.model_parameters",
     "metadata": "mapFromArrays(r.metadata_names, r.metadata_values)",
+    "tags": "r.tags",
     "input": "r.input",
     "output": "r.output",
 }

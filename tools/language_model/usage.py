@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any
 
 from hansei.context import ModelBudget, ModelPrices
@@ -18,6 +19,15 @@ LETTERS_PER_TOKEN = 3
 def used_in(stored: dict[str, Any]) -> Usage:
     """The usage of all nodes together, from a run's state: node → `Usage` as JSON."""
     return functools.reduce(Usage.plus, map(Usage.model_validate, stored.values()), Usage())
+
+
+def by_node(used: Mapping[str, Usage]) -> dict[str, Usage]:
+    """The usage of each node. A key may name a task behind its node: ``analyst q1``."""
+    nodes: dict[str, Usage] = {}
+    for key, usage in used.items():
+        node = key.partition(" ")[0]
+        nodes[node] = nodes.get(node, Usage()).plus(usage)
+    return nodes
 
 
 class ModelMeter:

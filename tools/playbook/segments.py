@@ -63,6 +63,8 @@ class Condition:
     needs: Needs
     through_observations: bool = False
     """Whether the SQL looks the relation `observations` up."""
+    through_traces: bool = False
+    """Whether the SQL looks the relation `traces` up."""
 
 
 def raw_condition(segment: Segment, relation: Relation, prefix: str) -> tuple[str, dict[str, str], frozenset[str]]:
@@ -77,7 +79,7 @@ def raw_condition(segment: Segment, relation: Relation, prefix: str) -> tuple[st
         name = f"{prefix}{i}"
         parameters[name] = value
         home: Relation = relation
-        if dimension in _OF_TRACE[relation]:
+        if dimension in _OF_TRACE[relation] or _is_noted_on_trace(dimension, relation):
             home = "traces"
         elif _test(dimension, relation, name) is None:
             home = "observations"
@@ -96,18 +98,20 @@ def condition(segment: Segment, relation: Relation, prefix: str) -> Condition:
     """The rows of `relation` in `segment`.
 
     A dimension that the relation lacks is looked up through the trace's observations: traces and scores *with* a step
-    of that tool, model or prompt version.
+    of that tool, model or prompt version. What is noted in the metadata of a score's trace is looked up there.
 
     Args:
         prefix: begins the names of the parameters, so that several conditions can stand in one query.
     """
-    here, through, parameters, trace = [], [], {}, False
+    here, through, noted, parameters, trace = [], [], [], {}, False
     for i, (dimension, value) in enumerate(sorted(segment.items())):
         name = f"{prefix}{i}"
         parameters[name] = value
         if (test := _test(dimension, relation, name)) is not None:
             here.append(test)
             trace |= dimension in _OF_TRACE[relation]
+        elif _is_noted_on_trace(dimension, relation):
+            noted.append(str(_test(dimension, "traces", name)))
         else:
             test = _test(dimension, "observations", name)
             if test is None:
@@ -116,7 +120,13 @@ def condition(segment: Segment, relation: Relation, prefix: str) -> Condition:
     if through:
         where = " AND ".join(through)
         here.append(f"{_TRACE_KEY[relation]} IN (SELECT trace_id FROM observations WHERE {where})")
-    return Condition(" AND ".join(here) or "1", parameters, Needs(trace=trace), bool(through))
+    if noted:
+        here.append(f"{_TRACE_KEY[relation]} IN (SELECT id FROM traces WHERE {' AND '.join(noted)})")
+    return Condition(" AND ".join(here) or "1", parameters, Needs(trace=trace), bool(through), bool(noted))
+
+
+def _is_noted_on_trace(dimension: str, relation: Relation) -> bool:
+    return relation == "scores" and dimension.startswith("metadata.")
 
 
 def shared(segment: Segment, other: Segment, relation: Relation) -> Segment:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hansei.contracts import Finding, Report
+from hansei.contracts import Evidence, Finding, Report
 
 Scale = Literal["plain", "percent", "seconds", "usd", "times"]
 """What a number counts: things or anything without a unit, hundredths, time, money, a multiple."""
@@ -105,8 +105,47 @@ def facts_of_report(report: Report) -> Facts:
         dates |= {_day(finding.onset)} if finding.onset else set()
         texts += _texts(finding)
     whole = _plain("\n".join(texts))
-    dates |= set(_dates(whole))
     values |= {(scale, number * factor) for _, number, _, scale, factor in _numbers(_DATE.sub(" ", whole))}
+    return _facts(values, dates, whole)
+
+
+def facts_of_evidence(evidence: Sequence[Evidence], texts: Sequence[str] = ()) -> Facts:
+    """What a text about answers of ClickHouse may say: their values, in whatever unit they are, and every name in them.
+
+    Args:
+        evidence: the answers.
+        texts: whose words may be used as well, but whose numbers prove nothing.
+    """
+    values: set[tuple[Scale, float]] = set()
+    names: list[str] = []
+    for one in evidence:
+        values.add(("plain", one.row_count))
+        names += [*one.columns, *(column.replace("_", " ") for column in one.columns)]
+        for cell in _cells(one.rows):
+            if isinstance(cell, str):
+                names.append(cell)
+                values |= {(scale, n * factor) for _, n, _, scale, factor in _numbers(_DATE.sub(" ", _plain(cell)))}
+            else:
+                values |= set(_in_any_unit(cell))
+    return _facts(values, set(), _plain("\n".join([*names, *texts])))
+
+
+def _cells(value: Any) -> Iterator[str | float]:
+    if isinstance(value, str) or (isinstance(value, int | float) and not isinstance(value, bool)):
+        yield value
+    elif isinstance(value, list | dict):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _cells(inner)
+
+
+def _in_any_unit(value: float) -> Iterator[tuple[Scale, float]]:
+    """A share may stand there as a ratio or in per cent, a time in seconds or milliseconds."""
+    yield from (("plain", value), ("usd", value), ("times", value), ("percent", value), ("percent", value / 100))
+    yield from (("seconds", value), ("seconds", value / 1000))
+
+
+def _facts(values: set[tuple[Scale, float]], dates: set[tuple[int, int, int]], whole: str) -> Facts:
+    dates |= set(_dates(whole))
     return Facts(
         frozenset(values),
         frozenset(dates),

@@ -65,8 +65,16 @@ def _bounded(view: ReportView) -> ReportView:
         for one in group:
             proof, room = within(one.proof, room)
             parts[-1].append(replace(one, proof=proof))
+    questions = []
+    for asked in view.investigations:
+        proof, room = within(asked.proof, room)
+        found = []
+        for one in asked.findings:
+            own, room = within(one.proof, room)
+            found.append(replace(one, proof=own))
+        questions.append(replace(asked, proof=proof, findings=found))
     coverage, _ = within(view.coverage_proof, room)
-    return replace(view, findings=parts[0], refuted=parts[1], coverage_proof=coverage)
+    return replace(view, findings=parts[0], refuted=parts[1], investigations=questions, coverage_proof=coverage)
 
 
 @lru_cache

@@ -35,6 +35,7 @@ def render_markdown(report: Report) -> str:
         *page.actions(),
         *page.health(),
         *page.findings(),
+        *page.investigations(),
         *page.flows(),
         *page.refuted(),
         *page.coverage(),
@@ -179,6 +180,41 @@ class _Page:
 
     def _summary(self, proof: ProofView) -> str:
         return self.t("proof.summary", id=proof.id, count=proof.row_count, read=proof.rows_read, seconds=proof.seconds)
+
+    def investigations(self) -> Iterable[str]:
+        """What a model looked into."""
+        if self.view.investigations:
+            yield f"## {self.t('section.investigations')}"
+            yield self.t("investigation.explain")
+        for one in self.view.investigations:
+            yield f"### {escape(one.question)}"
+            yield f"**{one.verdict_label}.** {escape(one.answer)}"
+            facts = [
+                (self.t("investigation.hypothesis"), one.hypothesis),
+                (self.t("investigation.refuted_by"), one.refuted_by),
+                (self.t("investigation.told_by"), "; ".join(f"{number}. {title}" for number, title in one.told_by)),
+            ]
+            yield "\n".join(f"- **{name}** {escape(text)}" for name, text in facts if text)
+            if one.categories:
+                where = escape(" ".join(filter(None, (one.place, one.unread))))
+                yield f"**{self.t('investigation.taxonomy')}** {where}"
+                head = [self.t("investigation.label"), self.t("investigation.share"), "n", self.t("finding.examples")]
+                rows = [
+                    [
+                        f"**{escape(row.label)}**" + (f": {escape(row.definition)}" if row.definition else ""),
+                        f"{row.share} ({row.interval})",
+                        row.count,
+                        ", ".join(map(code, row.examples)),
+                    ]
+                    for row in one.categories
+                ]
+                yield table(head, rows, numeric=[False, True, True, False])
+            if one.findings:
+                yield f"**{self.t('investigation.proposed')}**"
+            for found in one.findings:
+                yield f"- **{escape(found.title)}** ({found.verdict_label})\n" + _checks(found.checks, indent="  ")
+            yield "\n".join(f"- {escape(note)}" for note in one.notes)
+            yield from self._proof([*one.proof, *(item for found in one.findings for item in found.proof)])
 
     def refuted(self) -> Iterable[str]:
         yield f"## {self.t('section.refuted')}"

@@ -6,6 +6,7 @@ from hansei.contracts import Finding, Periods, Report
 from hansei.tools.playbook.assess import Facts, candidate_of
 from hansei.tools.playbook.catalogue import detector_of
 from hansei.tools.playbook.conclude import Conclusion, Draft, Place, conclude
+from hansei.tools.playbook.proposals import conclude_proposals
 from hansei.tools.report.compose import compose
 
 _WORDS = ("title", "summary", "cause", "recommendation", "checks")
@@ -21,13 +22,16 @@ def in_language(report: Report, language: str) -> Report:
     traces = report.coverage.traces
     facts = Facts(periods, traces.window, report.coverage.total_cost.window, traces.baseline)
     listed = [*report.findings, *report.refuted]
-    drafts = [draft for draft in map(_draft, listed) if draft is not None]
+    drafts = {draft.id: draft for draft in map(_draft, listed) if draft is not None}
+    aside = [finding for one in report.investigations for finding in one.findings]
+    proposals = {draft.id: draft for draft in map(_draft, aside) if draft is not None}
     place = Place(None, report.project_id)
     try:
-        told = conclude({one.id: one for one in drafts}, facts, report.screening.slices, place, language)
+        told = conclude(drafts, facts, report.screening.slices, place, language)
+        proposed = conclude_proposals(drafts, proposals, facts, report.screening.slices, place, language)
     except (LookupError, ValueError, TypeError, ArithmeticError):
-        told = Conclusion([], [], [])
-    again = {finding.id: finding for finding in (*told.findings, *told.refuted)}
+        told, proposed = Conclusion([], [], []), {}
+    again = {**proposed, **{finding.id: finding for finding in (*told.findings, *told.refuted)}}
 
     def reworded(finding: Finding) -> Finding:
         other = again.get(finding.id)
@@ -37,6 +41,10 @@ def in_language(report: Report, language: str) -> Report:
         "language": language,
         "findings": [reworded(one) for one in report.findings],
         "refuted": [reworded(one) for one in report.refuted],
+        "investigations": [
+            one.model_copy(update={"findings": [reworded(finding) for finding in one.findings]})
+            for one in report.investigations
+        ],
     }
     return compose(report.model_copy(update=changed))
 

@@ -9,11 +9,11 @@ Three things are told apart:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hansei.contracts import Evidence, Finding, Periods, Report
+from hansei.contracts import Evidence, Finding, Investigation, Periods, Report
 from hansei.errors import (
     HanseiError,
     NoData,
@@ -34,6 +34,8 @@ from hansei.tools.playbook.checks import FALSE_DISCOVERY_RATE
 from hansei.tools.playbook.conclude import Draft, Place, conclude
 from hansei.tools.playbook.flow import flows_of
 from hansei.tools.playbook.health import health_of
+from hansei.tools.playbook.proposals import conclude_proposals
+from hansei.tools.playbook.taxonomy import counted
 from hansei.tools.report.compose import compose, seal, sealed_parts
 
 Asked = Callable[[int, int], None]
@@ -189,8 +191,13 @@ def _all_evidence(report: Report) -> Iterator[tuple[str, Evidence]]:
     for part in ("health", "flows"):
         for i, evidence in enumerate(getattr(getattr(report, part), "evidence", [])):
             yield f"{part}.evidence[{i}]", evidence
-    for group in ("findings", "refuted"):
-        for i, finding in enumerate(getattr(report, group)):
+    groups = [("findings", report.findings), ("refuted", report.refuted)]
+    for i, one in enumerate(report.investigations):
+        for j, evidence in enumerate(one.evidence):
+            yield f"investigations[{i}].evidence[{j}]", evidence
+        groups.append((f"investigations[{i}].findings", one.findings))
+    for group, findings in groups:
+        for i, finding in enumerate(findings):
             for j, evidence in enumerate(finding.evidence):
                 yield f"{group}[{i}].evidence[{j}]", evidence
 
@@ -210,14 +217,11 @@ def _recompute(report: Report, answers: dict[int, Evidence]) -> dict[str, Any]:
         coverage.traces.baseline,
     )
     slices = sum(detector.slices for detector in report.coverage.detectors)
-    drafts = {}
-    for finding in (*report.findings, *report.refuted):
-        draft = Draft(
-            candidate=candidate_of(finding, detector_of(finding.metric)[0].name),
-            evidence=[answers[id(item)] for item in finding.evidence],
-        )
-        drafts[draft.id] = draft
-    conclusion = conclude(drafts, facts, slices, Place(_base_url(report), report.project_id), report.language)
+    drafts = _drafts((*report.findings, *report.refuted), answers)
+    place = Place(_base_url(report), report.project_id)
+    conclusion = conclude(drafts, facts, slices, place, report.language)
+    proposals = _drafts([finding for one in report.investigations for finding in one.findings], answers)
+    proposed = conclude_proposals(drafts, proposals, facts, slices, place, report.language)
     findings, refuted = _as_listed(report, conclusion.findings, conclusion.refuted)
     again = report.model_copy(
         update={
@@ -227,6 +231,7 @@ def _recompute(report: Report, answers: dict[int, Evidence]) -> dict[str, Any]:
             "flows": report.flows and flows_of([answers[id(item)] for item in report.flows.evidence]),
             "findings": findings,
             "refuted": refuted,
+            "investigations": [_investigated_again(one, proposed, answers) for one in report.investigations],
             "run": report.run.model_copy(update={"queries": len(answers), "rows_read": report.run.rows_read}),
             "screening": report.screening.model_copy(
                 update={
@@ -240,6 +245,26 @@ def _recompute(report: Report, answers: dict[int, Evidence]) -> dict[str, Any]:
     return compose(again).model_dump(mode="json")
 
 
+def _drafts(findings: Sequence[Finding], answers: dict[int, Evidence]) -> dict[str, Draft]:
+    drafts = [
+        Draft(
+            candidate=candidate_of(finding, detector_of(finding.metric)[0].name),
+            evidence=[answers[id(item)] for item in finding.evidence],
+        )
+        for finding in findings
+    ]
+    return {draft.id: draft for draft in drafts}
+
+
+def _investigated_again(
+    one: Investigation, proposed: Mapping[str, Finding], answers: dict[int, Evidence]
+) -> Investigation:
+    """An investigation with all its figures computed once more; its words and labels are taken as they are."""
+    findings = [proposed.get(finding.id, finding) for finding in one.findings]
+    taxonomy = one.taxonomy and counted(one.taxonomy, [answers[id(item)] for item in one.evidence])
+    return one.model_copy(update={"taxonomy": taxonomy, "findings": findings})
+
+
 def _as_listed(report: Report, findings: list[Finding], refuted: list[Finding]) -> tuple[list[Finding], list[Finding]]:
     """Recomputed findings in the place where the report lists them, so that they are compared one with one."""
     again = {finding.id: finding for finding in (*findings, *refuted)}
@@ -251,7 +276,8 @@ def _as_listed(report: Report, findings: list[Finding], refuted: list[Finding]) 
 
 def _base_url(report: Report) -> str | None:
     """Langfuse's address, as the report's own links have it."""
-    for finding in (*report.findings, *report.refuted):
+    proposed = [finding for one in report.investigations for finding in one.findings]
+    for finding in (*report.findings, *report.refuted, *proposed):
         for url in finding.trace_urls:
             return url.partition("/project/")[0]
     return None
@@ -263,8 +289,16 @@ def _without_answers(dump: dict[str, Any]) -> dict[str, Any]:
     for part in ("coverage", "health", "flows"):
         out[part] = {key: value for key, value in (dump[part] or {}).items() if key != "evidence"}
     for group in ("findings", "refuted"):
-        out[group] = [{key: value for key, value in item.items() if key != "evidence"} for item in dump[group]]
+        out[group] = [_bare(item) for item in dump[group]]
+    if "investigations" in dump:
+        out["investigations"] = [
+            {**_bare(one), "findings": [_bare(item) for item in one["findings"]]} for one in dump["investigations"]
+        ]
     return out
+
+
+def _bare(item: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in item.items() if key != "evidence"}
 
 
 def _compare(written: Any, again: Any, path: str, result: Verification) -> list[Difference]:

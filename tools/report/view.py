@@ -16,6 +16,7 @@ from hansei.tools.report.catalogue import Catalogue, catalogue
 from hansei.tools.report.finding_view import Fact, FindingView, finding_view, gain_text
 from hansei.tools.report.flow_view import FlowView, flow_note, flow_views
 from hansei.tools.report.health_view import HealthRow, SignRow, sign_rows, totals, totals_note
+from hansei.tools.report.investigation_view import InvestigationView, investigation_views
 from hansei.tools.report.labels import label
 from hansei.tools.report.notices import said
 from hansei.tools.report.proof_view import ProofView, proof_view
@@ -80,6 +81,7 @@ class ReportView:
     nothing_found: list[str]
     """What to say instead of findings; empty when there are findings."""
     findings: list[FindingView]
+    investigations: list[InvestigationView]
     flows: list[FlowView]
     flow_note: str
     refuted: list[FindingView]
@@ -117,6 +119,7 @@ def report_view(report: Report) -> ReportView:
         totals_note=totals_note(report),
         nothing_found=[] if findings else _nothing_found(report, words),
         findings=findings,
+        investigations=investigation_views(report),
         flows=flow_views(report.flows, language) if report.flows else [],
         flow_note=flow_note(report.flows, language) if report.flows else "",
         refuted=[finding_view(one, number, language) for number, one in enumerate(report.refuted, start=1)],

@@ -49,6 +49,10 @@ def tell_report(console: Console, report: Report, files: list[Path]) -> None:
                 status=words.text(f"status.{detector.status}").lower(),
             )  # fmt: skip
             console.line(gap, style="skipped")
+    for one in view.investigations:
+        console.line(
+            words.text("terminal.looked_into", question=one.question, verdict=one.verdict_label, answer=one.answer)
+        )
     if report.refuted:
         console.line(words.text("terminal.more", count=len(report.refuted)))
     if report.run.langfuse_trace_url:

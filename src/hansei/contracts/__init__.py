@@ -21,6 +21,7 @@ from hansei.contracts.finding import (
     Unit,
     Verdict,
 )
+from hansei.contracts.investigation import Category, Investigation, Taxonomy
 from hansei.contracts.overview import (
     Change,
     DayValue,
@@ -50,9 +51,9 @@ from hansei.contracts.request import Request
 from hansei.contracts.window import Periods, Window, parse_duration, parse_instant
 
 __all__ = [
-    "DIMENSIONS", "SCHEMA_VERSION", "SEVERITIES", "Change", "Check", "Comparison", "Count", "Coverage",
+    "DIMENSIONS", "SCHEMA_VERSION", "SEVERITIES", "Category", "Change", "Check", "Comparison", "Count", "Coverage",
     "DayValue", "DetectorStatus", "Direction", "Echo", "Estimate", "Evidence", "Excerpt", "ExcerptLine", "Figure",
-    "Finding", "Flow", "Flows", "Gain", "Health", "Impact", "Kind", "Passes", "Periods", "PlanItem", "Progress",
-    "Report", "Request", "Run", "Screening", "Segment", "Severity", "Sign", "Step", "Transition", "Unit", "Verdict",
-    "Window", "hash_result", "parse_duration", "parse_instant",
+    "Finding", "Flow", "Flows", "Gain", "Health", "Impact", "Investigation", "Kind", "Passes", "Periods", "PlanItem",
+    "Progress", "Report", "Request", "Run", "Screening", "Segment", "Severity", "Sign", "Step", "Taxonomy",
+    "Transition", "Unit", "Verdict", "Window", "hash_result", "parse_duration", "parse_instant",
 ]  # fmt: skip

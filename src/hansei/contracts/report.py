@@ -9,6 +9,7 @@ from pydantic import Field
 
 from hansei.contracts.evidence import Evidence
 from hansei.contracts.finding import Finding, Strict
+from hansei.contracts.investigation import Investigation
 from hansei.contracts.overview import Excerpt, Flows, Health
 from hansei.contracts.spent import Spent, Usage
 from hansei.contracts.window import Window
@@ -111,6 +112,11 @@ class Report(Strict):
     screening: Screening
     findings: list[Finding] = Field(description="Confirmed only, most important first.")
     refuted: list[Finding] = Field(description="What looked like a finding and is none, or cannot be measured.")
+    investigations: list[Investigation] = Field(
+        default_factory=list,
+        exclude_if=lambda found: not found,
+        description="What a language model looked into; it is not there without one.",
+    )
     plan: list[PlanItem]
     follow_ups: list[str]
     health: Health | None = Field(None, description="None: it could not be measured, or an older Hansei wrote this.")

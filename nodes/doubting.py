@@ -1,0 +1,191 @@
+"""The order in which drafts are doubted: which questions are put to which, until nothing new stands or falls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+
+from hansei.contracts import Evidence, Finding
+from hansei.errors import BudgetExceeded, PermissionMissing, QueryFailed
+from hansei.nodes.scope import at_once
+from hansei.tools.langfuse.dataset import Dataset
+from hansei.tools.playbook.assess import Facts, evidence_for
+from hansei.tools.playbook.catalogue import detector_of
+from hansei.tools.playbook.conclude import Draft, Place, cause_rank, conclude, is_echo, may_echo
+from hansei.tools.playbook.doubt import rederive, strata, users, without
+from hansei.tools.playbook.measure import examples
+from hansei.tools.playbook.model import Metric
+
+MOST_PAIRS = 24
+"""Pairs of findings that are held against each other."""
+
+Question = Callable[[Dataset, Metric, Draft, str], Evidence]
+"""(dataset, metric, draft, evidence id) → a query of the critic's with its answer."""
+
+
+Judge = Callable[[], Sequence[Finding]]
+"""What stands by the drafts as they are now."""
+
+
+def doubt(
+    dataset: Dataset,
+    drafts: dict[str, Draft],
+    judge: Judge,
+    facts: Facts,
+    observations: int,
+    only: Collection[str] | None = None,
+) -> None:
+    """Adds the critic's evidence to the drafts.
+
+    Args:
+        dataset: the data of the run.
+        drafts: by fingerprint; changed.
+        judge: see `Judge`.
+        facts: the spans and totals.
+        observations: how many the project has in both periods.
+        only: fingerprints of those that are doubted; the others are taken as they are, and may explain these.
+
+    Raises:
+        HanseiError: a query was not answered; the others' answers are kept.
+    """
+
+    def standing() -> Sequence[Finding]:
+        return [finding for finding in judge() if only is None or finding.id in only]
+
+    def ask(questions: Mapping[str, Question]) -> bool:
+        """Puts the questions to what stands, where they have not been put to it yet; whether there were any."""
+        asked: list[tuple[str, Callable[[], Evidence]]] = []
+        for finding in standing():
+            draft, (_, metric) = drafts[finding.id], detector_of(finding.metric)
+            asked += [
+                (finding.id, partial(question, dataset, metric, draft, f"{finding.id}.{purpose}"))
+                for purpose, question in questions.items()
+                if not draft.has(purpose) and _applies(purpose, metric, finding)
+            ]
+        _keep(drafts, asked)
+        return bool(asked)
+
+    while ask({"strata": _strata}):
+        pass
+    _hold_against_each_other(dataset, drafts, judge, facts, only)
+    # Only what stands is put to the rest; when one falls, what was thought to be its echo stands again.
+    while ask({"rederive": partial(_rederive, observations=observations), "users": _users}):
+        pass
+    ask({"examples": _examples, "detail": _detail})
+
+
+def doubt_proposals(
+    dataset: Dataset,
+    drafts: Mapping[str, Draft],
+    proposals: Mapping[str, Draft],
+    facts: Facts,
+    slices: int,
+    place: Place,
+    observations: int,
+) -> dict[str, Draft]:
+    """The proposals with the critic's evidence; what could not be asked stays undoubted, and so is not confirmed.
+
+    Args:
+        drafts: of the rules, which are taken as they are.
+        proposals: see `hansei.tools.playbook.proposals`.
+        slices: that the rules compared.
+        dataset, facts, place, observations: as in `doubt` and `conclude`.
+
+    Raises:
+        ConnectionFailed: ClickHouse is gone.
+    """
+    together = {**drafts, **{key: draft for key, draft in proposals.items() if key not in drafts}}
+    own = frozenset(together) - frozenset(drafts)
+
+    def judge() -> Sequence[Finding]:
+        return conclude(together, facts, slices + len(own), place, final=False).findings
+
+    with suppress(BudgetExceeded, PermissionMissing, QueryFailed):
+        doubt(dataset, together, judge, facts, observations, own)
+    return {key: together[key] for key in proposals}
+
+
+def _hold_against_each_other(
+    dataset: Dataset, drafts: dict[str, Draft], judge: Judge, facts: Facts, only: Collection[str] | None
+) -> None:
+    """Measures findings without the traces of others that could explain them, likeliest causes first.
+
+    A finding that turns out to be an echo is not held against any more, and explains nothing itself.
+    """
+    standing = {finding.id: finding for finding in judge()}
+    pairs = 0
+    for finding in sorted(standing.values(), key=cause_rank):
+        if only is not None and finding.id not in only:
+            continue
+        draft, (_, metric) = drafts[finding.id], detector_of(finding.metric)
+        causes = [
+            cause
+            for cause in sorted(standing.values(), key=cause_rank)
+            if may_echo(finding, cause) and not draft.has(f"without:{cause.id}")
+        ][: MOST_PAIRS - pairs]
+        pairs += len(causes)
+        asked = []
+        for cause in causes:
+            other = (detector_of(cause.metric)[1], drafts[cause.id].candidate)
+            id = f"{finding.id}.without.{cause.id}"
+            asked.append((finding.id, partial(without, dataset, metric, draft.candidate, other, cause.id, id)))
+        _keep(drafts, asked)
+        if any(
+            is_echo(finding, evidence, facts)
+            for evidence in drafts[finding.id].evidence
+            if evidence.purpose.startswith("without:")
+        ):
+            standing = {left.id: left for left in judge()}
+
+
+def _keep(drafts: dict[str, Draft], asked: Sequence[tuple[str, Callable[[], Evidence]]]) -> None:
+    """Asks all at once and puts each answer to its draft, named by its id.
+
+    Raises:
+        HanseiError: one was not answered; the others are kept.
+    """
+    answers, failed = at_once([question for _, question in asked])
+    for (id, _), evidence in zip(asked, answers, strict=True):
+        if evidence is not None:
+            drafts[id] = Draft(candidate=drafts[id].candidate, evidence=[*drafts[id].evidence, evidence])
+    if failed is not None:
+        raise failed
+
+
+def _strata(dataset: Dataset, metric: Metric, draft: Draft, id: str) -> Evidence:
+    return strata(dataset, metric, draft.candidate, id)
+
+
+def _users(dataset: Dataset, metric: Metric, draft: Draft, id: str) -> Evidence:
+    return users(dataset, metric, draft.candidate, id)
+
+
+def _rederive(dataset: Dataset, metric: Metric, draft: Draft, id: str, *, observations: int) -> Evidence:
+    measured = evidence_for(draft.evidence, "measure")
+    return rederive(dataset, metric, draft.candidate, id, observations, measured)
+
+
+def _examples(dataset: Dataset, metric: Metric, draft: Draft, id: str) -> Evidence:
+    measured = evidence_for(draft.evidence, "measure")
+    if measured is None:
+        raise ValueError(f"{id}: what was not measured has no worst day to take examples from")
+    return examples(dataset, metric, draft.candidate, id, measured)
+
+
+def _detail(dataset: Dataset, metric: Metric, draft: Draft, id: str) -> Evidence:
+    detail = detector_of(metric.name)[0].detail
+    if detail is None:
+        raise ValueError(f"{id}: its detector has no query for details")
+    return detail(dataset, draft.candidate, id)
+
+
+def _applies(purpose: str, metric: Metric, finding: Finding) -> bool:
+    """Whether a question says anything about this kind of finding."""
+    if purpose == "rederive":
+        return True
+    if purpose == "detail":
+        return detector_of(metric.name)[0].detail is not None
+    if purpose == "examples":
+        return metric.shape != "count"
+    return metric.shape != "count" and (purpose == "users" or finding.comparison.against == "baseline")
