@@ -6,8 +6,8 @@ with LangfuseServer() as server:            # LANGFUSE_BASE_URL=server.url, LANG
 server.state.scores                         # what it holds
 server.named("create_scores")               # the requests to one endpoint
 
-Each request and each answer is checked against the installed SDK's types: what does not fit is answered with 400, and
-fails the test when the context is left.
+Each request and each answer (of a long page some rows) is checked against the installed SDK's types: what does not fit
+is answered with 400, and fails the test when the context is left.
 """
 
 from __future__ import annotations
@@ -191,7 +191,9 @@ class LangfuseServer:
             error = [{"code": "custom", "path": ["limit"], "message": f"refused, says {SECRET_KEY}"}]
             return 400, {"message": "Invalid request data", "error": error}
         if status < 300:
-            self.violations += [f"answer of {route.name}: {problem}" for problem in problems(route.answer, answer)]
+            self.violations += [
+                f"answer of {route.name}: {problem}" for problem in problems(route.answer, _sample(answer))
+            ]
         return status, answer
 
     def _send(self, handler: BaseHTTPRequestHandler, status: int, answer: Any, fault: Fault) -> None:
@@ -217,6 +219,14 @@ class LangfuseServer:
     def _hang_up(self, handler: BaseHTTPRequestHandler) -> None:
         handler.close_connection = True
         handler.connection.shutdown(socket.SHUT_RDWR)
+
+
+def _sample(answer: Any) -> Any:
+    """An answer with some 20 of a long page's rows: the SDK takes milliseconds to check each."""
+    rows = answer.get("data") if isinstance(answer, dict) else None
+    if not isinstance(rows, list) or len(rows) <= 40:
+        return answer
+    return {**answer, "data": rows[:: len(rows) // 20]}
 
 
 def _route(verb: str, path: str) -> tuple[Route | None, list[str]]:
