@@ -27,6 +27,7 @@ from hansei.cli.analyze import analyze
 from hansei.cli.console import one_line
 from hansei.cli.demo import demo
 from hansei.cli.doctor import doctor
+from hansei.cli.gate import gate
 from hansei.cli.importing import import_project
 from hansei.cli.render import render
 from hansei.cli.verify import verify
@@ -50,6 +51,7 @@ app.command(short_help="Find what goes wrong, write a report.")(analyze)
 app.command(short_help="Ask every number of a report again.")(verify)
 app.command(short_help="Write a report's forms again from its JSON.")(render)
 app.command("import", short_help="Bring a project here without access to its ClickHouse.")(import_project)
+app.command(short_help="Compare two runs over a dataset, for CI.")(gate)
 app.command(short_help="Write to Langfuse what a run has planned.")(write)
 app.command(short_help="Remove from Langfuse what a run wrote.")(undo)
 
