@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from langgraph.runtime import Runtime
@@ -9,9 +10,10 @@ from typing_extensions import TypedDict
 
 from hansei.context import Context
 from hansei.errors import BudgetExceeded
-from hansei.nodes.scope import Costs, Scope, Screened, Steps, bill, dataset_of
+from hansei.nodes.scope import Costs, Scope, Screened, Steps, bill, dataset_of, observations_of
+from hansei.tools.playbook.attributes import read_cohorts
 from hansei.tools.playbook.catalogue import DETECTORS
-from hansei.tools.playbook.profile import read_profile
+from hansei.tools.playbook.profile import SETTLE, read_profile
 
 
 class ProfileInput(TypedDict):
@@ -37,6 +39,8 @@ def profile(state: ProfileInput, runtime: Runtime[Context]) -> dict[str, Any]:
     dataset = dataset_of(state["scope"], runtime, state["costs"])
     try:
         read = read_profile(dataset)
+        cohorts = read_cohorts(dataset, observations_of(state["scope"]), SETTLE)
+        read = replace(read, cohorts=cohorts, notes=(*read.notes, *([cohorts.note] if cohorts.note else [])))
     except BudgetExceeded as error:
         steps.failed(error.message)
         return {"screened": _skipped(error.message), "costs": bill("profile", dataset.reader)}

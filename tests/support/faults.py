@@ -160,3 +160,13 @@ def wanders(app: str, name: str, times: int, *, day: int = 0, share: float = 1.0
             visit.steps.insert(at, Step(call.type, name, seconds, input=f"{call.input} page {n}"))
 
     return fault
+
+
+def on_visits(which: Callable[[Visit], bool], fault: Fault) -> Fault:
+    """The fault, for those visits alone."""
+
+    def chosen(visit: Visit) -> None:
+        if which(visit):
+            fault(visit)
+
+    return chosen

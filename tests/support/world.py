@@ -62,6 +62,10 @@ class Visit:
     scores: list[tuple[str, float, str]] = field(default_factory=list)
     judged: list[tuple[str, float, str]] = field(default_factory=list)
     """Scores that evaluators gave."""
+    tags: list[str] = field(default_factory=list)
+    metadata: dict[str, str] = field(default_factory=dict)
+    session: str | None = None
+    """Default: one of its own."""
 
 
 Fault = Callable[[Visit], None]
@@ -125,7 +129,8 @@ def _write(rows: Rows, visit: Visit, trace_id: str) -> None:
     rows.traces.append(
         TraceRow(
             id=trace_id, timestamp=visit.at, name=visit.app, project_id=PROJECT, user_id=visit.user,
-            release=visit.release, environment=visit.environment, session_id=f"s-{trace_id}",
+            release=visit.release, environment=visit.environment, session_id=visit.session or f"s-{trace_id}",
+            tags=visit.tags, metadata=visit.metadata,
         )
     )  # fmt: skip
     at = visit.at

@@ -8,6 +8,7 @@ from hansei.contracts import Comparison, Evidence, Finding
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.playbook import telling
 from hansei.tools.playbook.cells import Cells
+from hansei.tools.playbook.cohorts import confined
 from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import (
     RUN_CONTEXTS,
@@ -50,8 +51,9 @@ def screen(profile: Profile) -> Screening:
     """Cost per call, cost per trace, and an average that moves although no part of it does."""
     if not profile.steps.sums["costed"].any():
         return Screening.nothing("no observation carries a cost")
-    candidates: list[Candidate] = []
-    slices = 0
+    candidates, slices = confined(
+        "cost", PER_CALL, profile.cohorts, _CALLS, replace(_CALLS, min_x=100, min_relative=1.0)
+    )
     for cells, question, metric in ((profile.steps, _CALLS, PER_CALL), (profile.runs, _TRACES, PER_TRACE)):
         worse, looked = explain(cells, question)
         better, looked_again = explain(cells, replace(question, sign=-1))

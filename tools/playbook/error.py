@@ -5,6 +5,7 @@ from __future__ import annotations
 from hansei.contracts import Evidence, Finding
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.playbook import telling
+from hansei.tools.playbook.cohorts import confined
 from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import STEP_CONTEXTS, STEP_GROUPINGS, against_baseline, against_rest
 from hansei.tools.playbook.measure import rows_of
@@ -40,12 +41,14 @@ def screen(profile: Profile) -> Screening:
     worse, looked = explain(cells, _WORSE)
     better, looked_again = explain(cells, _BETTER)
     always, looked_within = stand_out(cells, _ALWAYS, explained=[*worse, *better])
+    hidden, looked_closer = confined("error", RATE, profile.cohorts, _WORSE, _ALWAYS)
     candidates = [
+        *hidden,
         *against_baseline("error", RATE, "regression", cells, worse, "n"),
         *against_baseline("error", RATE, "improvement", cells, better, "n"),
         *against_rest("error", RATE, always),
     ]
-    return Screening.of(candidates, looked + looked_again + looked_within, cells.has_baseline)
+    return Screening.of(candidates, looked + looked_again + looked_within + looked_closer, cells.has_baseline)
 
 
 def detail(dataset: Dataset, candidate: Candidate, id: str) -> Evidence:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from hansei.contracts import Finding
 from hansei.tools.playbook import telling
+from hansei.tools.playbook.cohorts import confined
 from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import (
     RUN_CONTEXTS,
@@ -16,7 +17,7 @@ from hansei.tools.playbook.groupings import (
     Units,
     against_baseline,
 )
-from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
+from hansei.tools.playbook.model import Detector, Metric, Screening, Words
 from hansei.tools.playbook.profile import SLOW_MS, Profile
 from hansei.tools.playbook.screen import explain, merged
 from hansei.tools.playbook.tails import with_tail
@@ -56,14 +57,15 @@ TRACE_P95 = replace(
 TRACE_P50 = replace(TRACE_P95, name="trace_latency_p50", level=0.5, again="quantileExact(0.5)(span_ms) / 1000")
 
 _LONGER = math.log(1.2)
+_TWICE = Question("timed", "log_ms", (), (), yy="log2_ms", min_x=100, min_effect=math.log(2))
+"""What waits twice as long as others do for the same steps, all the time."""
 
 
 def screen(profile: Profile) -> Screening:
     """Steps, then whole traces: by the average of the logarithm (everything slower) and by the tail (some slower)."""
     if not profile.steps.sums["timed"].any():
         return Screening.nothing("no observation has an end time")
-    candidates: list[Candidate] = []
-    slices = 0
+    candidates, slices = confined("latency", STEP_P95, profile.cohorts, _question(STEP_CONTEXTS, (), 1), _TWICE)
     for cells, contexts, groupings, p95, p50 in (
         (profile.steps, STEP_CONTEXTS, STEP_GROUPINGS, STEP_P95, STEP_P50),
         (profile.runs, RUN_CONTEXTS, RUN_GROUPINGS, TRACE_P95, TRACE_P50),

@@ -8,12 +8,13 @@ are sums of its cells.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from hansei.errors import PermissionMissing, QueryFailed
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.relations import Needs
+from hansei.tools.playbook.attributes import Cohorts
 from hansei.tools.playbook.cells import Cells
 from hansei.tools.playbook.texts import (
     FINDS_NOTHING,
@@ -69,12 +70,14 @@ class Profile:
     a tool in a trace: uses, looping (uses with an input that repeats), calls (that say that all is well), failed (calls
     whose output is an error or empty), errors (whose output is an error), searches and empty (those that found
     nothing); or why there are none: texts take longest to read, and the other tables stand without them.
+    `cohorts` are the steps by what their traces carry, see `attributes`.
     """
 
     steps: Cells
     runs: Cells
     tools: Cells | str
     notes: tuple[str, ...] = ()
+    cohorts: Cohorts = field(default_factory=lambda: Cohorts({}))
 
 
 def read_profile(dataset: Dataset) -> Profile:

@@ -79,6 +79,11 @@ def stand_out(cells: Cells, question: Question, *, explained: Sequence[Hit] = ()
     return _causes(window, question, expect(window, window, question, scatter=False))
 
 
+def causes(window: Cells, question: Question, expected: Expectation) -> tuple[list[Hit], int]:
+    """Finds the causes behind the window's excess over any expectation of its cells."""
+    return _causes(window, question, expected)
+
+
 def _stale_prompts(window: Cells, baseline: Cells, x: str) -> frozenset[tuple[str, ...]]:
     """Prompt versions that were there before as well: they explain nothing that the step's own name does not."""
     n = len(window.values["prompt"])
@@ -260,7 +265,7 @@ def _best(slices: list[_Slice], stale: frozenset[tuple[str, ...]]) -> _Slice:
 
     def names(slice_: _Slice) -> list[int]:
         return [
-            len(PRIORITY) if value in stale and unit == "prompt" else PRIORITY.index(unit)
+            len(PRIORITY) if unit not in PRIORITY or (value in stale and unit == "prompt") else PRIORITY.index(unit)
             for unit, value in zip(slice_.units, slice_.values, strict=True)
         ]
 

@@ -47,9 +47,9 @@ _OWN: dict[Relation, dict[str, str]] = {
     },
 }
 _OF_TRACE: dict[Relation, frozenset[str]] = {
-    "observations": frozenset({"trace_name", "release", "user_id", "session_id", "tag"}),
+    "observations": frozenset({"trace_name", "release", "user_id", "session_id"}),
     "traces": frozenset(),
-    "scores": frozenset({"trace_name", "release", "version", "user_id", "tag"}),
+    "scores": frozenset({"trace_name", "release", "version", "user_id"}),
 }
 _TRACE_KEY: dict[Relation, str] = {"observations": "trace_id", "traces": "id", "scores": "trace_id"}
 
@@ -74,44 +74,46 @@ def raw_condition(segment: Segment, relation: Relation, prefix: str) -> tuple[st
         (SQL, parameters, the raw relations that it looks up).
     """
     tests: dict[str, list[str]] = {}
+    looked_up: set[str] = set()
     parameters: dict[str, str] = {}
     for i, (dimension, value) in enumerate(sorted(segment.items())):
         name = f"{prefix}{i}"
         parameters[name] = value
         home: Relation = relation
-        if dimension in _OF_TRACE[relation] or _is_noted_on_trace(dimension, relation):
+        if dimension in _OF_TRACE[relation]:
             home = "traces"
         elif _test(dimension, relation, name) is None:
             home = "observations"
-        test = _test(dimension, home, name)
+        test = _test(dimension, home, name, traces="raw_traces")
         if test is None:
             raise KeyError(f"no such dimension: {dimension}")
+        if home == relation and _is_carried(dimension, relation):
+            looked_up.add("traces")
         tests.setdefault(home, []).append(test)
     parts = tests.pop(relation, [])
     for other, conditions in tests.items():
         key = "id" if other == "traces" else "trace_id"
         parts.append(f"{_TRACE_KEY[relation]} IN (SELECT {key} FROM raw_{other} WHERE {' AND '.join(conditions)})")
-    return " AND ".join(parts) or "1", parameters, frozenset(tests)
+    return " AND ".join(parts) or "1", parameters, frozenset({*tests, *looked_up})
 
 
 def condition(segment: Segment, relation: Relation, prefix: str) -> Condition:
     """The rows of `relation` in `segment`.
 
     A dimension that the relation lacks is looked up through the trace's observations: traces and scores *with* a step
-    of that tool, model or prompt version. What is noted in the metadata of a score's trace is looked up there.
+    of that tool, model or prompt version. Tags and
+    metadata are looked up on the trace.
 
     Args:
         prefix: begins the names of the parameters, so that several conditions can stand in one query.
     """
-    here, through, noted, parameters, trace = [], [], [], {}, False
+    here, through, parameters, trace = [], [], {}, False
     for i, (dimension, value) in enumerate(sorted(segment.items())):
         name = f"{prefix}{i}"
         parameters[name] = value
         if (test := _test(dimension, relation, name)) is not None:
             here.append(test)
             trace |= dimension in _OF_TRACE[relation]
-        elif _is_noted_on_trace(dimension, relation):
-            noted.append(str(_test(dimension, "traces", name)))
         else:
             test = _test(dimension, "observations", name)
             if test is None:
@@ -120,13 +122,8 @@ def condition(segment: Segment, relation: Relation, prefix: str) -> Condition:
     if through:
         where = " AND ".join(through)
         here.append(f"{_TRACE_KEY[relation]} IN (SELECT trace_id FROM observations WHERE {where})")
-    if noted:
-        here.append(f"{_TRACE_KEY[relation]} IN (SELECT id FROM traces WHERE {' AND '.join(noted)})")
-    return Condition(" AND ".join(here) or "1", parameters, Needs(trace=trace), bool(through), bool(noted))
-
-
-def _is_noted_on_trace(dimension: str, relation: Relation) -> bool:
-    return relation == "scores" and dimension.startswith("metadata.")
+    carried = any(_is_carried(dimension, relation) for dimension in segment)
+    return Condition(" AND ".join(here) or "1", parameters, Needs(trace=trace), bool(through), carried)
 
 
 def shared(segment: Segment, other: Segment, relation: Relation) -> Segment:
@@ -142,15 +139,38 @@ def shared(segment: Segment, other: Segment, relation: Relation) -> Segment:
     }
 
 
-def _test(dimension: str, relation: Relation, name: str) -> str | None:
+def _is_carried(dimension: str, relation: Relation) -> bool:
+    """Whether rows of `relation` have the dimension through their trace alone, which must be looked up."""
+    return relation != "traces" and (dimension == "tag" or dimension.startswith("metadata."))
+
+
+def _test(dimension: str, relation: Relation, name: str, traces: str = "traces") -> str | None:
+    """SQL of one dimension's condition; None when rows of `relation` cannot be asked for it themselves.
+
+    Args:
+        name: of the parameter that holds the value.
+        traces: the relation in which what a trace carries is looked up.
+    """
     value = f"{{{name}:String}}"
     if dimension in _OWN[relation]:
         return f"{_OWN[relation][dimension]} = {value}"
-    if dimension == "tag":
-        return f"has(tags, {value})"
+    if dimension == "hour_of_day":
+        return _in_hours(TIME[relation], value)
     if dimension == "tool_name" and relation == "observations":
         return f"(type = 'TOOL' AND name = {value})"
-    if dimension.startswith("metadata.") and relation != "scores":
-        key = dimension.removeprefix("metadata.").replace("\\", "\\\\").replace("'", "\\'")
-        return f"metadata['{key}'] = {value}"
-    return None
+    key = dimension.removeprefix("metadata.").replace("\\", "\\\\").replace("'", "\\'")
+    carried = {"tag": f"has(tags, {value})"}.get(dimension)
+    if dimension.startswith("metadata."):
+        carried = f"metadata['{key}'] = {value}"
+    if carried is None or relation == "traces":
+        return carried
+    test = f"{_TRACE_KEY[relation]} IN (SELECT id FROM {traces} WHERE {carried})"
+    # An observation may have metadata of its own.
+    return f"({carried} OR {test})" if relation == "observations" and dimension != "tag" else test
+
+
+def _in_hours(time: str, value: str) -> str:
+    """Whether a time's hour (UTC) lies in a span such as 22:00-02:00, its end left out."""
+    first, last = (f"toUInt8OrZero(substring({value}, {at}, 2))" for at in (1, 7))
+    length = f"if({first} = {last}, 24, ({last} + 24 - {first}) % 24)"
+    return f"(toHour({time}, 'UTC') + 24 - {first}) % 24 < {length}"

@@ -5,9 +5,12 @@ The first 200 characters of an output decide, which is what v4's events_core kee
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hansei.contracts import Evidence, Finding
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.playbook import telling
+from hansei.tools.playbook.cohorts import confined
 from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import STEP_GROUPINGS, against_baseline, against_rest
 from hansei.tools.playbook.measure import rows_of
@@ -41,6 +44,7 @@ _WORSE = Question("calls", "failed", _CONTEXTS, _GROUPINGS, min_x=50, min_effect
 _BETTER = Question("calls", "failed", _CONTEXTS, _GROUPINGS, sign=-1, min_x=50, min_effect=0.02, min_relative=0.4)
 # Being always empty may be a tool's way (it only acts); always reporting errors is not.
 _ALWAYS = Question("calls", "errors", [()], _GROUPINGS, min_x=100, min_effect=0.05, min_relative=2.0, limit=3)
+_CONFINED = replace(_ALWAYS, y="failed")
 
 
 def screen(profile: Profile) -> Screening:
@@ -54,12 +58,14 @@ def screen(profile: Profile) -> Screening:
     worse, looked = explain(cells, _WORSE)
     better, looked_again = explain(cells, _BETTER)
     always, looked_within = stand_out(cells, _ALWAYS, explained=[*worse, *better])
+    hidden, looked_closer = confined("silent_failure", RATE, profile.cohorts, _WORSE, _CONFINED)
     candidates = [
+        *hidden,
         *against_baseline("silent_failure", RATE, "regression", cells, worse, "calls"),
         *against_baseline("silent_failure", RATE, "improvement", cells, better, "calls"),
         *against_rest("silent_failure", RATE, always),
     ]
-    return Screening.of(candidates, looked + looked_again + looked_within, cells.has_baseline)
+    return Screening.of(candidates, looked + looked_again + looked_within + looked_closer, cells.has_baseline)
 
 
 def detail(dataset: Dataset, candidate: Candidate, id: str) -> Evidence:

@@ -52,6 +52,8 @@ def where(segment: Segment) -> str:
 
 def _part(key: str, value: str) -> str:
     known = {"prompt_version": "place.version_only"}.get(key, f"place.{key}")
+    if key == "hour_of_day":
+        return say("place.hour_of_day", name=" ".join(value.split())[:20])
     if f"say.{known}" in catalogue().texts:
         return say(known, name=name(value))
     return say("place.other", key=key, name=name(value))
@@ -68,7 +70,7 @@ def from_to(finding: Finding) -> str:
         return say("is", now=format_value(finding.current.value, finding.unit))
     before, now = format_pair(finding.baseline.value, finding.current.value, finding.unit)
     if finding.direction == "hotspot":
-        return say("is_against", now=now, before=before)
+        return say("is_against", now=now, before=before, rest=against(finding))
     return say("rose" if (finding.effect or 0) > 0 else "fell", before=before, now=now)
 
 
@@ -95,7 +97,8 @@ def with_relative(finding: Finding, title: str) -> str:
 def against(finding: Finding) -> str:
     """What the reference is, when it isn't simply the baseline of the same rows."""
     if finding.comparison.against == "rest_of_window":
-        return say("place.rest")
+        place = finding.comparison.segment
+        return say("place.rest_of", place=where(place)) if place else say("place.rest")
     if finding.comparison.segment == finding.segment:
         return say("place.baseline")
     return say("place.in_baseline", place=where(finding.comparison.segment))

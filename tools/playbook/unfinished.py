@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from hansei.contracts import Finding
 from hansei.tools.playbook import telling
+from hansei.tools.playbook.cohorts import confined
 from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import STEP_CONTEXTS, STEP_GROUPINGS, against_baseline, against_rest
 from hansei.tools.playbook.model import Detector, Metric, Screening, Words
@@ -42,12 +43,14 @@ def screen(profile: Profile) -> Screening:
     worse, looked = explain(cells, _WORSE)
     better, looked_again = explain(cells, _BETTER)
     always, looked_within = stand_out(cells, _ALWAYS, explained=[*worse, *better])
+    hidden, looked_closer = confined("unfinished", RATE, profile.cohorts, _WORSE, _ALWAYS)
     candidates = [
+        *hidden,
         *against_baseline("unfinished", RATE, "regression", cells, worse, "due"),
         *against_baseline("unfinished", RATE, "improvement", cells, better, "due"),
         *against_rest("unfinished", RATE, always),
     ]
-    return Screening.of(candidates, looked + looked_again + looked_within, cells.has_baseline)
+    return Screening.of(candidates, looked + looked_again + looked_within + looked_closer, cells.has_baseline)
 
 
 def tell(finding: Finding) -> Words:

@@ -24,8 +24,13 @@ SEVERITIES: tuple[Severity, ...] = ("critical", "high", "medium", "low")
 DIMENSIONS: tuple[str, ...] = (
     "trace_name", "observation_name", "observation_type", "model", "prompt_name", "prompt_version", "release",
     "version", "environment", "tag", "user_id", "session_id", "tool_name", "status_message", "score_name", "language",
+    "hour_of_day",
 )  # fmt: skip
-"""Keys that a segment may have, besides ``metadata.<key>``."""
+"""Keys that a segment may have, besides ``metadata.<key>``.
+
+`hour_of_day` is a span of hours in UTC such as ``02:00-04:00``, its end left out; it may go over midnight. A tag and
+metadata are those of the trace (metadata also the observation's own).
+"""
 
 Segment = dict[str, str]
 """Dimension → value: the rows that a finding is about. Empty: the whole project."""

@@ -1,0 +1,174 @@
+"""Cells by what traces carry: users, sessions, tags, metadata, and by the hour of the day.
+
+These would blow up the profile's cells, so they are read apart, and bounded three times: at most so many observations
+are read, of each key only the values that are frequent or stand out are told apart, and the others count as one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from hansei.errors import HanseiError, PermissionMissing, QueryFailed
+from hansei.tools.langfuse.dataset import Dataset
+from hansei.tools.playbook.cells import Cells
+from hansei.tools.playbook.texts import LOOKS_EMPTY, LOOKS_FAILED, QUIET
+
+HOUR = "hour_of_day"
+
+ENOUGH = 1_000_000
+"""Observations that are enough to see by what they carry: of more, a day of each period, then a share of the traces."""
+
+MOST_KEYS = 8
+"""Keys of metadata that are looked at: those that most traces carry."""
+
+MOST_VALUES = 60
+"""A key of metadata with more values than this tells single things apart, such as requests, and no kinds of traffic."""
+
+LEAST_TRACES = 20
+"""Values that fewer traces carry are not told apart."""
+
+DIMENSIONS = ("trace_name", "environment", "type", "name")
+
+_DAY = "toInt32(floor(dateDiff('millisecond', {window_start:DateTime64(6, 'UTC')}, start_time) / 86400000))"
+
+# A name as programs write it: what is free text is no kind of traffic, and would have to be quoted everywhere.
+_CARRIED = r"""arrayDistinct(arrayFilter(a -> a.2 != '' AND lengthUTF8(a.2) <= 80, arrayConcat(
+      [('user_id', user_id), ('session_id', session_id)], arrayMap(t -> ('tag', t), tags),
+      arrayFilter(a -> match(a.1, '^metadata[.][A-Za-z][A-Za-z0-9_.-]{0,39}$'), arrayMap(
+        (k, v) -> (concat('metadata.', toString(k)), v), mapKeys(metadata), mapValues(metadata))))))"""
+
+# Of each key the values that most traces carry, that fail most and that cost most.
+_VALUES = f"""
+SELECT key, value, hash, traces, kinds FROM (
+  SELECT key, value, cityHash64(key, value) AS hash, traces, count() OVER (PARTITION BY key) AS kinds,
+    row_number() OVER (PARTITION BY key ORDER BY traces DESC, value) AS by_traces,
+    row_number() OVER (PARTITION BY key ORDER BY failing DESC, value) AS by_failing,
+    row_number() OVER (PARTITION BY key ORDER BY cost DESC, value) AS by_cost
+  FROM (
+    SELECT carried.1 AS key, carried.2 AS value, count() AS traces, sum(failed) AS failing, sum(spent) AS cost
+    FROM (
+      SELECT any(trace_id) AS id, countIf(level = 'ERROR') > 0 AS failed, sum(toFloat64(ifNull(total_cost, 0))) AS spent
+      FROM observations WHERE cityHash64(trace_id) % {{sample:UInt64}} = 0 GROUP BY cityHash64(trace_id)
+    ) AS o
+    INNER JOIN (SELECT id, {_CARRIED} AS attributes FROM traces) AS t ON cityHash64(o.id) = cityHash64(t.id)
+    ARRAY JOIN attributes AS carried
+    GROUP BY key, value
+    HAVING traces >= {{least:UInt64}} OR startsWith(key, 'metadata.')
+  )
+)
+WHERE traces >= {{least:UInt64}} AND (by_traces <= 12 OR by_failing <= 10 OR by_cost <= 6)
+  AND (kinds <= {MOST_VALUES} OR NOT startsWith(key, 'metadata.'))
+ORDER BY key, traces DESC, value"""
+
+_CELLS = f"""
+SELECT day, trace_name, environment, type, name, carried.1 AS key, carried.2 AS value,
+  sum(o.n) AS n, sum(o.errors) AS errors, sum(o.due) AS due, sum(o.unfinished) AS unfinished,
+  sum(o.timed) AS timed, sum(o.log_ms) AS log_ms, sum(o.log2_ms) AS log2_ms, sum(o.costed) AS costed,
+  sum(o.cost) AS cost, sum(o.cost2) AS cost2, sum(o.calls) AS calls, sum(o.failed) AS failed
+FROM (
+  SELECT cityHash64(trace_id) AS trace, {_DAY} AS day, toHour(start_time, 'UTC') AS hour, environment, type, name,
+    count() AS n, countIf(level = 'ERROR') AS errors,
+    countIf(type != 'EVENT' AND start_time < {{settled:DateTime64(6, 'UTC')}}) AS due,
+    countIf(type != 'EVENT' AND start_time < {{settled:DateTime64(6, 'UTC')}} AND end_time IS NULL) AS unfinished,
+    count(latency_ms) AS timed, sum(ifNull(log(latency_ms + 1), 0)) AS log_ms,
+    sum(ifNull(pow(log(latency_ms + 1), 2), 0)) AS log2_ms,
+    count(total_cost) AS costed, sum(ifNull(toFloat64(total_cost), 0)) AS cost,
+    sum(ifNull(pow(toFloat64(total_cost), 2), 0)) AS cost2,
+    countIf({QUIET}) AS calls, countIf({QUIET} AND ({LOOKS_FAILED} OR {LOOKS_EMPTY})) AS failed
+  FROM observations
+  WHERE cityHash64(trace_id) % {{sample:UInt64}} = 0
+  GROUP BY trace, day, hour, environment, type, name
+) AS o
+LEFT ANY JOIN (
+  SELECT cityHash64(id) AS trace, name AS trace_name,
+    arrayFilter(a -> has({{chosen:Array(UInt64)}}, cityHash64(a.1, a.2)), {_CARRIED}) AS attributes
+  FROM traces
+) AS t ON o.trace = t.trace
+ARRAY JOIN arrayConcat([('{HOUR}', leftPad(toString(hour), 2, '0'))], attributes,
+  arrayMap(k -> (k, ''), arrayFilter(k -> NOT has(attributes.1, k), {{keys:Array(String)}}))) AS carried
+GROUP BY ALL"""
+
+
+@dataclass(frozen=True)
+class Cohorts:
+    """Cells by key: each holds all observations that were read, by the values of that key ('' stands for the rest).
+
+    Args:
+        cells: key (a segment's dimension) → its cells, with the key as a unit.
+        note: what was left out, '' when nothing was.
+    """
+
+    cells: Mapping[str, Cells]
+    note: str = ""
+
+
+def read_cohorts(dataset: Dataset, observations: int, settle: timedelta) -> Cohorts:
+    """Reads what traces carry, and the sums of the steps by it.
+
+    Args:
+        observations: how many the project has in both periods.
+        settle: rows younger than this at the window's end may still be running.
+    """
+    spans, sample, note = _part(dataset, observations)
+    given: dict[str, Any] = {"sample": sample, "settled": dataset.periods.window.end - settle}
+    try:
+        now = {**given, **spans[0], "least": max(5, LEAST_TRACES // sample)}
+        chosen = dataset.columns(dataset.bind(_VALUES, ("observations", "traces")), now)
+        keys = _keys(chosen)
+        hashes = [hash for key, hash in zip(chosen["key"], chosen["hash"], strict=True) if key in keys]
+        sql = dataset.bind(_CELLS, ("observations", "traces"))
+        parts = [dataset.columns(sql, {**given, **span, "chosen": hashes, "keys": keys}) for span in spans]
+    except (QueryFailed, PermissionMissing) as error:
+        if isinstance(error, QueryFailed) and error.retryable:
+            raise
+        return Cohorts({}, _not_read(error))
+    columns = {name: [value for part in parts for value in part[name]] for name in parts[0]}
+    return Cohorts(_by_key(columns), note)
+
+
+def _part(dataset: Dataset, observations: int) -> tuple[list[dict[str, datetime]], int, str]:
+    """The spans to read, the window's first; one in how many traces; and what to say of it."""
+    if observations <= ENOUGH:
+        return [{}], 1, ""
+    window, baseline = dataset.periods.window, dataset.periods.baseline
+    day = timedelta(days=1)
+    starts = [window.end - day, window.end - day - 7 * math.ceil(window.days / 7) * day]
+    share, spans = 1.0, [{}]
+    note = "Users, sessions, tags, metadata and hours were looked for in one of {sample} traces."
+    if starts[0] >= window.start and starts[1] >= baseline.start:
+        spans = [{"range_start": start, "range_end": start + day} for start in starts]
+        share = 2 * day / (window.length + baseline.length)
+        note = "Users, sessions, tags, metadata and hours were looked for on {day} and {before} only"
+        note += ", in one of {sample} traces."
+    sample = max(1, math.ceil(observations * share / ENOUGH))
+    days = {"day": starts[0].strftime("%Y-%m-%d"), "before": starts[1].strftime("%Y-%m-%d")}
+    return list(spans), sample, note.format(sample=sample, **days)
+
+
+def _not_read(error: HanseiError) -> str:
+    return f"Users, sessions, tags, metadata and hours were not looked at: {error.message}"
+
+
+def _keys(chosen: Mapping[str, Sequence[Any]]) -> list[str]:
+    """The keys to look at: users, sessions, tags, and the metadata that most traces carry."""
+    carried: dict[str, int] = {}
+    for key, traces in zip(chosen["key"], chosen["traces"], strict=True):
+        carried[str(key)] = carried.get(str(key), 0) + int(traces)
+    metadata = sorted((key for key in carried if key.startswith("metadata.")), key=lambda key: (-carried[key], key))
+    return [key for key in ("user_id", "session_id", "tag") if key in carried] + metadata[:MOST_KEYS]
+
+
+def _by_key(columns: Mapping[str, Sequence[Any]]) -> dict[str, Cells]:
+    rows: dict[str, list[int]] = {}
+    for i, key in enumerate(columns["key"]):
+        rows.setdefault(str(key), []).append(i)
+    found = {}
+    for key, mine in sorted(rows.items()):
+        part = {name: [column[i] for i in mine] for name, column in columns.items() if name not in ("key", "value")}
+        part[key] = [columns["value"][i] for i in mine]
+        found[key] = Cells.read(part, (*DIMENSIONS, key))
+    return found

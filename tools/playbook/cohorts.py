@@ -1,0 +1,151 @@
+"""Which users, sessions, tags, values of metadata or hours of the day a problem is confined to.
+
+A value is told when its steps do worse than the same steps of the same apps at the other values do in the same window,
+so what hits all alike is never told by one of them. Against the baseline it must also do worse than it did itself, by
+more than the others moved. The narrower finding then stands as the cause of the wider one, by the critic's own check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hansei.contracts import Comparison, Direction, Segment
+from hansei.tools.playbook.attributes import HOUR, Cohorts
+from hansei.tools.playbook.cells import Cells, is_blank
+from hansei.tools.playbook.expectation import Expectation, Question, expect
+from hansei.tools.playbook.hours import hours_compared, hours_in_excess
+from hansei.tools.playbook.model import Candidate, Metric
+from hansei.tools.playbook.screen import Hit, causes
+
+_ALIKE = (("trace_name", "environment", "step"), ("trace_name", "step"), ("step",))
+"""What is like a step, whatever its trace carries."""
+
+MOST = 3
+"""Places that are told of one metric, in each direction."""
+
+_NEARLY_ALL = 0.8
+"""A value that this share of its place's rows carry has no others to be held against."""
+
+_FEWEST_EVENTS = 5
+"""A step with fewer events than this can give no finding, so its slices do not count as looked at (Tarone, Biometrics
+46 (1990) 515)."""
+
+
+def confined(
+    detector: str, metric: Metric, cohorts: Cohorts, question: Question, always: Question | None = None
+) -> tuple[list[Candidate], int]:
+    """Candidates confined to something that traces carry, and how many slices were compared.
+
+    Args:
+        question: what is looked for against the baseline; its contexts and groupings are set here.
+        always: the same for what is bad all the time, against the rest of the window; None: not looked for.
+    """
+    found: list[Candidate] = []
+    slices = 0
+    for key, cells in cohorts.cells.items():
+        if key == HOUR and question.x == "costed":
+            continue  # prices have no hours
+        cells = cells.where(cells.sums[question.x] > 0)
+        window, baseline = cells.where(cells.in_window), cells.where(~cells.in_window)
+        if not len(window):
+            continue
+        told: list[Hit] = []
+        if len(baseline):
+            asked = replace(question, limit=MOST)
+            told, looked = _look(key, window, asked, _moved(key, window, baseline, question))
+            slices += looked
+            found += _candidates(detector, metric, key, cells, told, question.x, "regression")
+        if always is not None and not (key == HOUR and question.yy is not None):
+            keep = np.ones(len(window), dtype=bool)
+            for hit in told:
+                keep &= ~hit.cells
+            rest = window.where(keep)
+            asked = replace(always, contexts=_ALIKE, limit=MOST, min_x=min(always.min_x, metric.min_n))
+            hot, looked = _look(key, rest, asked, expect(rest, rest, asked, scatter=False)) if len(rest) else ([], 0)
+            slices += looked
+            found += _candidates(detector, metric, key, cells, hot, question.x, "hotspot")
+    return list(_strongest(found)), slices
+
+
+def _look(key: str, window: Cells, question: Question, expected: Expectation) -> tuple[list[Hit], int]:
+    """The causes among a key's slices, and how many slices could have been one."""
+    able = window.where(_able(window, question))
+    if key == HOUR:
+        return hours_in_excess(window, question, expected), hours_compared(able, question)
+    groupings = ((key,), (key, "step"), (key, "trace_name"))
+    hits, _ = causes(window, replace(question, groupings=groupings), expected)
+    return hits, sum(_compared(able, question, units) for units in groupings)
+
+
+def _able(cells: Cells, question: Question) -> NDArray[np.bool_]:
+    """Cells of steps that can give a finding at all: of shares, those in which it happened often enough."""
+    if question.yy is not None or question.sign < 0:
+        return np.ones(len(cells), dtype=bool)
+    group, names = cells.group(("step",))
+    return np.bincount(group, weights=cells.sums[question.y], minlength=len(names))[group] >= _FEWEST_EVENTS
+
+
+def _compared(cells: Cells, question: Question, units: tuple[str, ...]) -> int:
+    group, names = cells.group(units)
+    x = np.bincount(group, weights=cells.sums[question.x], minlength=len(names))
+    return sum(1 for i in np.flatnonzero(x >= question.min_x) if not is_blank(units, names[i]))
+
+
+def _moved(key: str, window: Cells, baseline: Cells, question: Question) -> Expectation:
+    """What each cell was in the baseline, moved as far as all values together moved since, where that was worse."""
+    alike = replace(question, contexts=_ALIKE)
+    own = expect(window, baseline, replace(question, contexts=tuple((*units, key) for units in _ALIKE) + _ALIKE))
+    now, before = expect(window, window, alike, scatter=False), expect(window, baseline, alike)
+    shift = np.maximum(question.sign * (now.y - before.y), 0.0) * question.sign
+    y = own.y + shift
+    if question.yy is None:
+        y = np.clip(y, 0.0, window.sums[question.x])
+    return Expectation(y, np.maximum(own.variance, now.variance), own.context, own.rate_variance, own.known)
+
+
+def _candidates(
+    detector: str, metric: Metric, key: str, cells: Cells, hits: list[Hit], x: str, direction: Direction
+) -> Iterator[Candidate]:
+    for hit in hits:
+        place: Segment = {name: value for name, value in hit.segment.items() if name != key}
+        inside = _rows_of(cells, hit, skip=None)
+        around = _rows_of(cells, hit, skip=key)
+        amounts = cells.sums[x]
+        if amounts[inside & cells.in_window].sum() > _NEARLY_ALL * amounts[around & cells.in_window].sum():
+            continue
+        segment = {**hit.segment}
+        reference = Comparison(against="rest_of_window", segment=place)
+        if direction == "regression":
+            before = float(amounts[inside & ~cells.in_window].sum())
+            # What the baseline hardly knows is compared with its whole place there.
+            reference = Comparison(against="baseline", segment=segment if before >= metric.min_n else place)
+        yield Candidate(
+            detector=detector, metric=metric.name, direction=direction, segment=segment, comparison=reference,
+            strength=round(hit.z, 2),
+        )  # fmt: skip
+
+
+def _rows_of(cells: Cells, hit: Hit, *, skip: str | None) -> NDArray[np.bool_]:
+    """The cells of a slice in both periods; `skip` leaves one unit open."""
+    mask = np.ones(len(cells), dtype=bool)
+    for unit, value in zip(hit.units, hit.values, strict=True):
+        if unit == skip:
+            continue
+        if unit == HOUR:
+            start, end = int(value[0][:2]), int(value[0][6:8])
+            hours = np.asarray([int(text[0]) for text in cells.values[HOUR]])[cells.codes[HOUR]]
+            mask &= (hours - start) % 24 < ((end - start) % 24 or 24)
+        else:
+            mask &= cells.codes[unit] == cells.values[unit].index(value)
+    return mask
+
+
+def _strongest(found: list[Candidate]) -> Iterator[Candidate]:
+    """The strongest of each direction, so few that the critic can hold them against each other."""
+    for direction in ("regression", "hotspot"):
+        mine = [candidate for candidate in found if candidate.direction == direction]
+        yield from sorted(mine, key=lambda one: (-one.strength, sorted(one.segment.items())))[:MOST]
