@@ -41,17 +41,16 @@ _CARRIED = r"""arrayDistinct(arrayFilter(a -> a.2 != '' AND lengthUTF8(a.2) <= 8
       arrayFilter(a -> match(a.1, '^metadata[.][A-Za-z][A-Za-z0-9_.-]{0,39}$'), arrayMap(
         (k, v) -> (concat('metadata.', toString(k)), v), mapKeys(metadata), mapValues(metadata))))))"""
 
-# Of each key the values that most traces carry, that fail most and that cost most.
+# Of each key the values that most traces carry, and those that fail most.
 _VALUES = f"""
 SELECT key, value, hash, traces, kinds FROM (
   SELECT key, value, cityHash64(key, value) AS hash, traces, count() OVER (PARTITION BY key) AS kinds,
     row_number() OVER (PARTITION BY key ORDER BY traces DESC, value) AS by_traces,
-    row_number() OVER (PARTITION BY key ORDER BY failing DESC, value) AS by_failing,
-    row_number() OVER (PARTITION BY key ORDER BY cost DESC, value) AS by_cost
+    row_number() OVER (PARTITION BY key ORDER BY failing DESC, value) AS by_failing
   FROM (
-    SELECT carried.1 AS key, carried.2 AS value, count() AS traces, sum(failed) AS failing, sum(spent) AS cost
+    SELECT carried.1 AS key, carried.2 AS value, count() AS traces, sum(failed) AS failing
     FROM (
-      SELECT any(trace_id) AS id, countIf(level = 'ERROR') > 0 AS failed, sum(toFloat64(ifNull(total_cost, 0))) AS spent
+      SELECT any(trace_id) AS id, countIf(level = 'ERROR') > 0 AS failed
       FROM observations WHERE cityHash64(trace_id) % {{sample:UInt64}} = 0 GROUP BY cityHash64(trace_id)
     ) AS o
     INNER JOIN (SELECT id, {_CARRIED} AS attributes FROM traces) AS t ON cityHash64(o.id) = cityHash64(t.id)
@@ -60,7 +59,7 @@ SELECT key, value, hash, traces, kinds FROM (
     HAVING traces >= {{least:UInt64}} OR startsWith(key, 'metadata.')
   )
 )
-WHERE traces >= {{least:UInt64}} AND (by_traces <= 12 OR by_failing <= 10 OR by_cost <= 6)
+WHERE traces >= {{least:UInt64}} AND (by_traces <= if(key IN ('user_id', 'session_id'), 6, 12) OR by_failing <= 8)
   AND (kinds <= {MOST_VALUES} OR NOT startsWith(key, 'metadata.'))
 ORDER BY key, traces DESC, value"""
 
@@ -137,7 +136,8 @@ def _part(dataset: Dataset, observations: int) -> tuple[list[dict[str, datetime]
     window, baseline = dataset.periods.window, dataset.periods.baseline
     day = timedelta(days=1)
     starts = [window.end - day, window.end - day - 7 * math.ceil(window.days / 7) * day]
-    share, spans = 1.0, [{}]
+    share = 1.0
+    spans: list[dict[str, datetime]] = [{}]
     note = "Users, sessions, tags, metadata and hours were looked for in one of {sample} traces."
     if starts[0] >= window.start and starts[1] >= baseline.start:
         spans = [{"range_start": start, "range_end": start + day} for start in starts]
@@ -146,7 +146,7 @@ def _part(dataset: Dataset, observations: int) -> tuple[list[dict[str, datetime]
         note += ", in one of {sample} traces."
     sample = max(1, math.ceil(observations * share / ENOUGH))
     days = {"day": starts[0].strftime("%Y-%m-%d"), "before": starts[1].strftime("%Y-%m-%d")}
-    return list(spans), sample, note.format(sample=sample, **days)
+    return spans, sample, note.format(sample=sample, **days)
 
 
 def _not_read(error: HanseiError) -> str:

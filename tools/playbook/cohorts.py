@@ -30,6 +30,11 @@ MOST = 3
 _NEARLY_ALL = 0.8
 """A value that this share of its place's rows carry has no others to be held against."""
 
+_SINGLE = ("user_id", "session_id")
+
+_CLEAR = 4.5
+"""Standard errors that make a candidate here: so many slices are looked at that less would not stand afterwards."""
+
 _FEWEST_EVENTS = 5
 """A step with fewer events than this can give no finding, so its slices do not count as looked at (Tarone, Biometrics
 46 (1990) 515)."""
@@ -47,8 +52,9 @@ def confined(
     found: list[Candidate] = []
     slices = 0
     for key, cells in cohorts.cells.items():
-        if key == HOUR and question.x == "costed":
-            continue  # prices have no hours
+        if (question.yy is not None and key in _SINGLE) or (key == HOUR and question.x == "costed"):
+            # An average over a single user's calls is made by its few largest; and prices have no hours.
+            continue
         cells = cells.where(cells.sums[question.x] > 0)
         window, baseline = cells.where(cells.in_window), cells.where(~cells.in_window)
         if not len(window):
@@ -110,7 +116,7 @@ def _moved(key: str, window: Cells, baseline: Cells, question: Question) -> Expe
 def _candidates(
     detector: str, metric: Metric, key: str, cells: Cells, hits: list[Hit], x: str, direction: Direction
 ) -> Iterator[Candidate]:
-    for hit in hits:
+    for hit in (hit for hit in hits if hit.z >= _CLEAR):
         place: Segment = {name: value for name, value in hit.segment.items() if name != key}
         inside = _rows_of(cells, hit, skip=None)
         around = _rows_of(cells, hit, skip=key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -9,10 +10,10 @@ import numpy as np
 
 from hansei.tools.playbook.attributes import HOUR
 from hansei.tools.playbook.cells import Cells, Floats, Ints, is_blank
-from hansei.tools.playbook.expectation import Expectation, Question
+from hansei.tools.playbook.expectation import Expectation, Question, summed
 from hansei.tools.playbook.screen import MIN_Z, Hit
 
-_LENGTHS = (1, 2, 4, 8)
+_LENGTHS = (2, 6)
 """Lengths that are tried at every hour; the best span's ends are then moved by single hours."""
 
 _PLACES: tuple[tuple[str, ...], ...] = ((), ("trace_name",), ("step",))
@@ -102,7 +103,7 @@ def _spans(
     index = group * 24 + hour
 
     def by_hour(amounts: Floats) -> Floats:
-        return np.bincount(index, weights=amounts, minlength=24 * len(names)).reshape(len(names), 24)
+        return summed(index, amounts, 24 * len(names)).reshape(len(names), 24)
 
     x = window.sums[question.x]
     sums = [by_hour(column) for column in (x, y, expected.y, expected.variance)]
@@ -125,10 +126,10 @@ def _z(question: Question, x: float, y: float, wanted: float, variance: float) -
     effect = difference / max(x, 1.0)
     if effect < question.min_effect or effect < question.min_relative * wanted / max(x, 1.0):
         return 0.0
-    z = difference / max(variance, 1e-12) ** 0.5
+    z = difference / math.sqrt(max(variance, 1e-12))
     if question.yy is None and y > 0 and question.sign > 0:
         # The likelihood ratio of a Poisson count: honest where little is expected.
-        z = min(z, (2 * max(0.0, y * float(np.log(y / max(wanted, 1e-9))) - difference)) ** 0.5)
+        z = min(z, math.sqrt(2 * max(0.0, y * math.log(y / max(wanted, 1e-9)) - difference)))
     return z
 
 
