@@ -34,9 +34,9 @@ from hansei.nodes.scope import (
     place_of,
 )
 from hansei.tools.clickhouse import Reader
-from hansei.tools.playbook.assess import evidence_for
 from hansei.tools.playbook.catalogue import detector_of
 from hansei.tools.playbook.conclude import Conclusion, Draft, conclude
+from hansei.tools.playbook.parts import top_users
 
 MOST_ROUNDS = 2
 """How often the critic may send tasks back."""
@@ -128,10 +128,10 @@ def _send_back(refuted: Sequence[Finding], drafts: dict[str, Draft]) -> list[Tas
     tasks: list[Task] = []
     for finding in refuted:
         failed = {check.name for check in finding.checks if check.passed is False}
-        top = evidence_for(finding.evidence, "users")
-        if failed != {"one_user"} or top is None or not top.rows:
+        users = top_users(finding.evidence)
+        if failed != {"one_user"} or not users:
             continue
-        row = top.records()[0]
+        row = users[0]
         mine = {"user_id": str(row["user_id"])}
         # A user whom the reference hardly knows is compared with everybody in it.
         known = mine if int(row["reference_x"]) >= detector_of(finding.metric)[1].min_n else {}

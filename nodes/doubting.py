@@ -13,7 +13,7 @@ from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.playbook.assess import Facts, evidence_for
 from hansei.tools.playbook.catalogue import detector_of
 from hansei.tools.playbook.conclude import Draft, Place, cause_rank, conclude, is_echo, may_echo
-from hansei.tools.playbook.doubt import rederive, strata, users, without
+from hansei.tools.playbook.doubt import parts, rederive, without
 from hansei.tools.playbook.measure import examples
 from hansei.tools.playbook.model import Metric
 
@@ -66,11 +66,11 @@ def doubt(
         _keep(drafts, asked)
         return bool(asked)
 
-    while ask({"strata": _strata}):
+    while ask({"parts": _parts}):
         pass
     _hold_against_each_other(dataset, drafts, judge, facts, only)
     # Only what stands is put to the rest; when one falls, what was thought to be its echo stands again.
-    while ask({"rederive": partial(_rederive, observations=observations), "users": _users}):
+    while ask({"rederive": partial(_rederive, observations=observations)}):
         pass
     ask({"examples": _examples, "detail": _detail})
 
@@ -153,12 +153,8 @@ def _keep(drafts: dict[str, Draft], asked: Sequence[tuple[str, Callable[[], Evid
         raise failed
 
 
-def _strata(dataset: Dataset, metric: Metric, draft: Draft, id: str) -> Evidence:
-    return strata(dataset, metric, draft.candidate, id)
-
-
-def _users(dataset: Dataset, metric: Metric, draft: Draft, id: str) -> Evidence:
-    return users(dataset, metric, draft.candidate, id)
+def _parts(dataset: Dataset, metric: Metric, draft: Draft, id: str) -> Evidence:
+    return parts(dataset, metric, draft.candidate, id)
 
 
 def _rederive(dataset: Dataset, metric: Metric, draft: Draft, id: str, *, observations: int) -> Evidence:
@@ -186,6 +182,4 @@ def _applies(purpose: str, metric: Metric, finding: Finding) -> bool:
         return True
     if purpose == "detail":
         return detector_of(metric.name)[0].detail is not None
-    if purpose == "examples":
-        return metric.shape != "count"
-    return metric.shape != "count" and (purpose == "users" or finding.comparison.against == "baseline")
+    return metric.shape != "count"

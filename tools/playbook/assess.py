@@ -18,6 +18,7 @@ from hansei.contracts import Estimate, Evidence, Finding, Impact, Periods, Segme
 from hansei.tools import statistics
 from hansei.tools.playbook.gain import gain_of
 from hansei.tools.playbook.model import Candidate, Metric
+from hansei.tools.playbook.parts import top_users
 from hansei.tools.playbook.prices import no_longer_cached
 from hansei.tools.playbook.severity import severity
 from hansei.tools.statistics import Dispersion, Interval, Sums
@@ -193,10 +194,8 @@ def _per_day(counts: Sequence[float], factor: float) -> Estimate:
 
 
 def _affected_users(evidence: Sequence[Evidence]) -> int | None:
-    users = evidence_for(evidence, "users")
-    if users is None or not users.rows:
-        return None
-    return int(users.records()[0]["affected_users"])
+    users = top_users(evidence)
+    return int(users[0]["affected_users"]) if users else None
 
 
 def _impact(metric: Metric, candidate: Candidate, days: Series, evidence: Sequence[Evidence], facts: Facts) -> Impact:

@@ -5,12 +5,14 @@ Decisive checks decide the verdict; the others are told and leave it. A check th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 from hansei.contracts import Check, Evidence, Finding, Unit, Verdict
 from hansei.tools.playbook.assess import Facts, evidence_for, series
 from hansei.tools.playbook.model import Metric
+from hansei.tools.playbook.parts import kinds_of_traffic, top_users
 from hansei.tools.playbook.telling import name
 from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_change, format_count, format_p, format_ratio, format_value
@@ -42,10 +44,12 @@ def check_all(metric: Metric, finding: Finding, facts: Facts, q: float | None) -
         checks += [_large_enough(metric, finding), _not_by_chance(finding, q)]
     if metric.shape == "count":
         checks.append(_weekdays(finding, facts))
-    for purpose, look in (("rederive", _rederived), ("strata", _mix), ("users", _one_user)):
-        found = evidence_for(finding.evidence, purpose)
-        if found is not None:
-            checks.append(look(metric, finding, facts, found))
+    if (again := evidence_for(finding.evidence, "rederive")) is not None:
+        checks.append(_rederived(metric, finding, facts, again))
+    if finding.comparison.against == "baseline" and (kinds := kinds_of_traffic(finding.evidence)) is not None:
+        checks.append(_mix(finding, kinds))
+    if (users := top_users(finding.evidence)) is not None:
+        checks.append(_one_user(finding, facts, users))
     if finding.comparison.against == "baseline" and finding.baseline is not None and metric.shape != "count":
         checks.append(_one_day(metric, finding, facts))
     return checks
@@ -173,9 +177,8 @@ def _rederived(metric: Metric, finding: Finding, facts: Facts, found: Evidence) 
     return Check(name="rederived", passed=same, detail=say(key, shown=shown, first=first))
 
 
-def _mix(metric: Metric, finding: Finding, facts: Facts, found: Evidence) -> Check:
+def _mix(finding: Finding, rows: Sequence[Mapping[str, Any]]) -> Check:
     """Kitagawa's decomposition (JASA 50 (1955) 1168): how much of the change is within the strata."""
-    rows = found.records()
     x = sum(float(row["x"]) for row in rows)
     before = sum(float(row["reference_x"]) for row in rows)
     if x <= 0 or before <= 0 or len(rows) < 2:
@@ -198,8 +201,7 @@ def _mix(metric: Metric, finding: Finding, facts: Facts, found: Evidence) -> Che
     return Check(name="mix_shift", passed=passed, detail=detail)
 
 
-def _one_user(metric: Metric, finding: Finding, facts: Facts, found: Evidence) -> Check:
-    rows = found.records()
+def _one_user(finding: Finding, facts: Facts, rows: Sequence[Mapping[str, Any]]) -> Check:
     if not rows:
         return Check(name="one_user", passed=None, detail=say("check.no_users"))
     if "user_id" in finding.segment or int(rows[0]["users"]) < 2:

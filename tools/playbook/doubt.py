@@ -154,48 +154,50 @@ GROUP BY period"""
     return sql, {**mine_values, **their_values, **candidate.parameters}, tuple(name for name in order if name in raw)
 
 
-def users(dataset: Dataset, metric: Metric, candidate: Candidate, id: str) -> Evidence:
-    """The users who weigh most, so that the change can be looked at without them.
+MOST_KINDS, MOST_USERS = 100, 3
+"""Kinds of traffic and users that are told, largest first."""
 
-    Columns: user_id, x, y (of the window), reference_x, reference_y, users, affected_users.
+
+def parts(dataset: Dataset, metric: Metric, candidate: Candidate, id: str) -> Evidence:
+    """The figure by its parts, in one reading of the rows: by kind of traffic (app, environment, step), so that a shift
+    of the mix can be told from a change; and by user, so that the change can be looked at without those who weigh most.
+
+    Columns: part ('stratum' or 'user'), names (array: of the kind of traffic, or the user's id), x, y (of the window),
+    reference_x, reference_y, users, affected_users (of all users, in each row).
     """
-    rows = rows_of(metric, candidate, extra=", user_id", with_trace=True)
-    scale = f"{metric.scale:.0f}"
-    sql = f"""
-WITH {rows.cte}
-SELECT * FROM (
-  SELECT user_id, toUInt64(sumIf(r.x, period = 'window')) AS x, toFloat64(sumIf(r.y, period = 'window')) / {scale} AS y,
-    toUInt64(sumIf(r.x, period != 'window')) AS reference_x, toFloat64(sumIf(r.y, period != 'window')) / {scale} AS
-    reference_y,
-    toUInt64(sum(user_id != '' AND x > 0) OVER ()) AS users,
-    toUInt64(sum(user_id != '' AND x > 0 AND {"y > 0" if metric.worse > 0 else "y < x"}) OVER ()) AS affected_users
-  FROM rows AS r GROUP BY user_id
-)
-WHERE user_id != '' AND x > 0
-ORDER BY {"y" if metric.worse > 0 else "x"} DESC, user_id
-LIMIT 3"""
-    return dataset.ask(id, "users", dataset.bind(sql, rows.relations, rows.needs), rows.parameters)
-
-
-def strata(dataset: Dataset, metric: Metric, candidate: Candidate, id: str) -> Evidence:
-    """The figure by app, environment and step, so that a shift of the traffic's mix can be told from a change.
-
-    Columns: stratum (array of names), x, y (of the window), reference_x, reference_y.
-    """
-    parts = {
+    stratum = {
         "traces": "[name, environment]",
         "observations": "[trace_name, environment, name]",
         "scores": "[trace_name, environment, name]",
     }[metric.relation]
-    rows = rows_of(metric, candidate, extra=f", {parts} AS stratum", with_trace=metric.relation != "traces")
+    rows = rows_of(metric, candidate, extra=f", {stratum} AS stratum, user_id", with_trace=True)
     scale = f"{metric.scale:.0f}"
+    weight = "y" if metric.worse > 0 else "x"
     sql = f"""
 WITH {rows.cte}
-SELECT stratum, toUInt64(sumIf(r.x, period = 'window')) AS x, toFloat64(sumIf(r.y, period = 'window')) / {scale} AS y,
-  toUInt64(sumIf(r.x, period != 'window')) AS reference_x, toFloat64(sumIf(r.y, period != 'window')) / {scale} AS
-  reference_y
-FROM rows AS r GROUP BY stratum ORDER BY x + reference_x DESC, stratum LIMIT 100"""
-    return dataset.ask(id, "strata", dataset.bind(sql, rows.relations, rows.needs), rows.parameters)
+SELECT part, names, x, y, reference_x, reference_y, users, affected_users
+FROM (
+  SELECT *, part = 'user' AND names != [''] AND x > 0 AS is_user,
+    toUInt64(sum(is_user) OVER ()) AS users,
+    toUInt64(sum(is_user AND {"y > 0" if metric.worse > 0 else "y < x"}) OVER ()) AS affected_users,
+    row_number() OVER (
+      PARTITION BY part, is_user ORDER BY if(part = 'user', {weight}, x + reference_x) DESC, names
+    ) AS place
+  FROM (
+    SELECT part, names, toUInt64(sum(window_x)) AS x, toFloat64(sum(window_y)) / {scale} AS y,
+      toUInt64(sum(other_x)) AS reference_x, toFloat64(sum(other_y)) / {scale} AS reference_y
+    FROM (
+      SELECT stratum, user_id, sumIf(r.x, period = 'window') AS window_x, sumIf(r.y, period = 'window') AS window_y,
+        sumIf(r.x, period != 'window') AS other_x, sumIf(r.y, period != 'window') AS other_y
+      FROM rows AS r GROUP BY stratum, user_id
+    )
+    ARRAY JOIN ['stratum', 'user'] AS part, [stratum, [user_id]] AS names
+    GROUP BY part, names
+  )
+)
+WHERE if(part = 'user', is_user AND place <= {MOST_USERS}, place <= {MOST_KINDS})
+ORDER BY part, place"""
+    return dataset.ask(id, "parts", dataset.bind(sql, rows.relations, rows.needs), rows.parameters)
 
 
 def without(

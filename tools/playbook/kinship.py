@@ -7,6 +7,7 @@ is one way to fail silently, and a call without usage has no cost either.
 from __future__ import annotations
 
 from hansei.contracts import Finding
+from hansei.tools.playbook.parts import kinds_of_traffic
 
 _MOST = 0.6
 """A part that carries at least this share of the whole's change is the change."""
@@ -53,7 +54,4 @@ def apps_of(finding: Finding) -> frozenset[str]:
     """The apps in which a finding happens, as far as it is known; empty: unknown."""
     if "trace_name" in finding.segment:
         return frozenset({finding.segment["trace_name"]})
-    found = next((item for item in finding.evidence if item.purpose == "strata"), None)
-    if found is None:
-        return frozenset()
-    return frozenset(str(row["stratum"][0]) for row in found.records() if row["x"])
+    return frozenset(str(row["stratum"][0]) for row in kinds_of_traffic(finding.evidence) or () if row["x"])

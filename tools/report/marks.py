@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from hansei.contracts import Change, Finding
+from hansei.tools.playbook.parts import kinds_of_traffic
 from hansei.tools.report.catalogue import catalogue
 from hansei.tools.report.labels import label
 from hansei.tools.report.text import one_line
@@ -62,10 +63,8 @@ def _places(finding: Finding) -> dict[str, set[str]]:
     }
     if "tool_name" in finding.segment:
         places.setdefault("observation_name", {finding.segment["tool_name"]})
-    for evidence in finding.evidence:
-        if evidence.purpose == "strata" and "trace_name" not in places:
-            # The kinds of traffic are told by app, environment and step.
-            places["trace_name"] = {
-                str(row[0][0]) for row in evidence.rows if row and isinstance(row[0], list) and row[0]
-            }
+    kinds = kinds_of_traffic(finding.evidence)
+    if kinds is not None and "trace_name" not in places:
+        # The kinds of traffic are told by app, environment and step.
+        places["trace_name"] = {str(row["stratum"][0]) for row in kinds if row["stratum"]}
     return places

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hansei.contracts import Finding
+from hansei.tools.playbook.parts import kinds_of_traffic
 from hansei.tools.report.text import excerpt, one_line
 from hansei.tools.statistics import Interval, wilson
 
@@ -60,9 +61,11 @@ def strata(finding: Finding, blank: str) -> list[Stratum]:
         finding: with the evidence of the critic's look at the mix of traffic.
         blank: what an empty name is shown as.
     """
+    if finding.comparison.against != "baseline":
+        return []
     rows = [
         row
-        for row in _rows(finding, "strata", {"stratum", "x", "y", "reference_x", "reference_y"})
+        for row in kinds_of_traffic(finding.evidence) or ()
         if isinstance(row["stratum"], list)
         and all(_is_number(row[key]) for key in ("x", "y", "reference_x", "reference_y"))
         and row["x"] + row["reference_x"] >= _FEWEST
