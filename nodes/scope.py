@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextvars
 import functools
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from typing import Any, Literal, NotRequired, TypeVar
 from uuid import uuid4
@@ -191,17 +192,21 @@ def at_once(jobs: Sequence[Callable[[], Answer]]) -> tuple[list[Answer | None], 
     """
     answers: list[Answer | None] = [None] * len(jobs)
     failed: HanseiError | None = None
+    stopped = threading.Event()
+
+    def run(job: Callable[[], Answer]) -> Answer | None:
+        # Those that still wait are passed over here: a future that the pool cancels never counts as completed.
+        return None if stopped.is_set() else job()
+
     with ThreadPoolExecutor(WORKERS, "hansei-ask") as pool:
         # Each in a copy of the context: spans find their parent there.
-        running = {pool.submit(contextvars.copy_context().run, job): place for place, job in enumerate(jobs)}
+        running = {pool.submit(contextvars.copy_context().run, run, job): place for place, job in enumerate(jobs)}
         for done in as_completed(running):
             try:
                 answers[running[done]] = done.result()
             except HanseiError as error:
                 failed = failed or error
-                pool.shutdown(wait=False, cancel_futures=True)
-            except CancelledError:
-                continue
+                stopped.set()
     return answers, failed
 
 
