@@ -181,7 +181,7 @@ FROM (
     toUInt64(sum(is_user) OVER ()) AS users,
     toUInt64(sum(is_user AND {"y > 0" if metric.worse > 0 else "y < x"}) OVER ()) AS affected_users,
     row_number() OVER (
-      PARTITION BY part, is_user ORDER BY if(part = 'user', {weight}, x + reference_x) DESC, names
+      PARTITION BY part, is_user ORDER BY if(part = 'user', toFloat64({weight}), toFloat64(x + reference_x)) DESC, names
     ) AS place
   FROM (
     SELECT part, names, toUInt64(sum(window_x)) AS x, toFloat64(sum(window_y)) / {scale} AS y,
