@@ -327,3 +327,27 @@ def test_a_run_that_was_interrupted_does_not_ask_again_what_was_answered(
     plain = Context(clickhouse_url=SecretStr(url), model=None)
     again = graph.invoke({"project_id": PROJECT, "until": END.isoformat()}, thread, context=plain)
     assert Report.model_validate(again["report"]).investigations == []
+
+
+def test_open_questions_are_looked_into_side_by_side(run: Run, by_rules: Report) -> None:
+    first = session()["plan"]["questions"][0]
+    other = {**first, "question": "Which tools fail before that?", "needs": ["scores"]}
+    capable = CapableModel(session(plan={"entries": [], "questions": [first, other, first]}))
+    together = threading.Barrier(2, timeout=60)
+    begun = set()
+
+    def answer(request: Request) -> Answer:
+        asked = str(request.body["messages"][1]["content"]) if request.tools else ""
+        if asked and asked not in begun:
+            begun.add(asked)
+            together.wait()  # broken, so an HTTP failure, unless both are asked at the same time
+        return capable(request)
+
+    report, _ = run(answer)
+    # The cheapest first, by the rows that it needs; a question that is asked twice counts once.
+    assert [one.question for one in report.investigations] == [other["question"], ABOUT]
+    assert [item.id for item in report.plan if not item.detector] == ["q1", "q2"]
+    assert len(begun) == 2
+    assert all(one.verdict == "supported" for one in report.investigations)
+    assert sum(len(one.findings) for one in report.investigations) <= 1  # both propose the same; it is told once
+    assert whole(report) == whole(by_rules)
