@@ -92,6 +92,8 @@ def connect(state: ConnectInput, runtime: Runtime[Context]) -> dict[str, Any]:
         # A thread may be asked again: what an earlier request left must not mix with this one.
         "screened": Overwrite({}),
         "drafts": Overwrite({}),
+        "proposed": Overwrite({}),
+        "investigations": Overwrite({}),
         "costs": Overwrite(costs),
         "usage": Overwrite({}),
         "tasks": [],

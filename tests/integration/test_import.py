@@ -24,6 +24,7 @@ from tests.support.exports import (
     write_export,
 )
 from tests.support.langfuse_api import PROJECT_ID, Fault, LangfuseServer, observation
+from tests.support.s3_server import BUCKET, S3Server
 
 from hansei.demo.rows import Rows
 from hansei.tools.clickhouse import open_writer
@@ -266,3 +267,27 @@ def test_wrong_keys_make_no_folder(server: LangfuseServer, tmp_path: Path) -> No
     done = hansei_here(tmp_path, "import", "--out", "here", **settings)
     assert (done.returncode, "answered 401" in done.stderr) == (2, True)
     assert not (tmp_path / "here").exists()
+
+
+def test_a_bucket_is_read_by_the_engine_itself(rows: Rows, tmp_path: Path) -> None:
+    write_export(tmp_path / "lines", export_rows(rows), "jsonl.gz", parts=2)
+    files = {
+        f"backup/{path.relative_to(tmp_path / 'lines')}": path.read_bytes()
+        for path in (tmp_path / "lines").rglob("*")
+        if path.is_file()
+    }
+    keys = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "a-secret-key"}
+    with S3Server(files) as bucket:
+        settings = {**keys, "AWS_ENDPOINT_URL": bucket.url}
+        done = hansei_here(tmp_path, "import", "--from", f"s3://{BUCKET}/backup", "--out", "here", "--json", **settings)
+        assert done.returncode == 0, done.stderr
+        assert (json.loads(done.stdout)["files"], json.loads(done.stdout)["remarks"]) == (4, [])
+        again = hansei_here(
+            tmp_path, "import", "--from", f"s3://{BUCKET}/backup", "--out", "here", "--json", **settings
+        )
+        assert (json.loads(again.stdout)["files"], json.loads(again.stdout)["known"]) == (0, 4)
+        assert all("AKIAEXAMPLE" in one for one in bucket.authorizations)
+        wrong = hansei_here(tmp_path, "import", "--from", "s3://nowhere/backup", "--out", "here", **settings)
+        assert wrong.returncode == 2
+        assert "a-secret-key" not in done.stdout + done.stderr + wrong.stdout + wrong.stderr
+    compare(tmp_path / "here", rows)

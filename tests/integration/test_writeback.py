@@ -12,15 +12,30 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command
 from pydantic import ValidationError
 from tests.support.cli import clean_environment, hansei_here
 from tests.support.langfuse_api import PROJECT_ID, PUBLIC_KEY, SECRET_KEY, Fault, LangfuseServer
 from tests.support.writing import START, pending, plan
 
 from hansei.errors import LangfuseFailed, UsageError
+from hansei.graph.writes import build_writes_graph
 from hansei.tools.langfuse.api import Api, Patience, open_api
 from hansei.tools.langfuse.connection import Server
-from hansei.tools.writeback import JOURNAL, PendingScore, deliver, open_journal, preview_of, score_id, undo
+from hansei.tools.writeback import (
+    JOURNAL,
+    PendingScore,
+    Performing,
+    deliver,
+    fits,
+    open_journal,
+    plan_of,
+    preview_of,
+    score_id,
+    undo,
+)
 
 QUICK = Patience(attempts=3, first_pause=0.001, longest_pause=0.002)
 
@@ -266,3 +281,33 @@ def test_kill_9_while_writing_loses_and_doubles_nothing(server: LangfuseServer, 
     done = hansei_here(tmp_path, "write", str(tmp_path), "--yes", **server.settings)
     assert done.returncode == 0, done.stderr
     assert len(server.state.scores) == len({key[2] for key in server.state.scores}) == 220
+
+
+def test_the_approval_gate_stops_before_anything_is_sent(
+    server: LangfuseServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The graph that Studio and host apps run: a person sees the plan, edits one score, leaves one out."""
+    for name, value in server.settings.items():
+        monkeypatch.setenv(name, value)
+    plan(tmp_path, 4)
+    with open_journal(tmp_path) as journal:
+        graph = build_writes_graph(Performing(journal), check=fits, checkpointer=InMemorySaver())
+        config: RunnableConfig = {"configurable": {"thread_id": "one"}}
+        shown = graph.invoke({"writes": plan_of(journal).model_dump(mode="json")}, config)["__interrupt__"][0].value
+        assert (shown["count"], shown["what"], server.requests) == (4, "scores of run run-a", [])
+        first, second = shown["sample"][:2]
+        assert first["what"] == "score grounded = True on trace trace-0000"
+        stolen = {**first["content"], "body": {**first["content"]["body"], "id": "another"}}
+        with pytest.raises(ValidationError, match="id may not be changed"):
+            graph.invoke(
+                Command(resume={"decision": "edit", "edits": [{"key": first["key"], "content": stolen}]}), config
+            )
+        assert not server.requests
+        kinder = {**first["content"], "body": {**first["content"]["body"], "comment": "It is right after all."}}
+        edits = [{"key": first["key"], "content": kinder}, {"key": second["key"], "content": None}]
+        outcome = graph.invoke(Command(resume={"decision": "edit", "edits": edits}), config)["outcome"]
+        assert (len(outcome["written"]), outcome["failed"], outcome["left_out"]) == (3, [], [second["key"]])
+        assert len(journal.left) == 1
+    comments = {score["id"]: score["comment"] for score in server.state.scores.values()}
+    assert comments[first["key"]] == "It is right after all."
+    assert second["key"] not in comments

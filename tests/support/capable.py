@@ -18,10 +18,12 @@ SESSIONS = Path(__file__).parent / "sessions"
 
 
 class CapableModel:
-    """A script for `OpenAiServer`."""
+    """A script for `OpenAiServer`: a session by the name of its file, or as it stands there."""
 
-    def __init__(self, name: str) -> None:
-        self.session: dict[str, Any] = json.loads((SESSIONS / f"{name}.json").read_text("utf-8"))
+    def __init__(self, session: str | dict[str, Any]) -> None:
+        self.session: dict[str, Any] = (
+            json.loads((SESSIONS / f"{session}.json").read_text("utf-8")) if isinstance(session, str) else session
+        )
         self.turns: list[str] = []
         """What was asked, in order."""
 
@@ -33,6 +35,8 @@ class CapableModel:
         if kind not in self.session:
             return text("I have nothing to say to that.")
         answer = self.session[kind]
+        if isinstance(answer, Answer):
+            return answer  # a failure, each time
         if kind == "looks":
             said = sum(message["role"] == "assistant" for message in request.body["messages"])
             turn = answer[said] if said < len(answer) else "I have seen enough."

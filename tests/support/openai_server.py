@@ -198,9 +198,10 @@ class OpenAiServer:
     def _next(self, request: Request) -> Answer:
         with self._lock:
             self.requests.append(request)
-            if callable(self.script):
-                return self.script(request)
-            return self.script[min(len(self.requests), len(self.script)) - 1]
+            place = len(self.requests)
+        if callable(self.script):
+            return self.script(request)  # side by side, as the requests come
+        return self.script[min(place, len(self.script)) - 1]
 
     def _serve(self, handler: BaseHTTPRequestHandler, request: Request) -> None:
         answer = self._next(request)

@@ -7,6 +7,7 @@ with open_journal(folder, run_id=run_id, project_id=project_id) as journal:
 """
 
 from hansei.tools.writeback.deliver import Outcome, deliver
+from hansei.tools.writeback.gate import Performing, fits, plan_of
 from hansei.tools.writeback.journal import JOURNAL, Journal, Write, find_journal, open_journal
 from hansei.tools.writeback.preview import preview_of
 from hansei.tools.writeback.scores import PendingScore, score_id
@@ -17,11 +18,14 @@ __all__ = [
     "Journal",
     "Outcome",
     "PendingScore",
+    "Performing",
     "Undone",
     "Write",
     "deliver",
     "find_journal",
+    "fits",
     "open_journal",
+    "plan_of",
     "preview_of",
     "score_id",
     "undo",

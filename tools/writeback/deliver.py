@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,31 +25,40 @@ class Outcome:
     rejected: dict[str, str]
 
 
-def deliver(api: Api, journal: Journal, progress: Callable[[int, int], None] | None = None) -> Outcome:
+def deliver(
+    api: Api,
+    journal: Journal,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    only: Collection[str] | None = None,
+) -> Outcome:
     """Writes what is left of the plan. After a fault, call it again: nothing is lost and nothing is there twice.
 
     Args:
         api: where to, with the keys of the journal's project.
         journal: the plan, and what became of it.
         progress: is told how many are done, of how many.
+        only: ids of the plan that may be written; None: all of them.
 
     Raises:
         LangfuseFailed: Langfuse stays out of reach or takes nothing at all; what is done stays in the journal.
         UsageError: the keys belong to another project.
     """
-    earlier, left = len(journal.written), journal.left
+    earlier = len(journal.written)
+    left = [write for write in journal.left if only is None or write.id in only]
     if left and api.project_id() != journal.project_id:
         raise UsageError(
             f"The keys belong to project “{api.project_id()}”, the run is of “{journal.project_id}”.",
             "Set the keys of the run's project.",
         )
-    order = ("dataset", "dataset_item", "score")
+    done, order = 0, ("dataset", "dataset_item", "score")
     for kind in order:
         writes = [write for write in left if write.kind == kind]
         for batch in batches(writes, _BATCH if kind == "score" else 1):
             _send(api, journal, batch)
+            done += len(batch)
             if progress:
-                progress(len(left) - len(journal.left), len(left))
+                progress(done, len(left))
     return Outcome(len(journal.written) - earlier, earlier, dict(journal.rejected))
 
 
@@ -76,17 +85,23 @@ def _request(api: Api, batch: Sequence[Write]) -> str | None:
     """Sends a batch of one kind; returns why not all of it was taken, or None."""
     first = batch[0]
     if first.kind == "dataset":
-        api.ask(api.client.datasets.create, **_fields(first))
+        api.ask(api.client.datasets.create, **first.body)
         return None
     if first.kind == "dataset_item":
-        api.ask(api.client.dataset_items.create, **_fields(first))
+        api.ask(api.client.dataset_items.create, **first.body)
         return None
-    from langfuse.api import CreateScoreRequest
-
-    answer = api.ask(api.client.scores.create, request=[CreateScoreRequest(**write.body) for write in batch])
+    answer = api.ask(api.client.scores.create, request=[request_of(write) for write in batch])
     rejected = getattr(answer, "rejected", 0)
     return f"{rejected} of {len(batch)} rejected" if rejected else None
 
 
-def _fields(write: Write) -> dict[str, Any]:
-    return dict(write.body)
+def request_of(write: Write) -> Any:
+    """The SDK's request for a write.
+
+    Raises:
+        pydantic.ValidationError: the body does not fit it.
+    """
+    from langfuse.api import CreateDatasetItemRequest, CreateDatasetRequest, CreateScoreRequest
+
+    kinds = {"score": CreateScoreRequest, "dataset": CreateDatasetRequest, "dataset_item": CreateDatasetItemRequest}
+    return kinds[write.kind](**write.body)

@@ -24,6 +24,7 @@ from typer.exceptions import TyperException
 
 from hansei import __version__
 from hansei.cli.analyze import analyze
+from hansei.cli.cases import make_tests
 from hansei.cli.console import one_line
 from hansei.cli.demo import demo
 from hansei.cli.doctor import doctor
@@ -51,6 +52,7 @@ app.command(short_help="Find what goes wrong, write a report.")(analyze)
 app.command(short_help="Ask every number of a report again.")(verify)
 app.command(short_help="Write a report's forms again from its JSON.")(render)
 app.command("import", short_help="Bring a project here without access to its ClickHouse.")(import_project)
+app.command("tests", short_help="Make tests out of a finding's traces.")(make_tests)
 app.command(short_help="Compare two runs over a dataset, for CI.")(gate)
 app.command(short_help="Write to Langfuse what a run has planned.")(write)
 app.command(short_help="Remove from Langfuse what a run wrote.")(undo)

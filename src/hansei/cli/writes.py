@@ -46,8 +46,9 @@ def write(
 
 def write_journal(console: Console, journal: Journal, *, yes: bool) -> int:
     """Shows the preview of a journal and writes it if that is approved; returns the exit code."""
-    from hansei.tools.langfuse.api import open_api
-    from hansei.tools.writeback import deliver, preview_of
+    from hansei.contracts.writes import WriteDecision, WritePreview
+    from hansei.graph.writes import write_if_approved
+    from hansei.tools.writeback import Performing, fits, plan_of, preview_of
 
     preview = preview_of(journal)
     _show(console, preview)
@@ -55,39 +56,46 @@ def write_journal(console: Console, journal: Journal, *, yes: bool) -> int:
         console.line("There is nothing left to write.")
         console.data({**preview, "dry_run": not yes, "ok": True})
         return 0
-    if not approved(console, f"Write {preview['writes']:,} to Langfuse?", yes=yes):
+
+    def decide(shown: WritePreview) -> WriteDecision:
+        agreed = approved(console, f"Write {shown.count:,} to Langfuse?", yes=yes)
+        return WriteDecision(decision="approve" if agreed else "reject", preview_key=shown.key)
+
+    before = len(journal.written)
+    performing = Performing(journal, lambda done, of: console.step("write", "running", f"{done:,} of {of:,} written"))
+    outcome = write_if_approved(plan_of(journal), performing, decide, check=fits)
+    if outcome.decision == "reject":
         console.line("Nothing was written. With --yes it is.")
         console.data({**preview, "dry_run": True, "ok": True})
         return 0
-    with open_api() as api:
-        try:
-            outcome = deliver(
-                api, journal, lambda done, of: console.step("write", "running", f"{done:,} of {of:,} written")
-            )
-        except LangfuseFailed as failure:
-            done = f"{len(journal.written):,} are written, {len(journal.left):,} are left."
-            raise LangfuseFailed(
-                f"{failure.message} {done}",
-                f"{failure.remedy} It goes on where it stopped.",
-                reason=failure.reason,
-                status=failure.status,
-            ) from None
-    earlier = f" ({outcome.earlier:,} were written before)" if outcome.earlier else ""
-    console.line(f"Wrote {outcome.written:,} to Langfuse{earlier}.", style="" if outcome.rejected else "ok")
-    if outcome.rejected:
-        console.line(f"Langfuse will not take {len(outcome.rejected):,}.", style="failed")
-        console.table(["id", "why"], [[identity, why] for identity, why in list(outcome.rejected.items())[:20]])
+    failure = performing.failure
+    if isinstance(failure, LangfuseFailed) and failure.reason != "setup":
+        done = f"{len(journal.written):,} are written, {len(journal.left):,} are left."
+        raise LangfuseFailed(
+            f"{failure.message} {done}",
+            f"{failure.remedy} It goes on where it stopped.",
+            reason=failure.reason,
+            status=failure.status,
+        )
+    if failure is not None:
+        raise failure
+    written, rejected = len(journal.written) - before, journal.rejected
+    earlier = f" ({before:,} were written before)" if before else ""
+    console.line(f"Wrote {written:,} to Langfuse{earlier}.", style="" if rejected else "ok")
+    if rejected:
+        console.line(f"Langfuse will not take {len(rejected):,}.", style="failed")
+        console.table(["id", "why"], [[identity, why] for identity, why in list(rejected.items())[:20]])
     console.line(f"Take it back with: hansei undo {journal.path.parent}")
     console.data(
         {
             **preview,
             "dry_run": False,
-            "ok": not outcome.rejected,
-            "newly_written": outcome.written,
-            "rejections": outcome.rejected,
+            "ok": not rejected,
+            "newly_written": written,
+            "rejections": dict(rejected),
         }
     )
-    return 2 if outcome.rejected else 0
+    return 2 if rejected else 0
 
 
 def undo(

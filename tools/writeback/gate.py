@@ -1,0 +1,82 @@
+"""A journal's plan before the approval gate (`hansei.graph.writes`), and what does the writing behind it.
+
+journal = open_journal(folder)
+outcome = write_if_approved(plan_of(journal), Performing(journal), decide, check=fits)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from hansei.context import Context
+from hansei.contracts.writes import PendingWrite, WritePlan, WriteResult
+from hansei.errors import HanseiError
+from hansei.tools.langfuse.api import open_api
+from hansei.tools.langfuse.connection import Server
+from hansei.tools.writeback.deliver import deliver, request_of
+from hansei.tools.writeback.journal import Journal, Write
+
+
+def plan_of(journal: Journal) -> WritePlan:
+    """What is left to be written, for the approval gate."""
+    server = Server.from_environment()
+    at = f" at {server.address}" if server else ""
+    kinds = sorted({write.kind.replace("_", " ") + "s" for write in journal.left})
+    return WritePlan(
+        what=f"{', '.join(kinds) or 'nothing'} of run {journal.run_id}",
+        where=f"Langfuse{at}, project {journal.project_id}",
+        writes=[
+            PendingWrite(key=write.id, what=_told(write), content={"kind": write.kind, "body": write.body})
+            for write in journal.left
+        ],
+    )
+
+
+def fits(write: PendingWrite) -> None:
+    """Raises ValueError when a person's edit cannot be written, or would take a write out of its run's hands."""
+    edited = Write.model_validate({**write.content, "id": write.key})
+    named = edited.body.get("name" if edited.kind == "dataset" else "id")
+    if named != write.key:
+        raise ValueError("the id may not be changed: it is what undo and a rerun find it by")
+    if edited.kind != "dataset" and "hansei_run" not in (edited.body.get("metadata") or {}):
+        raise ValueError("the metadata must keep hansei_run")
+    request_of(edited)
+
+
+class Performing:
+    """Does the writes that were approved, for `hansei.graph.writes`. `failure` is what ended it early, if anything."""
+
+    def __init__(self, journal: Journal, progress: Callable[[int, int], None] | None = None) -> None:
+        self.failure: HanseiError | None = None
+        self._journal, self._progress = journal, progress
+
+    def __call__(self, writes: Sequence[PendingWrite], context: Context) -> Iterable[WriteResult]:
+        journal = self._journal
+        wanted = [Write.model_validate({**write.content, "id": write.key}) for write in writes]
+        journal.plan(write for write in wanted if journal.planned[write.id] != write)
+        ids = [write.id for write in wanted]
+        try:
+            with open_api() as api:
+                deliver(api, journal, self._progress, only=ids)
+        except HanseiError as failure:
+            self.failure = failure
+            yield from self._results(ids)
+            raise
+        yield from self._results(ids)
+
+    def _results(self, ids: Sequence[str]) -> Iterator[WriteResult]:
+        for identity in ids:
+            if identity in self._journal.written:
+                yield WriteResult(key=identity)
+            elif identity in self._journal.rejected:
+                yield WriteResult(key=identity, error=f"Langfuse will not take it: {self._journal.rejected[identity]}")
+
+
+def _told(write: Write) -> str:
+    body = write.body
+    if write.kind == "score":
+        value = body["value"] if body["data_type"] != "BOOLEAN" else bool(body["value"])
+        return f"score {body['name']} = {value} on trace {body['trace_id']}"
+    if write.kind == "dataset":
+        return f"dataset {write.id}"
+    return f"item of {body['dataset_name']} from trace {body.get('source_trace_id', '')}"
