@@ -214,7 +214,7 @@ def test_what_says_nothing_about_days_leaves_the_prior() -> None:
     never = sums_of(np.ones(20), np.zeros(20))
     for days in ([], [Sums()], [day], [day, Sums(), Sums()], [never, never]):
         assert dispersion(days) == Dispersion(1.0, dispersion(days).freedom)
-    assert dispersion([day, Sums()]).freedom == PRIOR_DAYS
+    assert dispersion([day, Sums()]).beliefs == [(1.0, 1.0)]
 
 
 # The test of a difference

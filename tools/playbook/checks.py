@@ -198,6 +198,25 @@ def _mix(metric: Metric, finding: Finding, facts: Facts, found: Evidence) -> Che
     return Check(name="mix_shift", passed=passed, detail=detail)
 
 
+def changes_by_app(found: Evidence, *, sign: int, least: int) -> dict[str, float]:
+    """How much of y each app has beyond its own rate in the reference, in the direction of `sign`.
+
+    Args:
+        found: the strata of a finding, whose first part is the app.
+        least: fewest x on either side for an app to be among them.
+    """
+    sums: dict[str, list[float]] = {}
+    for row in found.records():
+        mine = sums.setdefault(str(row["stratum"][0]), [0.0] * 4)
+        for place, column in enumerate(("x", "y", "reference_x", "reference_y")):
+            mine[place] += float(row[column])
+    return {
+        app: sign * (y - x * before_y / before_x)
+        for app, (x, y, before_x, before_y) in sums.items()
+        if min(x, before_x) >= least
+    }
+
+
 def _one_user(metric: Metric, finding: Finding, facts: Facts, found: Evidence) -> Check:
     rows = found.records()
     if not rows:
