@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 PRIOR_DAYS = 10.0
 """How many days' worth of belief the dispersion factor has in 1, the value when days differ by chance only, as long as
@@ -95,7 +96,7 @@ class Dispersion:
         return beliefs(self.scatter, self.freedom) if self.freedom else [(1.0, 1.0)]
 
 
-def beliefs(scatter: float, freedom: int, *, none: float = 0.5, falling: float = 1.0) -> list[tuple[float, float]]:
+def beliefs(scatter: float, freedom: int, *, none: float = 0.8, falling: float = 1.0) -> list[tuple[float, float]]:
     """Factors by which a variance may exceed that of chance, each with its probability given what was seen.
 
     Averaging a p-value over them keeps nearer to its nominal level, with more power, than an estimated factor and
@@ -116,10 +117,14 @@ def beliefs(scatter: float, freedom: int, *, none: float = 0.5, falling: float =
     return list(zip(factors.tolist(), (weights / weights.sum()).tolist(), strict=True))
 
 
-def dispersion(days: Sequence[Sums]) -> Dispersion:
-    """Dispersion factor from the reference's days: squared day residuals over their expected size.
+def dispersion(days: Sequence[Sums], window: Sequence[Sums] = ()) -> Dispersion:
+    """Dispersion from the reference's days: squared day residuals over their expected size.
 
     Days without clusters, and references of one day, say nothing and leave the prior.
+
+    Args:
+        days: the reference's.
+        window: the days that are compared with it. They tell about the scatter too, around levels of their own.
     """
     from scipy.stats import chi2
 
@@ -138,7 +143,40 @@ def dispersion(days: Sequence[Sums]) -> Dispersion:
     freedom = max(0, counted - 1)
     # The belief that days differ by chance only gives way as the days contradict it.
     prior = PRIOR_DAYS * min(1.0, float(chi2.sf(spread, freedom)) / 0.2) if freedom else PRIOR_DAYS
-    return Dispersion(max(1.0, (prior + spread) / (prior + freedom)), spread, freedom)
+    more, free = _around_a_change(window)
+    return Dispersion(max(1.0, (prior + spread) / (prior + freedom)), spread + more, freedom + free)
+
+
+def _around_a_change(days: Sequence[Sums]) -> tuple[float, int]:
+    """Scatter of days with its degrees of freedom when some days in a row, from any to any, have a level of their own.
+
+    So a change within these days, or a short outburst, does not count as scatter. The search costs five degrees of
+    freedom; too few days say nothing, and with many the reference says enough.
+    """
+    seen = [day for day in days if day.clusters > 0]
+    if not _FEWEST_DAYS <= len(seen) <= _MOST_DAYS:
+        return 0.0, 0
+    n, x, y, xx, xy, yy = (np.array([getattr(day, name) for day in seen], dtype=np.float64) for name in _COLUMNS)
+
+    def scatter(piece: slice | NDArray[np.intp]) -> float:
+        total = float(x[piece].sum())
+        ratio = float(y[piece].sum()) / total if total > 0 else 0.0
+        residual = np.maximum(yy[piece] - 2 * ratio * xy[piece] + ratio**2 * xx[piece], 0.0)
+        expected = np.maximum(residual, residual.sum() / n[piece].sum() * n[piece])
+        apart = (y[piece] - ratio * x[piece]) ** 2
+        return float((apart[expected > 0] / expected[expected > 0]).sum())
+
+    count = len(seen)
+    best = scatter(slice(0, count))
+    for first in range(count):
+        for last in range(first + 1, count + (first > 0)):
+            others = np.array([*range(first), *range(last, count)])
+            best = min(best, scatter(slice(first, last)) + scatter(others))
+    return best, count - _FEWEST_DAYS + 1
+
+
+_FEWEST_DAYS, _MOST_DAYS = 6, 31
+_COLUMNS = ("clusters", "x", "y", "xx", "xy", "yy")
 
 
 @dataclass(frozen=True)

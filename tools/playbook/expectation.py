@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from hansei.tools.playbook.cells import Cells, Floats, Ints
 
 SHRINK = 20.0
-"""Rows' worth of belief that a context is like its parent."""
+"""Rows' worth of belief that a context is like the wider one."""
+UNLIKE = 2.0
+"""The same for the widest contexts and all the rest: another step's failures say little about a step's."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,9 @@ def expect(window: Cells, reference: Cells, question: Question, *, scatter: bool
         # share that was never seen would be expected at next to nothing. (Means of different steps are so unlike that
         # they had better come from their own rows alone.)
         narrower = gx < (held if share else np.inf)
-        rate = np.where(narrower, (gy + SHRINK * rate) / (gx + SHRINK), rate)
-        square = np.where(narrower, (gyy + SHRINK * square) / (gx + SHRINK), square)
+        belief = UNLIKE if share and np.isinf(held).all() else SHRINK
+        rate = np.where(narrower, (gy + belief * rate) / (gx + belief), rate)
+        square = np.where(narrower, (gyy + belief * square) / (gx + belief), square)
         held = gx
         # A context with rows of its own brings its own uncertainty; one without has its parent's, shared with others.
         own = gx >= SHRINK
