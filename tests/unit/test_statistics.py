@@ -220,10 +220,10 @@ def test_what_says_nothing_about_days_leaves_the_prior() -> None:
 # The test of a difference
 
 
-def rejected(worlds: Callable[[Random], float], times: int, seed: int) -> float:
-    """Share of simulated worlds whose p-value is below 5 %."""
+def rejected(worlds: Callable[[Random], float], times: int, seed: int, level: float = 0.05) -> float:
+    """Share of simulated worlds whose p-value is below the level."""
     random = np.random.default_rng(seed)
-    return sum(worlds(random) < 0.05 for _ in range(times)) / times
+    return sum(worlds(random) < level for _ in range(times)) / times
 
 
 @pytest.mark.parametrize("alike", [0.0, 0.5, 1.0])
@@ -266,7 +266,10 @@ def test_days_that_scatter_raise_few_false_alarms() -> None:
         return difference_p(Sums.total(days[7:]), Sums.total(days[:7]), Dispersion(), proportion=True)
 
     assert rejected(naive, 400, 13) > 0.2
-    assert rejected(ours, 400, 13) < 0.16
+    assert rejected(ours, 400, 13) < 0.2
+    # What counts is the far end, where the bound on false discoveries lies.
+    assert rejected(naive, 400, 13, 1e-3) > 0.04
+    assert rejected(ours, 400, 13, 1e-3) < 0.015
 
 
 @pytest.mark.parametrize("days", [slice(0, 7), slice(3, 7), slice(2, 3)], ids=["all", "from a day on", "one day"])
