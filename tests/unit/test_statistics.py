@@ -272,27 +272,6 @@ def test_days_that_scatter_raise_few_false_alarms() -> None:
     assert rejected(ours, 400, 13, 1e-3) < 0.015
 
 
-@pytest.mark.parametrize("days", [slice(0, 7), slice(3, 7), slice(2, 3)], ids=["all", "from a day on", "one day"])
-def test_a_change_is_no_scatter_of_the_windows_days(days: slice) -> None:
-    """The days around it tell how much days scatter; the change itself, or an outburst, does not."""
-    random = np.random.default_rng(21)
-    rates = np.full(7, 0.1)
-    rates[days] += 0.35 / (days.stop - days.start)
-    before = days_of_calls(random, np.full(7, 0.1), 300, 0.0)
-    now = days_of_calls(random, rates, 300, 0.0)
-    spread = dispersion(before, now)
-    assert difference_p(Sums.total(now), Sums.total(before), spread, proportion=True) < 1e-5
-    assert spread.freedom == 8
-
-
-def test_p_values_do_not_jump_as_days_begin_to_scatter() -> None:
-    before, now = Sums(1000, 1000, 100, 1000, 100, 100, 100), Sums(1000, 1000, 170, 1000, 170, 170, 170)
-    p = [difference_p(now, before, Dispersion(1.0, 6 + 0.5 * step, 6), proportion=True) for step in range(40)]
-    assert p == sorted(p)
-    assert all(later < 2 * earlier for earlier, later in pairwise(p))
-    assert p[-1] > 100 * p[0]
-
-
 @pytest.mark.parametrize("alike", [0.0, 1.0])
 def test_a_real_difference_is_seen(alike: float) -> None:
     def world(random: Random) -> float:
