@@ -10,10 +10,18 @@ from datetime import timedelta
 
 from hansei.contracts import Check, Evidence, Finding, Unit, Verdict
 from hansei.tools.playbook.assess import Facts, evidence_for, series
+from hansei.tools.playbook.mix import decompose
 from hansei.tools.playbook.model import Metric
 from hansei.tools.playbook.telling import name
 from hansei.tools.report.catalogue import say
-from hansei.tools.report.formats import format_change, format_count, format_p, format_ratio, format_value
+from hansei.tools.report.formats import (
+    format_change,
+    format_count,
+    format_p,
+    format_ratio,
+    format_relative,
+    format_value,
+)
 from hansei.tools.statistics import Sums
 
 FALSE_DISCOVERY_RATE = 0.05
@@ -174,28 +182,27 @@ def _rederived(metric: Metric, finding: Finding, facts: Facts, found: Evidence) 
 
 
 def _mix(metric: Metric, finding: Finding, facts: Facts, found: Evidence) -> Check:
-    """Kitagawa's decomposition (JASA 50 (1955) 1168): how much of the change is within the strata."""
-    rows = found.records()
-    x = sum(float(row["x"]) for row in rows)
-    before = sum(float(row["reference_x"]) for row in rows)
-    if x <= 0 or before <= 0 or len(rows) < 2:
+    """How much of the change is within the strata, and how much a shift of the mix."""
+    parts = decompose(found.records())
+    if parts is None:
         return Check(name="mix_shift", passed=True, detail=say("check.one_kind"))
-    total = sum(float(row["y"]) for row in rows) / x - sum(float(row["reference_y"]) for row in rows) / before
-    within = 0.0
-    for row in rows:
-        if row["x"] and row["reference_x"]:
-            change = float(row["y"]) / float(row["x"]) - float(row["reference_y"]) / float(row["reference_x"])
-            within += change * (float(row["x"]) / x + float(row["reference_x"]) / before) / 2
-    share = within / total if total else 0.0
-    passed = share >= 0.5
-    shown = format_value(max(0.0, min(1.0, share)), "ratio")
-    detail = say("check.mix", share=shown)
-    if not passed:
-        moved = max(rows, key=lambda row: abs(float(row["x"]) / x - float(row["reference_x"]) / before))
-        old, new = format_ratio(float(moved["reference_x"]), before), format_ratio(float(moved["x"]), x)
-        label = " / ".join(name(str(part), 40) for part in moved["stratum"] if part)
-        detail = say("check.mix_shifted", share=shown, label=label, old=old, new=new)
-    return Check(name="mix_shift", passed=passed, detail=detail)
+    passed = parts.within_share >= 0.5
+    words = {
+        "share": format_value(max(0.0, min(1.0, parts.within_share)), "ratio"),
+        "label": " / ".join(name(part, 40) for part in parts.label) or say("place.whole"),
+        "old": format_ratio(parts.old, 1.0), "new": format_ratio(parts.new, 1.0),
+    }  # fmt: skip
+    key = "check.mix" if passed else "check.mix_shifted"
+    relative = metric.shape == "mean" and parts.reference > 0
+    if relative or metric.shape == "share":
+        key += "_points"
+        of = parts.reference if relative else 1.0
+        total = format_relative(parts.reference, parts.reference + parts.total) if relative else ""
+        words |= {
+            "total": total or format_change(parts.total, "ratio"),
+            "mix": format_change(parts.mix / of, "ratio"), "within": format_change(parts.within / of, "ratio"),
+        }  # fmt: skip
+    return Check(name="mix_shift", passed=passed, detail=say(key, **words))
 
 
 def changes_by_app(found: Evidence, *, sign: int, least: int) -> dict[str, float]:
