@@ -11,8 +11,8 @@ from typing import Any
 class Decomposition:
     """A change of sum(y) / sum(x), in y per x.
 
-    `mix` + `within` = `total`. `label` is the kind of traffic whose share moved the average most, as names; its share of
-    x went from `old` to `new`.
+    `mix` + `within` = `total`. `label` is the kind of traffic whose share moved the average most, as names; its share
+    of x went from `old` to `new`.
     """
 
     reference: float
