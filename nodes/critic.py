@@ -2,8 +2,8 @@
 
 Rule policy: each candidate that holds by the analyst's numbers is derived again by another road, looked at for a shift
 of the mix and for a single user behind it; then the ones that stand are held against each other, so that an effect of
-another finding is told there. A finding that falls because one user makes it is sent back to the analyst once more,
-about that user.
+another finding is told there. A finding that falls because one user makes it, or because the mix of apps moved while
+one app changed, is sent back to the analyst once more, about that user or that app.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
 from hansei.context import Context
-from hansei.contracts import Comparison, Finding
+from hansei.contracts import Comparison, Finding, Segment
 from hansei.errors import BudgetExceeded
 from hansei.nodes.doubting import doubt, doubt_proposals
 from hansei.nodes.scope import (
@@ -35,8 +35,10 @@ from hansei.nodes.scope import (
 )
 from hansei.tools.clickhouse import Reader
 from hansei.tools.playbook.catalogue import detector_of
+from hansei.tools.playbook.checks import changes_by_app
 from hansei.tools.playbook.conclude import Conclusion, Draft, conclude
-from hansei.tools.playbook.parts import top_users
+from hansei.tools.playbook.model import Candidate
+from hansei.tools.playbook.parts import kinds_of_traffic, top_users
 
 MOST_ROUNDS = 2
 """How often the critic may send tasks back."""
@@ -124,34 +126,74 @@ def _not_doubted(
 
 
 def _send_back(refuted: Sequence[Finding], drafts: dict[str, Draft]) -> list[Task]:
-    """New tasks: a finding that a single user makes is measured again about that user."""
+    """New tasks: a finding that a single user makes, or of which a single app carries the change, is measured again
+    about that user or app."""
     tasks: list[Task] = []
+    sent: set[str] = set()
     for finding in refuted:
         failed = {check.name for check in finding.checks if check.passed is False}
-        users = top_users(finding.evidence)
-        if failed != {"one_user"} or not users:
+        draft = drafts[finding.id]
+        found = _one_user(finding, draft.candidate) if failed == {"one_user"} else None
+        if found is None and "mix_shift" in failed and failed <= _DILUTED:
+            found = _one_app(finding, draft.candidate)
+        if found is None:
             continue
-        row = users[0]
-        mine = {"user_id": str(row["user_id"])}
-        # A user whom the reference hardly knows is compared with everybody in it.
-        known = mine if int(row["reference_x"]) >= detector_of(finding.metric)[1].min_n else {}
-        candidate = drafts[finding.id].candidate.model_copy(
-            update={
-                "segment": {**finding.segment, **mine},
-                "comparison": Comparison(
-                    against=finding.comparison.against, segment={**finding.comparison.segment, **known}
-                ),
-            }
-        )
-        if Draft(candidate=candidate).id in drafts:
+        candidate, question, reason = found
+        id = Draft(candidate=candidate).id
+        if id in drafts or id in sent:
             continue
+        sent.add(id)
         tasks.append(
             {
                 "id": f"r{len(tasks) + 1}",
                 "detector": candidate.detector,
-                "question": "Is it this one user?",
-                "reason": "without this user the change is gone",
+                "question": question,
+                "reason": reason,
                 "candidates": [candidate.model_dump()],
             }
         )
     return tasks
+
+
+_DILUTED = frozenset({"mix_shift", "not_by_chance", "large_enough"})
+"""Checks that fail when a change in one place is told of a wider one, with other traffic in it."""
+
+_CARRIES = 0.6
+"""An app with at least this share of the change within the apps is where it is."""
+
+
+def _one_user(finding: Finding, candidate: Candidate) -> tuple[Candidate, str, str] | None:
+    users = top_users(finding.evidence)
+    if not users:
+        return None
+    row = users[0]
+    mine = {"user_id": str(row["user_id"])}
+    # A user whom the reference hardly knows is compared with everybody in it.
+    known = mine if int(row["reference_x"]) >= detector_of(finding.metric)[1].min_n else {}
+    return _within(candidate, mine, known), "Is it this one user?", "without this user the change is gone"
+
+
+def _one_app(finding: Finding, candidate: Candidate) -> tuple[Candidate, str, str] | None:
+    kinds = kinds_of_traffic(finding.evidence)
+    if kinds is None or "trace_name" in finding.segment or candidate.suspicion == "mix_shift":
+        return None
+    metric = detector_of(finding.metric)[1]
+    sign = metric.worse * (-1 if finding.direction == "improvement" else 1)
+    changed = changes_by_app(kinds, sign=sign, least=metric.min_n)
+    total = sum(change for change in changed.values() if change > 0)
+    app = max(sorted(changed), key=lambda name: changed[name], default="")
+    if not app or len(changed) < 2 or total <= 0 or changed[app] < _CARRIES * total:
+        return None
+    mine = {"trace_name": app}
+    return _within(candidate, mine, mine), "Is it this one app?", "the mix moved, and this app carries what changed"
+
+
+def _within(candidate: Candidate, mine: Segment, theirs: Segment) -> Candidate:
+    """The candidate once more, about a part of its segment."""
+    comparison = candidate.comparison
+    return candidate.model_copy(
+        update={
+            "segment": {**candidate.segment, **mine},
+            "comparison": Comparison(against=comparison.against, segment={**comparison.segment, **theirs}),
+        }
+    )

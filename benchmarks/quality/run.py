@@ -78,6 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--aa", type=int, help="worlds with nothing in them (as many as clean ones)")
     parser.add_argument("--seed", type=int, default=1, help="number of the first world of each sort (1)")
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time (1)")
+    parser.add_argument("--small", action="store_true", help="companies of at most 3,000 traces")
     parser.add_argument(
         "--quick", action="store_true", help="three small worlds of each sort; judged by their intervals"
     )
@@ -93,7 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
         (3, 3, 3) if chosen.quick else (chosen.worlds, chosen.clean, chosen.clean if chosen.aa is None else chosen.aa)
     )
     wanted = [
-        (condition, chosen.seed + i, chosen.quick)
+        (condition, chosen.seed + i, chosen.quick or chosen.small)
         for condition, count in zip(CONDITIONS, numbers, strict=True)
         for i in range(count)
     ]

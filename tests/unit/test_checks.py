@@ -152,24 +152,34 @@ def test_a_change_of_the_mix_alone_is_refuted_with_its_size() -> None:
     answer = strata(("cheap", 400, 400, 800, 800), ("dear", 600, 3000, 200, 1000))
     found_check = check("mix_shift", found([(1000, 3400)], [(1000, 1800)], answer, **MEANS))
     assert found_check.passed is False
-    assert "only 0 % of the change" in found_check.detail
-    assert "“cheap” / “production” went from 80 % to 40 %" in found_check.detail
+    assert "of +89 %, +89 points came from what the traffic is made of" in found_check.detail
+    assert "“dear” went from 20 % to 60 % of the cases" in found_check.detail
+    assert "and 0 points from changes within" in found_check.detail
 
 
 @pytest.mark.parametrize(
-    ("dear", "share", "passed"),
+    ("dear", "shown", "passed"),
     [
-        (13.0, "60 %", True),  # within (13 - 5) * 0.3 = 2.4 of 0.6 + 0.4 * 13 - 1.8 = 4.0
-        (6.0, "25 %", False),  # within (6 - 5) * 0.3 = 0.3 of 0.6 + 0.4 * 6 - 1.8 = 1.2
+        # within (13 - 5) * 0.3 = 2.4 of 0.6 + 0.4 * 13 - 1.8 = 4.0, against 1.8 before
+        (13.0, "Of +222 %, +133 points happened within kinds of traffic (app, environment, step), +89 points", True),
+        # within (6 - 5) * 0.3 = 0.3 of 0.6 + 0.4 * 6 - 1.8 = 1.2
+        (6.0, "of +67 %, +50 points came from what the traffic is made of", False),
     ],
 )
-def test_part_mix_part_change_is_split_by_hand(dear: float, share: str, passed: bool) -> None:
+def test_part_mix_part_change_is_split_by_hand(dear: float, shown: str, passed: bool) -> None:
     """The cheap traces stay at $1; the dear ones go from $5 to `dear`, and their part from 0.2 to 0.4."""
     answer = strata(("cheap", 600, 600, 800, 800), ("dear", 400, 400 * dear, 200, 1000))
     finding = found([(1000, 600 + 400 * dear)], [(1000, 1800)], answer, **MEANS)
     found_check = check("mix_shift", finding)
     assert found_check.passed is passed
-    assert share in found_check.detail
+    assert shown in found_check.detail
+
+
+def test_the_mix_of_a_share_is_told_in_points_of_it() -> None:
+    """10 % and 50 % fail before and after; the shares go from 8:2 to 4:6, so 18 % become 34 %."""
+    answer = strata(("calm", 400, 40, 800, 80), ("wild", 600, 300, 200, 100))
+    detail = check("mix_shift", found([(1000, 340)], [(1000, 180)], answer)).detail
+    assert "of +16 points, +16 points came from what the traffic is made of" in detail
 
 
 def test_one_kind_of_traffic_has_no_mix() -> None:

@@ -146,6 +146,33 @@ def test_a_deficit_is_found_by_its_sign() -> None:
     assert segments(explain(cells, replace(MEAN, sign=-1))[0]) == [{"observation_name": "write"}]
 
 
+def test_a_model_that_gets_dearer_is_named_and_not_the_step_that_spends_most_on_it() -> None:
+    """In the plain sum, the scatter of the dear step drowns what the cheap ones show."""
+    cheap = [replace(p, model="large", cost=p.cost / 40, calls=400) for p in PARTS if p.type == "GENERATION"]
+    dear = Part("planning", "GENERATION", "plan", model="large", calls=12, cost=60.0)
+    other = Part("planning", "GENERATION", "sum up", model="small", calls=80, cost=5.0)
+    days = changed({}, parts=[*cheap, dear, other])
+    raised = [tuple(replace(p, cost=p.cost * (1.4 if p.model == "large" else 1)) for p in day) for day in days[7:]]
+    hits, _ = explain(cells_of([*days[:7], *raised]), MEAN)
+    assert segments(hits) == [{"model": "large"}]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_app_is_named_when_another_one_calls_a_step_of_that_name_as_well(seed: int) -> None:
+    """The other app's calls are too few to be cleared by themselves, yet nothing speaks against them."""
+    few = Part("research", "TOOL", "refund", calls=40)
+    days = changed({"rate": 0.12}, parts=[*PARTS, few], trace_name="support", name="refund")
+    hits, _ = explain(cells_of(days, seed), SHARE)
+    assert segments(hits) == [{"tool_name": "refund", "trace_name": "support"}]
+
+
+def test_two_faulty_steps_of_an_app_are_not_told_as_the_app() -> None:
+    steps = [Part("support", "TOOL", name, calls=30) for name in "abcdef"]
+    after = [replace(p, rate={"a": 0.3, "b": 0.15}.get(p.name, p.rate)) for p in steps]
+    hits, _ = explain(cells_of([[*steps, *PARTS[3:]]] * 7 + [[*after, *PARTS[3:]]] * 7), SHARE)
+    assert sorted(map(str, segments(hits))) == ["{'tool_name': 'a'}", "{'tool_name': 'b'}"]
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_a_shift_of_the_mix_explains_nothing(seed: int) -> None:
     """The dear, failing app doubles, the cheap one halves: every average moves, and no part of it."""

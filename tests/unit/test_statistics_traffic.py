@@ -56,3 +56,25 @@ def test_equal_traffic_is_told_apart_as_often_as_promised(per_day: int) -> None:
 @pytest.mark.parametrize(("history", "window"), [([], [5.0]), ([9.0, 9.0], [5.0, 5.0]), ([0.0] * 14, [0.0] * 7)])
 def test_without_the_same_weekday_nothing_is_said(history: list[float], window: list[float]) -> None:
     assert count_test(history, window) is None
+
+
+@pytest.mark.parametrize("day", [0, 3])
+def test_one_week_before_tells_a_change_from_its_weekend(day: int) -> None:
+    """The weekly pattern is in both weeks, so it is no scatter; the days before the change are none either."""
+    grown = [count * (2.3 if number >= day else 1.0) for number, count in enumerate(WEEK)]
+    found = count_test(WEEK, grown)
+    assert found is not None
+    assert found.p < 1e-3
+    assert found.factor < 3
+
+
+def test_one_equal_week_before_hardly_ever_alarms() -> None:
+    random = np.random.default_rng(20)
+    told = 0
+    for _ in range(400):
+        uneven = np.array(WEEK * 2) * 3 * np.exp(random.normal(0, 0.05, 14))
+        counts = [float(n) for n in random.poisson(uneven)]
+        found = count_test(counts[:7], counts[7:])
+        assert found is not None
+        told += found.p < 1e-2
+    assert told <= 8

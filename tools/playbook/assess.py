@@ -114,7 +114,7 @@ def measure_numbers(metric: Metric, candidate: Candidate, evidence: Sequence[Evi
         return None
     # Against the rest of the window, the segment's own days tell how much it varies: the rest holds everything else.
     own = candidate.comparison.against == "rest_of_window"
-    spread = statistics.dispersion(days.window if own else days.reference)
+    spread = statistics.dispersion(days.window) if own else statistics.dispersion(days.reference, days.window)
     there = before.x > 0
     p = statistics.difference_p(now, before, spread, proportion=metric.shape != "mean") if there else None
     if metric.shape == "quantile":

@@ -11,11 +11,19 @@ from typing import Any
 
 from hansei.contracts import Check, Evidence, Finding, Unit, Verdict
 from hansei.tools.playbook.assess import Facts, evidence_for, series
+from hansei.tools.playbook.mix import decompose
 from hansei.tools.playbook.model import Metric
 from hansei.tools.playbook.parts import kinds_of_traffic, top_users
 from hansei.tools.playbook.telling import name
 from hansei.tools.report.catalogue import say
-from hansei.tools.report.formats import format_change, format_count, format_p, format_ratio, format_value
+from hansei.tools.report.formats import (
+    format_change,
+    format_count,
+    format_p,
+    format_ratio,
+    format_relative,
+    format_value,
+)
 from hansei.tools.statistics import Sums
 
 FALSE_DISCOVERY_RATE = 0.05
@@ -47,7 +55,7 @@ def check_all(metric: Metric, finding: Finding, facts: Facts, q: float | None) -
     if (again := evidence_for(finding.evidence, "rederive")) is not None:
         checks.append(_rederived(metric, finding, facts, again))
     if finding.comparison.against == "baseline" and (kinds := kinds_of_traffic(finding.evidence)) is not None:
-        checks.append(_mix(finding, kinds))
+        checks.append(_mix(metric, finding, kinds))
     if (users := top_users(finding.evidence)) is not None:
         checks.append(_one_user(finding, facts, users))
     if finding.comparison.against == "baseline" and finding.baseline is not None and metric.shape != "count":
@@ -177,28 +185,47 @@ def _rederived(metric: Metric, finding: Finding, facts: Facts, found: Evidence) 
     return Check(name="rederived", passed=same, detail=say(key, shown=shown, first=first))
 
 
-def _mix(finding: Finding, rows: Sequence[Mapping[str, Any]]) -> Check:
-    """Kitagawa's decomposition (JASA 50 (1955) 1168): how much of the change is within the strata."""
-    x = sum(float(row["x"]) for row in rows)
-    before = sum(float(row["reference_x"]) for row in rows)
-    if x <= 0 or before <= 0 or len(rows) < 2:
+def _mix(metric: Metric, finding: Finding, rows: Sequence[Mapping[str, Any]]) -> Check:
+    """How much of the change is within the strata, and how much a shift of the mix."""
+    parts = decompose(rows)
+    if parts is None:
         return Check(name="mix_shift", passed=True, detail=say("check.one_kind"))
-    total = sum(float(row["y"]) for row in rows) / x - sum(float(row["reference_y"]) for row in rows) / before
-    within = 0.0
-    for row in rows:
-        if row["x"] and row["reference_x"]:
-            change = float(row["y"]) / float(row["x"]) - float(row["reference_y"]) / float(row["reference_x"])
-            within += change * (float(row["x"]) / x + float(row["reference_x"]) / before) / 2
-    share = within / total if total else 0.0
-    passed = share >= 0.5
-    shown = format_value(max(0.0, min(1.0, share)), "ratio")
-    detail = say("check.mix", share=shown)
-    if not passed:
-        moved = max(rows, key=lambda row: abs(float(row["x"]) / x - float(row["reference_x"]) / before))
-        old, new = format_ratio(float(moved["reference_x"]), before), format_ratio(float(moved["x"]), x)
-        label = " / ".join(name(str(part), 40) for part in moved["stratum"] if part)
-        detail = say("check.mix_shifted", share=shown, label=label, old=old, new=new)
-    return Check(name="mix_shift", passed=passed, detail=detail)
+    passed = parts.within_share >= 0.5
+    words = {
+        "share": format_value(max(0.0, min(1.0, parts.within_share)), "ratio"),
+        "label": " / ".join(name(part, 40) for part in parts.label) or say("place.whole"),
+        "old": format_ratio(parts.old, 1.0), "new": format_ratio(parts.new, 1.0),
+    }  # fmt: skip
+    key = "check.mix" if passed else "check.mix_shifted"
+    relative = metric.shape == "mean" and parts.reference > 0
+    if relative or metric.shape == "share":
+        key += "_points"
+        of = parts.reference if relative else 1.0
+        total = format_relative(parts.reference, parts.reference + parts.total) if relative else ""
+        words |= {
+            "total": total or format_change(parts.total, "ratio"),
+            "mix": format_change(parts.mix / of, "ratio"), "within": format_change(parts.within / of, "ratio"),
+        }  # fmt: skip
+    return Check(name="mix_shift", passed=passed, detail=say(key, **words))
+
+
+def changes_by_app(kinds: Sequence[Mapping[str, Any]], *, sign: int, least: int) -> dict[str, float]:
+    """How much of y each app has beyond its own rate in the reference, in the direction of `sign`.
+
+    Args:
+        kinds: of traffic, whose first name is the app: see `kinds_of_traffic`.
+        least: fewest x on either side for an app to be among them.
+    """
+    sums: dict[str, list[float]] = {}
+    for row in kinds:
+        mine = sums.setdefault(str(row["stratum"][0]), [0.0] * 4)
+        for place, column in enumerate(("x", "y", "reference_x", "reference_y")):
+            mine[place] += float(row[column])
+    return {
+        app: sign * (y - x * before_y / before_x)
+        for app, (x, y, before_x, before_y) in sums.items()
+        if min(x, before_x) >= least
+    }
 
 
 def _one_user(finding: Finding, facts: Facts, rows: Sequence[Mapping[str, Any]]) -> Check:

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from hansei.tools.playbook.cells import Cells, Floats, Ints
 
 SHRINK = 20.0
-"""Rows' worth of belief that a context is like its parent."""
+"""Rows' worth of belief that a context is like the wider one."""
+UNLIKE = 2.0
+"""The same for the widest contexts and all the rest: another step's failures say little about a step's."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,18 @@ def expect(window: Cells, reference: Cells, question: Question, *, scatter: bool
     context = np.zeros(len(window), dtype=np.int64)
     known = np.zeros(len(window), dtype=bool)
     last = 0
+    held = np.full(len(window), np.inf)
     for units in reversed(list(question.contexts)):
         groups, sums = _lookup(window, reference, units, (rx, ry, ryy))
         gx, gy, gyy = (column[groups] for column in sums)
-        rate = (gy + SHRINK * rate) / (gx + SHRINK)
-        square = (gyy + SHRINK * square) / (gx + SHRINK)
+        # A context that holds the same rows as the wider one is no further evidence: counted again at every level, a
+        # share that was never seen would be expected at next to nothing. (Means of different steps are so unlike that
+        # they had better come from their own rows alone.)
+        narrower = gx < (held if share else np.inf)
+        belief = UNLIKE if share and np.isinf(held).all() else SHRINK
+        rate = np.where(narrower, (gy + belief * rate) / (gx + belief), rate)
+        square = np.where(narrower, (gyy + belief * square) / (gx + belief), square)
+        held = gx
         # A context with rows of its own brings its own uncertainty; one without has its parent's, shared with others.
         own = gx >= SHRINK
         context = np.where(own, last + 1 + groups, context)
@@ -136,12 +145,3 @@ def _day_scatter(reference: Cells, question: Question, rx: Floats, ry: Floats, r
         return 1.0
     scatter = float((((dy - rate[of] * dx) ** 2)[usable] / expected[usable]).sum()) / freedom
     return float(np.clip(scatter, 1.0, 25.0))
-
-
-def reference_variance(expected: Expectation, x: Floats, group: Ints, n: int) -> Floats:
-    """Variance of a slice's expected sum: the reference's rates are estimates too, one per context in the slice."""
-    pairs, index = np.unique(np.stack([group, expected.context], axis=1), axis=0, return_inverse=True)
-    index = index.reshape(-1)
-    rate_variance = np.zeros(len(pairs))
-    rate_variance[index] = expected.rate_variance
-    return summed(pairs[:, 0].astype(np.int64), summed(index, x, len(pairs)) ** 2 * rate_variance, n)

@@ -18,16 +18,26 @@ from numpy.typing import NDArray
 
 from hansei.contracts import Comparison, Segment
 from hansei.tools.playbook.cells import CHANGING, PRIORITY, Cells, Floats, is_blank, segment_of
-from hansei.tools.playbook.expectation import Expectation, Question, expect, reference_variance, summed
+from hansei.tools.playbook.expectation import Expectation, Question, expect, summed
 
 MIN_Z = 3.5
 """Standard errors that an excess must have to be measured. Far looser than the bound on false alarms that follows."""
 
+SURE_Z = 6.0
+"""A slice whose plain sum is that far off may be ranked by how well one and the same relative change fits its parts."""
+
 _TIE = 0.97
 """Slices within 3 % of the best score tie: the shorter description wins."""
 
-_PER_DIMENSION = 4.0
-"""What each further dimension must earn, in units of z squared."""
+_CLOSE = 4.0
+"""So do slices whose squared standard errors differ by less than chance makes them differ."""
+
+_PRICE = 6.0
+"""What each dimension of a slice must earn, in units of z squared: twice the logarithm of how many there are to try."""
+
+_PRICES = {"trace_name": 2.0}
+"""An app is a thing of its own, so that steps of one name in two apps may be quite different things: beside another
+dimension it costs less."""
 
 
 @dataclass(frozen=True)
@@ -136,24 +146,42 @@ class _Look:
         n = len(names)
         weight = np.ones(len(window)) if keep is None else keep.astype(np.float64)
         x = window.sums[self.question.x] * weight
+        observed, wanted = y * weight, expected.y * weight
+        # The rates that are expected are estimates too, one per context: cells of one context are off together.
+        parts, index = np.unique(group * (int(expected.context.max()) + 1) + expected.context, return_inverse=True)
+        of = parts // (int(expected.context.max()) + 1)
+        rate_variance = np.zeros(len(parts))
+        rate_variance[index] = expected.rate_variance
+        variance = summed(index, expected.variance * weight, len(parts))
+        variance += summed(index, x, len(parts)) ** 2 * rate_variance
+        size = np.abs(summed(index, wanted, len(parts)))
+        apart = summed(index, observed - wanted, len(parts))
+        precision = size / np.maximum(variance, 1e-12)
+        fit = summed(of, apart * precision, n) / np.sqrt(np.maximum(summed(of, size * precision, n), 1e-12))
         return _Groups(
             names,
             summed(group, x * expected.known, n),
-            summed(group, y * weight, n),
-            summed(group, expected.y * weight, n),
-            summed(group, expected.variance * weight, n) + reference_variance(expected, x, group, n),
+            summed(group, observed, n),
+            summed(group, wanted, n),
+            summed(of, variance, n),
+            fit,
         )
 
 
 @dataclass(frozen=True)
 class _Groups:
-    """Per group: its values, rows, observed and expected sum, and the variance of their difference."""
+    """Per group: its values, rows, observed and expected sum, and the variance of their difference.
+
+    `fit`: standard errors by which one relative change, the same in all of the group's contexts, differs from none. A
+    dear context with much scatter does not drown the cheap ones in it, as it does in the plain sum.
+    """
 
     names: list[tuple[tuple[str, ...], ...]]
     x: Floats
     observed: Floats
     wanted: Floats
     variance: Floats
+    fit: Floats
 
 
 @dataclass(frozen=True)
@@ -165,8 +193,14 @@ class _Slice:
     passes: bool
 
     @property
+    def price(self) -> float:
+        return (
+            sum(_PRICES.get(unit, _PRICE) for unit in self.units) if len(self.units) > 1 else _PRICE * len(self.units)
+        )
+
+    @property
     def score(self) -> float:
-        return self.z**2 - _PER_DIMENSION * len(self.units)
+        return self.z**2 - self.price
 
     def mask(self, window: Cells) -> NDArray[np.bool_]:
         """The cells of the slice."""
@@ -184,6 +218,8 @@ def _slices(look: _Look, y: Floats, units: tuple[str, ...], *, count: bool) -> l
     z = difference / np.sqrt(np.maximum(sums.variance, 1e-12))
     if question.yy is None:
         z = np.minimum(z, _binomial_z(sums, question.sign))
+    else:
+        z = np.where(z >= SURE_Z, np.maximum(z, question.sign * sums.fit), z)
     effect = difference / np.maximum(sums.x, 1.0)
     base = np.abs(sums.wanted) / np.maximum(sums.x, 1.0)
     passes = large & (z >= MIN_Z) & (effect >= question.min_effect) & (effect >= question.min_relative * base)
@@ -220,7 +256,7 @@ def _narrowest(look: _Look, y: Floats, passing: list[_Slice], stale: frozenset[t
 
 def _too_wide(look: _Look, y: Floats, slice_: _Slice) -> bool:
     """Whether a narrower slice tells the change better: because a part that is large enough to show it does not, or
-    because a small part is all of it.
+    because a small part, or two, are all of it.
 
     Both ways of sharing a change are allowed for: every part by the same amount, or in proportion to what it had.
     """
@@ -238,10 +274,15 @@ def _too_wide(look: _Look, y: Floats, slice_: _Slice) -> bool:
         if wanted >= (_FEW if look.question.yy is None else 1e-300):
             alike = np.minimum(alike, excess * parts.wanted / wanted)
         shown = sign * (parts.observed - parts.wanted)
-        able = (parts.x >= _LARGE_PART * x) & (alike >= _ABLE * np.sqrt(np.maximum(parts.variance, 0)))
-        if bool((able & (shown < _INNOCENT * alike)).any()):
+        lacking = (alike - shown) / np.sqrt(np.maximum(_variance_if(parts, sign * alike, look.question), 1e-12))
+        innocent = (shown < _INNOCENT * alike) & (lacking >= (_LACKING_APP if unit == "trace_name" else _LACKING))
+        if bool(((parts.x >= _LARGE_PART * x) & innocent).any()):
             return True
+        # One small part, or two faults at once of which the slice is made.
+        most = np.argsort(-shown)[:2]
         if bool(((parts.x <= _SMALL_PART * x) & (shown >= _ALL * excess)).any()):
+            return True
+        if float(parts.x[most].sum()) <= _SMALL_PART * x and float(shown[most].sum()) >= _ALL * excess:
             return True
     return False
 
@@ -253,15 +294,30 @@ _LARGE_PART = 0.1
 _SMALL_PART = 0.5
 _ALL = 0.95
 """A part with at most that share of the rows and at least this share of the change is what the change is about."""
-_ABLE = 4.0
-"""Standard errors that a part's share of the change must have for its absence to mean something."""
 _INNOCENT = 0.25
-"""A part that shows less than this share of its share of the change is innocent."""
+"""A part that shows less than this share of its share of the change may be innocent …"""
+_LACKING = 3.0
+"""… if what it lacks of that share is so many standard errors."""
+_LACKING_APP = 2.0
+"""The same for apps, which less speaks for: steps of one name in two apps may be quite different things."""
+
+
+def _variance_if(parts: _Groups, more: Floats, question: Question) -> Floats:
+    """The parts' variance if the change were in them: more failures and larger amounts scatter more."""
+    now = parts.wanted + more
+    if question.yy is None:
+        n = np.maximum(parts.x, 1e-9)
+        before, after = (np.clip(sum_ / n, 1e-9, 1 - 1e-9) for sum_ in (parts.wanted, now))
+        grown = after * (1 - after) / (before * (1 - before))
+    else:
+        grown = np.where(parts.wanted != 0, now / np.where(parts.wanted != 0, parts.wanted, 1.0), 1.0) ** 2
+    # The reference's own part of the variance does not grow, so this errs on the side of telling nothing apart.
+    return parts.variance * np.maximum(grown, 1.0)
 
 
 def _best(slices: list[_Slice], stale: frozenset[tuple[str, ...]]) -> _Slice:
     top = max(slices, key=lambda s: s.score)
-    near = [s for s in slices if s.score >= _TIE * top.score - _PER_DIMENSION]
+    near = [s for s in slices if s.score >= _TIE * top.score - _CLOSE]
 
     def names(slice_: _Slice) -> list[int]:
         return [
@@ -269,7 +325,7 @@ def _best(slices: list[_Slice], stale: frozenset[tuple[str, ...]]) -> _Slice:
             for unit, value in zip(slice_.units, slice_.values, strict=True)
         ]
 
-    return min(near, key=lambda s: (len(s.units), names(s), -s.score, s.values))
+    return min(near, key=lambda s: (len(s.units) > 1, s.price if len(s.units) > 1 else 0, names(s), -s.score, s.values))
 
 
 def _hit(window: Cells, question: Question, expected: Expectation, best: _Slice) -> Hit:
