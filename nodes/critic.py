@@ -8,16 +8,18 @@ about that user.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
 from hansei.context import Context
-from hansei.contracts import Comparison, Finding
-from hansei.errors import BudgetExceeded
+from hansei.contracts import Comparison, Evidence, Finding
+from hansei.errors import BudgetExceeded, ModelFailed
 from hansei.nodes.doubting import doubt, doubt_proposals
+from hansei.nodes.rivalling import rivals_of
 from hansei.nodes.scope import (
     ASIDE,
     Costs,
@@ -27,6 +29,7 @@ from hansei.nodes.scope import (
     Task,
     asking_dataset,
     bill,
+    context_of,
     dataset_of,
     drafts_of,
     facts_of,
@@ -34,9 +37,13 @@ from hansei.nodes.scope import (
     place_of,
 )
 from hansei.tools.clickhouse import Reader
+from hansei.tools.langfuse.dataset import Dataset
+from hansei.tools.language_model import endpoint_of, model_meter_of
 from hansei.tools.playbook.assess import evidence_for
 from hansei.tools.playbook.catalogue import detector_of
 from hansei.tools.playbook.conclude import Conclusion, Draft, conclude
+from hansei.tools.playbook.model import Candidate
+from hansei.tools.playbook.rivals import TOLD, Rival, ask_rival, carriers
 
 MOST_ROUNDS = 2
 """How often the critic may send tasks back."""
@@ -51,6 +58,7 @@ class CriticInput(TypedDict):
     rounds: int
     costs: Costs
     proposed: dict[str, dict[str, Any]]
+    usage: dict[str, Any]
 
 
 class CriticOutput(TypedDict):
@@ -62,6 +70,8 @@ class CriticOutput(TypedDict):
     tasks: list[Task]
     rounds: int
     proposed: dict[str, dict[str, Any]]
+    scope: Scope
+    usage: dict[str, Any]
 
 
 def critic(state: CriticInput, runtime: Runtime[Context]) -> dict[str, Any]:
@@ -81,14 +91,31 @@ def critic(state: CriticInput, runtime: Runtime[Context]) -> dict[str, Any]:
 
     before = dict(drafts)
     spent = ""
+    notes: list[str] = []
+    context = context_of(runtime)
+    endpoint = endpoint_of(context)
+    known = state.get("usage") or {}
+    meter = model_meter_of(state["scope"]["run_id"], context.model_budget, context.model_prices, known)
+
+    def rivals(findings: Sequence[Finding]) -> list[tuple[str, Callable[[], Evidence]]]:
+        if endpoint is None:
+            return []
+        steps.running("Asking the model for rival explanations")
+        try:
+            proposals = rivals_of(findings, drafts, endpoint, meter)
+        except ModelFailed as failure:
+            notes.append(f"Doubted by rules alone: {failure.message[:1].lower()}{failure.message[1:]}")
+            return []
+        return [(id, _asked(dataset, drafts[id], rival, number)) for number, (id, rival) in enumerate(proposals, 1)]
+
     try:
-        doubt(dataset, drafts, lambda: judge().findings, facts, observations_of(state["scope"]))
+        doubt(dataset, drafts, lambda: judge().findings, facts, observations_of(state["scope"]), rivals=rivals)
     except BudgetExceeded as error:
         spent = error.message
         steps.running(spent)
     changed = sorted(key for key, draft in drafts.items() if draft is not before[key])
     conclusion = judge()
-    back = _send_back(conclusion.refuted, drafts) if state["rounds"] < MOST_ROUNDS and not spent else []
+    back = _send_back(conclusion, drafts) if state["rounds"] < MOST_ROUNDS and not spent else []
     proposed = drafts_of(state.get("proposed") or {})
     aside: list[Reader] = []
     if proposed and not back:
@@ -107,7 +134,15 @@ def critic(state: CriticInput, runtime: Runtime[Context]) -> dict[str, Any]:
         "screened": _not_doubted(conclusion.findings, drafts, state["screened"], spent) if spent else {},
         "proposed": {key: draft.model_dump(mode="json") for key, draft in proposed.items()},
         "costs": {**bill("critic", dataset.reader), **bill(f"{ASIDE} critic", *aside)},
+        **({"usage": meter.stored} if endpoint is not None else {}),
+        **({"scope": {**state["scope"], "notes": [*state["scope"]["notes"], *notes]}} if notes else {}),
     }
+
+
+def _asked(dataset: Dataset, draft: Draft, rival: Rival, number: int) -> Callable[[], Evidence]:
+    """The question whether a rival explanation holds."""
+    _, metric = detector_of(draft.candidate.metric)
+    return partial(ask_rival, dataset, metric, draft.candidate, rival, f"{draft.id}.rival{number}")
 
 
 def _not_doubted(
@@ -123,35 +158,33 @@ def _not_doubted(
     }
 
 
-def _send_back(refuted: Sequence[Finding], drafts: dict[str, Draft]) -> list[Task]:
-    """New tasks: a finding that a single user makes is measured again about that user."""
-    tasks: list[Task] = []
-    for finding in refuted:
-        failed = {check.name for check in finding.checks if check.passed is False}
+def _send_back(conclusion: Conclusion, drafts: dict[str, Draft]) -> list[Task]:
+    """New tasks: a finding that a single user makes, or a part that was asked about, is measured again about that."""
+    found: list[tuple[Candidate, str, str]] = []
+    for finding in conclusion.refuted:
+        failed = {check.name for check in finding.checks if check.passed is False} - TOLD
         top = evidence_for(finding.evidence, "users")
-        if failed != {"one_user"} or top is None or not top.rows:
-            continue
-        row = top.records()[0]
-        mine = {"user_id": str(row["user_id"])}
-        # A user whom the reference hardly knows is compared with everybody in it.
-        known = mine if int(row["reference_x"]) >= detector_of(finding.metric)[1].min_n else {}
-        candidate = drafts[finding.id].candidate.model_copy(
-            update={
-                "segment": {**finding.segment, **mine},
-                "comparison": Comparison(
-                    against=finding.comparison.against, segment={**finding.comparison.segment, **known}
-                ),
-            }
-        )
-        if Draft(candidate=candidate).id in drafts:
-            continue
-        tasks.append(
-            {
-                "id": f"r{len(tasks) + 1}",
-                "detector": candidate.detector,
-                "question": "Is it this one user?",
-                "reason": "without this user the change is gone",
+        if failed == {"one_user"} and top is not None and top.rows:
+            row = top.records()[0]
+            narrow = _narrowed(drafts[finding.id].candidate, {"user_id": str(row["user_id"])}, int(row["reference_x"]))
+            found.append((narrow, "Is it this one user?", "without this user the change is gone"))
+    for finding in conclusion.findings:
+        for part, known in carriers(finding):
+            narrow = _narrowed(drafts[finding.id].candidate, part, known)
+            found.append((narrow, "Is it this part alone?", "without this part the change is gone"))
+    tasks: dict[str, Task] = {}
+    for candidate, question, reason in found:
+        id = Draft(candidate=candidate).id
+        if id not in drafts and id not in tasks:
+            tasks[id] = {
+                "id": f"r{len(tasks) + 1}", "detector": candidate.detector, "question": question, "reason": reason,
                 "candidates": [candidate.model_dump()],
-            }
-        )
-    return tasks
+            }  # fmt: skip
+    return list(tasks.values())
+
+
+def _narrowed(candidate: Candidate, part: dict[str, str], known: float) -> Candidate:
+    """The candidate about a part of it. A part that the reference hardly knows is compared with everybody in it."""
+    theirs = part if known >= detector_of(candidate.metric)[1].min_n else {}
+    comparison = Comparison(against=candidate.comparison.against, segment={**candidate.comparison.segment, **theirs})
+    return candidate.model_copy(update={"segment": {**candidate.segment, **part}, "comparison": comparison})
