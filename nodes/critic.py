@@ -8,16 +8,18 @@ one app changed, is sent back to the analyst once more, about that user or that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
 from hansei.context import Context
-from hansei.contracts import Comparison, Finding, Segment
-from hansei.errors import BudgetExceeded
+from hansei.contracts import Comparison, Finding
+from hansei.errors import BudgetExceeded, ModelFailed
 from hansei.nodes.doubting import doubt, doubt_proposals
+from hansei.nodes.rivalling import rivals_of
 from hansei.nodes.scope import (
     ASIDE,
     Costs,
@@ -27,6 +29,7 @@ from hansei.nodes.scope import (
     Task,
     asking_dataset,
     bill,
+    context_of,
     dataset_of,
     drafts_of,
     facts_of,
@@ -34,11 +37,14 @@ from hansei.nodes.scope import (
     place_of,
 )
 from hansei.tools.clickhouse import Reader
+from hansei.tools.langfuse.dataset import Dataset
+from hansei.tools.language_model import endpoint_of, model_meter_of
 from hansei.tools.playbook.catalogue import detector_of
 from hansei.tools.playbook.checks import changes_by_app
 from hansei.tools.playbook.conclude import Conclusion, Draft, conclude
 from hansei.tools.playbook.model import Candidate
 from hansei.tools.playbook.parts import kinds_of_traffic, top_users
+from hansei.tools.playbook.rivals import TOLD, Rival, ask_rival, carriers
 
 MOST_ROUNDS = 2
 """How often the critic may send tasks back."""
@@ -53,6 +59,7 @@ class CriticInput(TypedDict):
     rounds: int
     costs: Costs
     proposed: dict[str, dict[str, Any]]
+    usage: dict[str, Any]
 
 
 class CriticOutput(TypedDict):
@@ -64,6 +71,8 @@ class CriticOutput(TypedDict):
     tasks: list[Task]
     rounds: int
     proposed: dict[str, dict[str, Any]]
+    scope: Scope
+    usage: dict[str, Any]
 
 
 def critic(state: CriticInput, runtime: Runtime[Context]) -> dict[str, Any]:
@@ -83,14 +92,31 @@ def critic(state: CriticInput, runtime: Runtime[Context]) -> dict[str, Any]:
 
     before = dict(drafts)
     spent = ""
+    notes: list[str] = []
+    context = context_of(runtime)
+    endpoint = endpoint_of(context)
+    known = state.get("usage") or {}
+    meter = model_meter_of(state["scope"]["run_id"], context.model_budget, context.model_prices, known)
+
+    def rivals(findings: Sequence[Finding]) -> list[tuple[str, Callable[[], Evidence]]]:
+        if endpoint is None:
+            return []
+        steps.running("Asking the model for rival explanations")
+        try:
+            proposals = rivals_of(findings, drafts, endpoint, meter)
+        except ModelFailed as failure:
+            notes.append(f"Doubted by rules alone: {failure.message[:1].lower()}{failure.message[1:]}")
+            return []
+        return [(id, _asked(dataset, drafts[id], rival, number)) for number, (id, rival) in enumerate(proposals, 1)]
+
     try:
-        doubt(dataset, drafts, lambda: judge().findings, facts, observations_of(state["scope"]))
+        doubt(dataset, drafts, lambda: judge().findings, facts, observations_of(state["scope"]), rivals=rivals)
     except BudgetExceeded as error:
         spent = error.message
         steps.running(spent)
     changed = sorted(key for key, draft in drafts.items() if draft is not before[key])
     conclusion = judge()
-    back = _send_back(conclusion.refuted, drafts) if state["rounds"] < MOST_ROUNDS and not spent else []
+    back = _send_back(conclusion, drafts) if state["rounds"] < MOST_ROUNDS and not spent else []
     proposed = drafts_of(state.get("proposed") or {})
     aside: list[Reader] = []
     if proposed and not back:
@@ -109,7 +135,15 @@ def critic(state: CriticInput, runtime: Runtime[Context]) -> dict[str, Any]:
         "screened": _not_doubted(conclusion.findings, drafts, state["screened"], spent) if spent else {},
         "proposed": {key: draft.model_dump(mode="json") for key, draft in proposed.items()},
         "costs": {**bill("critic", dataset.reader), **bill(f"{ASIDE} critic", *aside)},
+        **({"usage": meter.stored} if endpoint is not None else {}),
+        **({"scope": {**state["scope"], "notes": [*state["scope"]["notes"], *notes]}} if notes else {}),
     }
+
+
+def _asked(dataset: Dataset, draft: Draft, rival: Rival, number: int) -> Callable[[], Evidence]:
+    """The question whether a rival explanation holds."""
+    _, metric = detector_of(draft.candidate.metric)
+    return partial(ask_rival, dataset, metric, draft.candidate, rival, f"{draft.id}.rival{number}")
 
 
 def _not_doubted(
@@ -125,35 +159,35 @@ def _not_doubted(
     }
 
 
-def _send_back(refuted: Sequence[Finding], drafts: dict[str, Draft]) -> list[Task]:
-    """New tasks: a finding that a single user makes, or of which a single app carries the change, is measured again
-    about that user or app."""
-    tasks: list[Task] = []
-    sent: set[str] = set()
-    for finding in refuted:
-        failed = {check.name for check in finding.checks if check.passed is False}
-        draft = drafts[finding.id]
-        found = _one_user(finding, draft.candidate) if failed == {"one_user"} else None
-        if found is None and "mix_shift" in failed and failed <= _DILUTED:
-            found = _one_app(finding, draft.candidate)
-        if found is None:
-            continue
-        candidate, question, reason = found
+def _send_back(conclusion: Conclusion, drafts: dict[str, Draft]) -> list[Task]:
+    """New tasks: a finding that a single user makes, or of which a single app carries the change, or a part that was
+    asked about, is measured again about that."""
+    found: list[Narrower] = []
+    for finding in conclusion.refuted:
+        failed = {check.name for check in finding.checks if check.passed is False} - TOLD
+        candidate = drafts[finding.id].candidate
+        narrower = _one_user(finding, candidate) if failed == {"one_user"} else None
+        if narrower is None and "mix_shift" in failed and failed <= _DILUTED:
+            narrower = _one_app(finding, candidate)
+        if narrower is not None:
+            found.append(narrower)
+    for finding in conclusion.findings:
+        for part, known in carriers(finding):
+            narrow = _narrowed(drafts[finding.id].candidate, part, known)
+            found.append((narrow, "Is it this part alone?", "without this part the change is gone"))
+    tasks: dict[str, Task] = {}
+    for candidate, question, reason in found:
         id = Draft(candidate=candidate).id
-        if id in drafts or id in sent:
-            continue
-        sent.add(id)
-        tasks.append(
-            {
-                "id": f"r{len(tasks) + 1}",
-                "detector": candidate.detector,
-                "question": question,
-                "reason": reason,
+        if id not in drafts and id not in tasks:
+            tasks[id] = {
+                "id": f"r{len(tasks) + 1}", "detector": candidate.detector, "question": question, "reason": reason,
                 "candidates": [candidate.model_dump()],
-            }
-        )
-    return tasks
+            }  # fmt: skip
+    return list(tasks.values())
 
+
+Narrower = tuple[Candidate, str, str]
+"""A candidate about a part of another, the question about it, and the reason for it."""
 
 _DILUTED = frozenset({"mix_shift", "not_by_chance", "large_enough"})
 """Checks that fail when a change in one place is told of a wider one, with other traffic in it."""
@@ -162,18 +196,15 @@ _CARRIES = 0.6
 """An app with at least this share of the change within the apps is where it is."""
 
 
-def _one_user(finding: Finding, candidate: Candidate) -> tuple[Candidate, str, str] | None:
+def _one_user(finding: Finding, candidate: Candidate) -> Narrower | None:
     users = top_users(finding.evidence)
     if not users:
         return None
-    row = users[0]
-    mine = {"user_id": str(row["user_id"])}
-    # A user whom the reference hardly knows is compared with everybody in it.
-    known = mine if int(row["reference_x"]) >= detector_of(finding.metric)[1].min_n else {}
-    return _within(candidate, mine, known), "Is it this one user?", "without this user the change is gone"
+    narrow = _narrowed(candidate, {"user_id": str(users[0]["user_id"])}, float(users[0]["reference_x"]))
+    return narrow, "Is it this one user?", "without this user the change is gone"
 
 
-def _one_app(finding: Finding, candidate: Candidate) -> tuple[Candidate, str, str] | None:
+def _one_app(finding: Finding, candidate: Candidate) -> Narrower | None:
     kinds = kinds_of_traffic(finding.evidence)
     if kinds is None or "trace_name" in finding.segment or candidate.suspicion == "mix_shift":
         return None
@@ -184,16 +215,12 @@ def _one_app(finding: Finding, candidate: Candidate) -> tuple[Candidate, str, st
     app = max(sorted(changed), key=lambda name: changed[name], default="")
     if not app or len(changed) < 2 or total <= 0 or changed[app] < _CARRIES * total:
         return None
-    mine = {"trace_name": app}
-    return _within(candidate, mine, mine), "Is it this one app?", "the mix moved, and this app carries what changed"
+    narrow = _narrowed(candidate, {"trace_name": app}, metric.min_n)
+    return narrow, "Is it this one app?", "the mix moved, and this app carries what changed"
 
 
-def _within(candidate: Candidate, mine: Segment, theirs: Segment) -> Candidate:
-    """The candidate once more, about a part of its segment."""
-    comparison = candidate.comparison
-    return candidate.model_copy(
-        update={
-            "segment": {**candidate.segment, **mine},
-            "comparison": Comparison(against=comparison.against, segment={**comparison.segment, **theirs}),
-        }
-    )
+def _narrowed(candidate: Candidate, part: dict[str, str], known: float) -> Candidate:
+    """The candidate about a part of it. A part that the reference hardly knows is compared with everybody in it."""
+    theirs = part if known >= detector_of(candidate.metric)[1].min_n else {}
+    comparison = Comparison(against=candidate.comparison.against, segment={**candidate.comparison.segment, **theirs})
+    return candidate.model_copy(update={"segment": {**candidate.segment, **part}, "comparison": comparison})

@@ -27,6 +27,9 @@ Question = Callable[[Dataset, Metric, Draft, str], Evidence]
 Judge = Callable[[], Sequence[Finding]]
 """What stands by the drafts as they are now."""
 
+Rivals = Callable[[Sequence[Finding]], Sequence[tuple[str, Callable[[], Evidence]]]]
+"""What stands → questions of others, each with the finding's id."""
+
 
 def doubt(
     dataset: Dataset,
@@ -35,6 +38,7 @@ def doubt(
     facts: Facts,
     observations: int,
     only: Collection[str] | None = None,
+    rivals: Rivals | None = None,
 ) -> None:
     """Adds the critic's evidence to the drafts.
 
@@ -45,6 +49,7 @@ def doubt(
         facts: the spans and totals.
         observations: how many the project has in both periods.
         only: fingerprints of those that are doubted; the others are taken as they are, and may explain these.
+        rivals: what else is asked about what stands.
 
     Raises:
         HanseiError: a query was not answered; the others' answers are kept.
@@ -72,6 +77,11 @@ def doubt(
     # Only what stands is put to the rest; when one falls, what was thought to be its echo stands again.
     while ask({"rederive": partial(_rederive, observations=observations)}):
         pass
+    if rivals is not None:
+        _keep(drafts, rivals(standing()))
+        # What is lowered told others, which stand again.
+        while ask({"rederive": partial(_rederive, observations=observations)}):
+            pass
     ask({"examples": _examples, "detail": _detail})
 
 

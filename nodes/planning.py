@@ -115,7 +115,8 @@ def choose(
         try:
             _narrow(choice, scope["question"], named, endpoint, meter)
         except ModelFailed as failure:
-            return Choice(rules.detectors, rules.why, notes=[f"Planned by rules: {_inside(failure.message)}"])
+            if not endpoint.dry:  # there everything that would be asked is counted
+                return Choice(rules.detectors, rules.why, notes=[f"Planned by rules: {_inside(failure.message)}"])
     try:
         _explain(choice, scope, screened, endpoint, meter, most_questions, earlier)
     except ModelFailed as failure:

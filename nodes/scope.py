@@ -183,8 +183,10 @@ WORKERS = 4
 """Queries of one node that are under way at the same time, at most."""
 
 
-def at_once(jobs: Sequence[Callable[[], Answer]]) -> tuple[list[Answer | None], HanseiError | None]:
-    """Runs queries side by side.
+def at_once(
+    jobs: Sequence[Callable[[], Answer]], workers: int = WORKERS
+) -> tuple[list[Answer | None], HanseiError | None]:
+    """Runs queries side by side, or other work that waits for somebody else.
 
     Returns:
         The answers in the order of the jobs, None where there is none; and the first error, to be raised when the
@@ -198,7 +200,7 @@ def at_once(jobs: Sequence[Callable[[], Answer]]) -> tuple[list[Answer | None], 
         # Those that still wait are passed over here: a future that the pool cancels never counts as completed.
         return None if stopped.is_set() else job()
 
-    with ThreadPoolExecutor(WORKERS, "hansei-ask") as pool:
+    with ThreadPoolExecutor(max(1, workers), "hansei-ask") as pool:
         # Each in a copy of the context: spans find their parent there.
         running = {pool.submit(contextvars.copy_context().run, run, job): place for place, job in enumerate(jobs)}
         for done in as_completed(running):

@@ -33,13 +33,13 @@ from hansei.nodes.scope import (
     spent_by,
     statuses,
 )
-from hansei.nodes.writing import summarise
+from hansei.nodes.writing import MOST_TOLD, write
 from hansei.tools.langfuse.coverage import coverage_of
 from hansei.tools.langfuse.tracing import trace_url
 from hansei.tools.language_model import endpoint_of, model_meter_of
 from hansei.tools.language_model.usage import by_node, used_in
 from hansei.tools.playbook.conclude import conclude
-from hansei.tools.playbook.overview import Overview, read_excerpts
+from hansei.tools.playbook.overview import Overview, read_excerpts, read_instructions
 from hansei.tools.playbook.proposals import conclude_proposals
 from hansei.tools.report.compose import compose
 
@@ -129,18 +129,18 @@ def writer(state: WriterInput, runtime: Runtime[Context]) -> dict[str, Any]:
             excerpts=read_excerpts(dataset, conclusion.findings),
         )
     )
-    message = report.headline
     context = context_of(runtime)
     if endpoint := endpoint_of(context):
         steps.running("Asking the model")
         known = state.get("usage") or {}
         meter = model_meter_of(scope["run_id"], context.model_budget, context.model_prices, known)
-        summary, notes = summarise(report, endpoint, meter)
-        message = "\n\n".join(part for part in (message, summary) if part)
+        instructions = read_instructions(dataset, report.findings[:MOST_TOLD])
+        report, notes = write(report, instructions, endpoint, meter)
         noted = coverage.model_copy(update={"notes": [*coverage.notes, *notes]})
         priced = run.model_copy(
             update={"tokens": meter.used.tokens, "cost": meter.used.usd, "usage": by_node(meter.by_node)}
         )
         report = compose(report.model_copy(update={"coverage": noted, "run": priced}))
+    message = "\n\n".join(part for part in (report.headline, report.summary) if part)
     steps.finished(f"{len(report.findings)} findings, {len(report.refuted)} refuted")
     return {"report": report.model_dump(mode="json"), "messages": [AIMessage(content=message)]}

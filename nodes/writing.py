@@ -1,32 +1,59 @@
-"""The writer's model policy: a summary in the model's words, of which only what the report bears out is kept.
+"""The writer's model policy: what the findings come to, and the first of them in other words, beside the rules' own.
 
-It goes into the message for the chat, below the headline that is computed from the findings. The report itself is as
-without a model, but for a note on the summary in its coverage statement.
+Every call is about findings that are concluded already, and what it gives is held against them sentence by sentence; a
+sentence that says something else is written anew once, and then the rules' words take its place. What a trace holds is
+shown with the finding that it belongs to and with no other, so an order in it reaches no further than that one's words.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hansei.contracts import Finding, Report
+from hansei.contracts import Finding, Report, Wording
 from hansei.errors import ModelFailed
+from hansei.nodes.scope import at_once
+from hansei.tools.langfuse.instructions import Instruction
 from hansei.tools.language_model import Endpoint, ModelMeter, ask, read_prompt
-from hansei.tools.language_model.prompt import quotation
-from hansei.tools.report.grounding import facts_of_report, ground
+from hansei.tools.language_model.prompt import quotation, quoted_text
+from hansei.tools.report.changes import Refused, changed
+from hansei.tools.report.grounding import facts_of_finding, facts_of_report
+from hansei.tools.report.settling import Rewrite, Sentence, Settled, settle
 from hansei.tools.report.text import excerpt, visible
 
 PROMPTS = Path(__file__).parent / "prompts"
 MOST_SENTENCES = 5
+"""Of the summary."""
+
+MOST_OF_ONE = 3
+"""Sentences of a cause or a recommendation."""
+
+MOST_TOLD = 6
+"""Findings that are told in the model's words: the first ones."""
+
 MOST_LETTERS = 12_000
 """Of findings in a prompt."""
 
+LONGEST_TEXT = 4_000
+"""Letters of a prompt's text or a tool's definition that are shown."""
+
 LONGEST = 1_500
-"""Letters of a summary."""
+"""Letters of a summary, a cause or a recommendation."""
 
 LANGUAGES = {"en": "English", "ja": "Japanese"}
+
+
+class Told(BaseModel):
+    """A sentence, and what it is about."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str = Field(description="One whole sentence.")
+    about: list[int] = Field(description="Numbers of the findings that it is about.")
 
 
 class Summary(BaseModel):
@@ -34,51 +61,192 @@ class Summary(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    sentences: list[str] = Field(description="Each one whole sentence.")
+    sentences: list[Told]
 
 
-def summarise(report: Report, endpoint: Endpoint, meter: ModelMeter) -> tuple[str, list[str]]:
-    """A summary of a report's findings, and notes for its coverage statement.
+class Edit(BaseModel):
+    """A change of one of the texts that were shown."""
 
-    Returns:
-        '' where there is nothing to tell, the model failed, or nothing of what it wrote is founded.
+    model_config = ConfigDict(extra="forbid")
+
+    text: str = Field(description="The text's mark, such as p1.")
+    find: str = Field(description="Copied from the text letter by letter; occurs in it once.")
+    replace: str = Field(description="What takes its place.")
+
+
+class Explanation(BaseModel):
+    """A finding explained."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cause: list[str] = Field(description="Each one whole sentence.")
+    recommendation: list[str] = Field(description="Each one whole sentence.")
+    edit: Edit | None = None
+
+
+class Anew(BaseModel):
+    """Sentences written anew, in the order in which they were given."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sentences: list[str]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What one call gave."""
+
+    sentences: int = 0
+    rewritten: int = 0
+    replaced: int = 0
+    changes_refused: int = 0
+    failed: ModelFailed | None = None
+    summary: str = ""
+    worded: Wording | None = None
+
+
+def write(
+    report: Report, instructions: Mapping[str, Sequence[Instruction]], endpoint: Endpoint, meter: ModelMeter
+) -> tuple[Report, list[str]]:
+    """The report with what the model says of it, and notes for its coverage statement.
+
+    Args:
+        report: as the rules tell it; all but `summary` and the findings' `worded` stays as it is.
+        instructions: what the traces of a finding show that the model was told, by the finding's id.
+        endpoint: the model.
+        meter: counts its calls.
     """
     if not report.findings:
-        return "", []
-    language = LANGUAGES[report.language]
-    lines = [line for number, finding in enumerate(report.findings, 1) for line in _told(number, finding)]
-    findings = quotation(lines, most_letters=MOST_LETTERS, longest_line=600, masking=endpoint.masking)
+        return report, []
+    told = report.findings[:MOST_TOLD]
+    jobs: list[Callable[[], Written]] = [partial(_summed_up, report, endpoint, meter)]
+    jobs += [partial(_explained, report, one, instructions.get(one.id, ()), endpoint, meter) for one in told]
+    answers, failed = at_once(jobs, workers=len(jobs))
+    if failed is not None:
+        raise failed  # not by the model: each job keeps its failure
+    written = [one or Written() for one in answers]
+    words = {finding.id: one.worded for finding, one in zip(told, written[1:], strict=True)}
+    findings = [one.model_copy(update={"worded": words.get(one.id)}) for one in report.findings]
+    return report.model_copy(update={"summary": written[0].summary or None, "findings": findings}), _notes(written)
 
-    def written(wrong: str = "") -> list[str]:
-        values = {"findings": findings, "language": language, "most": str(MOST_SENTENCES), "wrong": wrong}
-        messages = read_prompt(PROMPTS / "writer_summary.md").filled(values)
-        return ask(endpoint, meter, "writer", messages, Summary).sentences[:MOST_SENTENCES]
 
-    def again(sentences: Sequence[tuple[str, list[str]]]) -> list[str]:
-        unfit = [f"{sentence} (not found: {', '.join(found)})" for sentence, found in sentences]
-        try:
-            return written(
-                f"Write these {len(unfit)} sentences anew, in this order, without what is not found in the findings:\n"
-                + quotation(unfit, most_letters=4_000)
-            )
-        except ModelFailed:
-            return []  # they are dropped, and counted
-
-    try:
-        first = written()
-    except ModelFailed as failure:
-        return "", [f"Summarised by rules: {failure.message[:1].lower()}{failure.message[1:]}"]
-    found = ground("\n".join(" ".join(sentence.split()) for sentence in first), facts_of_report(report), again)
+def _notes(written: Sequence[Written]) -> list[str]:
     notes = []
-    if found.rewritten or found.dropped:
+    by = {"Summarised": written[:1], "Explained": written[1:]}
+    for what, parts in by.items():
+        if failure := next((one.failed for one in parts if one.failed is not None), None):
+            notes.append(f"{what} by rules: {failure.message[:1].lower()}{failure.message[1:]}")
+    rewritten, replaced = (sum(getattr(one, name) for one in written) for name in ("rewritten", "replaced"))
+    if rewritten or replaced:
+        count = sum(one.sentences for one in written)
         notes.append(
-            f"Of the model's summary {found.rewritten} sentences were written anew and {found.dropped} dropped, since"
-            " they said what the findings do not say."
+            f"Of the model's {count} sentences {rewritten} were written anew and {replaced} replaced by the rules'"
+            " words, since they said what the evidence does not say."
         )
-    return excerpt(visible(found.text), LONGEST), notes
+    if refused := sum(one.changes_refused for one in written):
+        notes.append(
+            f"{refused} changes of prompts or tools that the model proposed were left out: they do not apply to the"
+            " text in the traces, or hold what is not in the evidence."
+        )
+    return notes
 
 
-def _told(number: int, finding: Finding) -> list[str]:
-    texts = [f"{number}. {finding.severity}, {finding.direction}: {finding.title}", finding.summary]
+def _summed_up(report: Report, endpoint: Endpoint, meter: ModelMeter) -> Written:
+    language = LANGUAGES[report.language]
+    lines = [line for number, finding in enumerate(report.findings, 1) for line in _lines(finding, f"{number}. ")]
+    findings = quotation(lines, most_letters=MOST_LETTERS, longest_line=600, masking=endpoint.masking)
+    values = {"findings": findings, "language": language, "most": str(MOST_SENTENCES)}
+    try:
+        said = ask(endpoint, meter, "writer", read_prompt(PROMPTS / "writer_summary.md").filled(values), Summary)
+    except ModelFailed as failure:
+        return Written(failed=failure)
+    sentences = [Sentence(one.text, _about(report, one.about)) for one in said.sentences[:MOST_SENTENCES]]
+    settled = settle(sentences, facts_of_report(report), _anew(findings, language, endpoint, meter))
+    texts: list[str] = []
+    for text, sentence in zip(settled.texts, sentences, strict=True):
+        # The rules' sentence on the same: what the finding is called.
+        instead = f"{sentence.about[0].title}{'。' if report.language == 'ja' else '.'}" if sentence.about else ""
+        if (shown := text or instead) and shown not in texts:
+            texts.append(shown)
+    return _counted(settled, summary=_joined(texts, report.language))
+
+
+def _explained(
+    report: Report, finding: Finding, instructions: Sequence[Instruction], endpoint: Endpoint, meter: ModelMeter
+) -> Written:
+    language, masking = LANGUAGES[report.language], endpoint.masking
+    example = next((one for one in report.excerpts if one.trace_id in finding.example_trace_ids), None)
+    traced = [f"{'  ' * line.depth}{line.text}" for line in (example.lines if example else [])]
+    known = {
+        f"{one.kind[0]}{i}": (one, quoted_text(one.text, LONGEST_TEXT, masking))
+        for i, one in enumerate(instructions, 1)
+    }
+    told = quotation(_lines(finding), most_letters=MOST_LETTERS, longest_line=1_000, masking=masking)
+    values = {
+        "finding": told,
+        "trace": quotation(traced, most_letters=LONGEST_TEXT, masking=masking),
+        "texts": "\n".join(f"{mark}, {_what(one)}:\n{text.section}" for mark, (one, text) in known.items()) or "(none)",
+        "language": language,
+        "most": str(MOST_OF_ONE),
+    }
+    try:
+        said = ask(endpoint, meter, "writer", read_prompt(PROMPTS / "writer_finding.md").filled(values), Explanation)
+    except ModelFailed as failure:
+        return Written(failed=failure)
+    shown = "\n".join((values["trace"], *(text.shown for _, text in known.values())))
+    facts = facts_of_finding(report, finding, shown)
+    causes = [Sentence(text, (finding,)) for text in said.cause[:MOST_OF_ONE]]
+    advice = [Sentence(text, (finding,), advice=True) for text in said.recommendation[:MOST_OF_ONE]]
+    settled = settle([*causes, *advice], facts, _anew(told, language, endpoint, meter))
+    cause, recommendation = settled.texts[: len(causes)], settled.texts[len(causes) :]
+    change, refused = None, 0
+    if said.edit is not None:
+        try:
+            instruction, text = known[said.edit.text]
+            change = changed(instruction, text.shown, said.edit.find, said.edit.replace, facts)
+        except (KeyError, Refused):
+            refused = 1
+    worded = Wording(
+        cause=_joined(cause, report.language) or None,
+        recommendation=_joined(recommendation, report.language) or None,
+        change=change,
+    )
+    return _counted(settled, worded=worded if worded != Wording() else None, refused=refused)
+
+
+def _anew(findings: str, language: str, endpoint: Endpoint, meter: ModelMeter) -> Rewrite:
+    """Asks once for what did not hold. When that fails, the sentences are replaced, and counted."""
+
+    def again(wrong: Sequence[tuple[str, list[str]]]) -> list[str]:
+        unfit = [f"{sentence} (wrong: {', '.join(found)})" for sentence, found in wrong]
+        sentences = quotation(unfit, most_letters=LONGEST_TEXT, longest_line=1_000, masking=endpoint.masking)
+        values = {"findings": findings, "sentences": sentences, "language": language}
+        messages = read_prompt(PROMPTS / "writer_rewrite.md").filled(values)
+        try:
+            return ask(endpoint, meter, "writer", messages, Anew).sentences
+        except ModelFailed:
+            return []
+
+    return again
+
+
+def _lines(finding: Finding, mark: str = "") -> list[str]:
+    texts = [f"{mark}{finding.severity}, {finding.direction}: {finding.title}", finding.summary]
     texts += [finding.cause] if finding.cause else []
     return [*texts, f"What to do: {finding.recommendation}"]
+
+
+def _what(instruction: Instruction) -> str:
+    return "the text of a prompt" if instruction.kind == "prompt" else "the definition of a tool"
+
+
+def _about(report: Report, numbers: Sequence[int]) -> tuple[Finding, ...]:
+    return tuple(report.findings[number - 1] for number in numbers if 1 <= number <= len(report.findings))
+
+
+def _joined(texts: Sequence[str], language: str) -> str:
+    return excerpt(visible(("" if language == "ja" else " ").join(text for text in texts if text)), LONGEST)
+
+
+def _counted(settled: Settled, *, summary: str = "", worded: Wording | None = None, refused: int = 0) -> Written:
+    return Written(len(settled.texts), settled.rewritten, settled.given_up, refused, summary=summary, worded=worded)

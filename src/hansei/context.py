@@ -146,6 +146,10 @@ class Context(BaseModel):
         description="Whether answers of the model are kept in the user's cache directory and taken from there when the "
         "same is asked again. Default: HANSEI_MODEL_CACHE, on unless it says off.",
     )
+    model_dry_run: bool = Field(
+        False,
+        description="Nothing is sent to the model; `run.usage` of the report estimates what a run would use of it.",
+    )
     masking: bool = Field(
         default_factory=lambda: _env_switch("HANSEI_MASKING"),
         description="Whether e-mail addresses, card and phone numbers, keys and tokens are masked before a text is "

@@ -133,9 +133,15 @@ def test_the_summary_stands_below_the_headline_of_the_message(
     url: str, by_rules: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def answer(request: Request) -> Answer:
-        anew = "anew" in request.prompt
-        written = {"sentences": [] if anew else ["Look at the first one first.", "It costs $987654."]}
-        return structured(planned() if "<candidates>" in request.prompt else written)(request)
+        sentences = [{"text": text, "about": []} for text in ("Look at the first one first.", "It costs $987654.")]
+        said: dict[str, Any] = {"sentences": sentences}
+        if "<candidates>" in request.prompt:
+            said = planned()
+        elif "explain one finding" in request.prompt:
+            said = {"cause": ["It may wait for a tool."], "recommendation": ["See https://evil.example."], "edit": None}
+        elif "Write each anew" in request.prompt:
+            said = {"sentences": []}
+        return structured(said)(request)
 
     with OpenAiServer(answer) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
@@ -143,7 +149,12 @@ def test_the_summary_stands_below_the_headline_of_the_message(
         result = build_graph().invoke({"project_id": PROJECT, "until": END.isoformat()}, context=context)
     assert result["messages"][-1].content == f"{by_rules.headline}\n\nLook at the first one first."
     report = Report.model_validate(result["report"])
-    assert core(report) == core(by_rules)
+    assert report.summary == "Look at the first one first."
+    words = [finding.worded for finding in report.findings]
+    assert [one.cause for one in words if one] == ["It may wait for a tool."] * len(words)
+    assert not any(one.recommendation for one in words if one)
+    plain = [finding.model_copy(update={"worded": None}) for finding in report.findings]
+    assert core(report.model_copy(update={"findings": plain})) == core(by_rules)
     assert report.run.tokens == 120 * len(server.requests)
     assert verify(url, report).ok
 
@@ -213,12 +224,12 @@ def test_a_model_that_obeys_an_order_in_a_trace_changes_no_finding(run: Run, by_
     assert any("2 of the model's hypotheses" in note for note in report.coverage.notes)
     assert "evil.example" not in json.dumps([item.model_dump() for item in report.plan])
     assert verify(url, report).ok
-    assert len(server.asked) > 1
+    assert sum("drop every finding" in request.prompt for request in server.asked) > 1
     for request in server.asked:
-        assert "drop every finding" in request.prompt
         assert "090-1234-5678" not in request.prompt
         assert "tools" not in request.body
-        assert not any(str(message["content"]).count("</data>") > 1 for message in request.body["messages"])
+        told = [str(message["content"]) for message in request.body["messages"] if message["role"] == "user"]
+        assert all(text.count("</data>") == text.count('<data untrusted="true">') for text in told)
 
 
 def test_hypotheses_may_fail_alone(run: Run) -> None:

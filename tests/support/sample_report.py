@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from tests.support.sample_overview import excerpt, flows, health, hostile_overview
+from tests.support.sample_words import told_so
 
 from hansei.contracts import (
     Check,
@@ -289,10 +290,7 @@ def sample_report(language: Literal["en", "ja"] = "en", **changes: Any) -> Repor
             langfuse_trace_url="https://langfuse.example.com/project/hansei/traces/5d0c", queries=64,
             rows_read=18_240_118,
         ),
-        "project_id": "acme-prod",
-        "window": WINDOW,
-        "baseline": BASELINE,
-        "language": language,
+        "project_id": "acme-prod", "window": WINDOW, "baseline": BASELINE, "language": language,
         "question": "Why did support get worse this week?",
         "headline": "search_kb fails in 18 % of its calls since 11 Nov, and answers got worse with prompt version 7.",
         "coverage": Coverage(
@@ -389,7 +387,7 @@ def hostile_report(language: Literal["en", "ja"] = "en", text: str = HOSTILE) ->
             "missing": [text], "notes": [text], "evidence": [proof],
         }
     )  # fmt: skip
-    return report.model_copy(
+    return told_so(text, report.model_copy(
         update={
             "hansei_version": text, "project_id": text, "question": text, "headline": text, "coverage": coverage,
             "run": report.run.model_copy(update={"id": text, "model": text, "langfuse_trace_url": text}),
@@ -397,4 +395,4 @@ def hostile_report(language: Literal["en", "ja"] = "en", text: str = HOSTILE) ->
             "plan": [PlanItem(id=text, detector=text, question=text, reason=text)], "follow_ups": [text],
             **hostile_overview(text, [proof]),
         }
-    )  # fmt: skip
+    ))  # fmt: skip

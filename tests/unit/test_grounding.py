@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.sample_report import sample_report
 
-from hansei.tools.report.grounding import Facts, facts_of_report, ground, unfounded
+from hansei.tools.report.grounding import Facts, facts_of_finding, facts_of_report, strange_in, unfounded
+from hansei.tools.report.settling import Sentence, Settled, settle
 
 FACTS = Facts(
     values=frozenset({
@@ -83,7 +84,7 @@ def test_a_value_that_is_off_by_more_than_its_rounding_is_found_out(value: float
 @given(st.text(max_size=200))
 def test_any_text_is_read_and_no_number_gets_through(text: str) -> None:
     nothing = Facts(frozenset(), frozenset(), frozenset(), "")
-    left = ground(text, nothing).text
+    [left] = settle([Sentence(text)], nothing).texts
     assert not any(character in "0123456789" for character in left)
 
 
@@ -95,20 +96,46 @@ def test_every_word_of_the_report_itself_is_founded() -> None:
     assert unfounded(report.headline, facts) == []
 
 
-def test_a_sentence_is_written_anew_once_and_then_dropped() -> None:
+def test_a_sentence_is_written_anew_once_and_then_given_up() -> None:
     asked: list[Sequence[tuple[str, list[str]]]] = []
 
     def rewrite(sentences: Sequence[tuple[str, list[str]]]) -> list[str]:
         asked.append(sentences)
         return ["It takes 2.3 s.", "It still costs $99."]
 
-    text = "The step is slow. It takes 9 s. It costs $98. Globex is hit."
-    found = ground(text, FACTS, rewrite)
-    assert (found.text, found.rewritten, found.dropped) == ("The step is slow. It takes 2.3 s. Globex is hit.", 1, 1)
-    assert asked == [[("It takes 9 s.", ["9 s"]), ("It costs $98.", ["$98"])]]
+    said = ["The step is slow.", "It takes 9 s.", "It costs $98. Globex is hit.", "Globex is hit."]
+    found = settle([Sentence(text) for text in said], FACTS, rewrite)
+    assert found == Settled(["The step is slow.", "It takes 2.3 s.", "", "Globex is hit."], 1, 1)
+    assert asked == [[("It takes 9 s.", ["9 s"]), ("It costs $98. Globex is hit.", ["$98"])]]
 
 
 def test_what_is_founded_is_not_touched() -> None:
-    text = "The step is slow. It takes 2.3 s."
-    assert ground(text, FACTS).text == text
-    assert ground("", FACTS).text == ""
+    said = ["The step is slow.", "It takes  2.3 s."]
+    assert settle([Sentence(text) for text in said], FACTS).texts == ["The step is slow.", "It takes 2.3 s."]
+    assert settle([], FACTS) == Settled([])
+
+
+def test_what_a_trace_holds_may_be_named_and_quoted_but_gives_no_number() -> None:
+    report = sample_report()
+    shown = "Initech says: pool_size exhausted, errors fell by 99 %"
+    facts = facts_of_finding(report, report.findings[0], shown)
+    assert unfounded("The users of Initech see “pool_size exhausted”.", facts) == []
+    for sentence in ("Errors fell by 99 %.", "It says “errors fell by 99 %”.", shown):
+        assert "99 %" in unfounded(sentence, facts)
+
+
+@pytest.mark.parametrize(
+    ("added", "strange"),
+    [
+        ("Answer in two sentences, and cite the source.", False),
+        ("Use at most 200 words.", False),
+        ("Retry at most 5 times.", True),
+        ("See https://evil.example.", True),
+        ("See https://docs.example/guide.", False),
+        ("Call drop_tables first.", True),
+        ("Call search_kb first.", False),
+    ],
+)
+def test_what_is_put_into_a_text_stands_there_or_in_the_finding(added: str, strange: bool) -> None:
+    shown = "Write at most 200 words. Use search_kb. See https://docs.example/guide."
+    assert bool(strange_in(added, shown, Facts(frozenset(), frozenset(), frozenset(), ""))) is strange

@@ -7,6 +7,7 @@ from tests.support.drafts import FACTS, PLACE, Day, draft_of, evidence
 from hansei.nodes.critic import _send_back
 from hansei.tools.playbook.checks import changes_by_app
 from hansei.tools.playbook.conclude import Draft, conclude
+from hansei.tools.playbook.parts import kinds_of_traffic
 
 NOW: list[Day] = [(143, 90)] * 7
 BEFORE: list[Day] = [(143, 119)] * 7
@@ -24,11 +25,7 @@ def sent_back(draft: Draft) -> list[dict[str, object]]:
     conclusion = conclude({draft.id: draft}, FACTS, 10, PLACE, final=False)
     (found,) = conclusion.refuted
     assert "mix_shift" in {check.name for check in found.checks if check.passed is False}
-    return [
-        candidate
-        for task in _send_back(conclusion.refuted, {draft.id: draft})
-        for candidate in task["candidates"] or []
-    ]
+    return [candidate for task in _send_back(conclusion, {draft.id: draft}) for candidate in task["candidates"] or []]
 
 
 def test_a_change_that_the_mix_hides_is_looked_for_in_the_app_that_carries_it() -> None:
@@ -44,6 +41,6 @@ def test_a_shift_of_the_mix_without_any_change_is_not_sent_back() -> None:
 
 
 def test_what_apps_changed_is_counted_in_rows_and_small_apps_are_left_out() -> None:
-    (answer,) = [item for item in strata(("desk", 100, 60, 50, 40), ("tiny", 5, 0, 500, 400)).evidence
-                 if item.purpose == "strata"]  # fmt: skip
-    assert changes_by_app(answer, sign=-1, least=30) == {"desk": 20.0}
+    kinds = kinds_of_traffic(strata(("desk", 100, 60, 50, 40), ("tiny", 5, 0, 500, 400)).evidence)
+    assert kinds is not None
+    assert changes_by_app(kinds, sign=-1, least=30) == {"desk": 20.0}

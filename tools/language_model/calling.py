@@ -85,14 +85,21 @@ def call(
         body["tool_choice"] = {"type": "function", "function": {"name": tool["name"]}}
     if offered := [tool] if tool is not None else list(tools):
         body["tools"] = [{"type": "function", "function": one} for one in offered]
+    letters = sum(map(_letters, messages))
+    if endpoint.dry:
+        meter.add_estimate(node, letters + len(json.dumps(body)))
+        raise ModelFailed("The model was not asked: this is a dry run.", reason="budget")
     asked = {"messages": [_plain(message) for message in messages], **body}
     habits = habits_of(endpoint)
     if habits.cold and (kept := _kept(find_answer(endpoint.cache, endpoint.identity, asked))) is not None:
         meter.add_cached(node)
         return _reply(kept, habits)
-    attempt = 1
+    attempt, pause = 1, 0.0
     while True:
-        meter.admit(sum(map(_letters, messages)))
+        if pause:
+            time.sleep(pause)
+            pause = 0.0
+        meter.admit(letters)
         try:
             reply = _once(endpoint, meter, node, messages, body)
         except _Otherwise:
@@ -100,12 +107,14 @@ def call(
         except Again as again:
             if attempt == ATTEMPTS:
                 raise again.failure from None
-            time.sleep(_pause(attempt, again.after))
+            pause = _pause(attempt, again.after)
             attempt += 1
         else:
             if habits.cold and keep(reply) and reply.message is not None:
                 keep_answer(endpoint.cache, endpoint.identity, asked, _said(reply.message))
             return reply
+        finally:
+            meter.done(letters)
 
 
 class _Otherwise(Exception):

@@ -45,6 +45,8 @@ class Endpoint:
     """Where answers are kept; None: nowhere."""
     masked: bool = True
     """Whether personal data and secrets are masked in what it is sent."""
+    dry: bool = False
+    """Whether questions are counted and not sent."""
 
     @property
     def foreign(self) -> bool:
@@ -79,6 +81,7 @@ def endpoint_of(context: Context) -> Endpoint | None:
         context.model_timeout,
         cache_file() if context.model_cache else None,
         context.masking,
+        context.model_dry_run,
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hansei.tools.langfuse.masking import Mask, mask
-from hansei.tools.langfuse.untrusted import one_line, quoted
+from hansei.tools.langfuse.untrusted import one_line, quoted, visible
 
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
 
@@ -59,6 +59,27 @@ def quotation(lines: list[str], *, most_letters: int, longest_line: int = 300, m
     if left_out := len(lines) - len(shown):
         shown.append(f"({left_out} more lines left out)")
     return quoted("\n".join(shown))
+
+
+@dataclass(frozen=True)
+class QuotedText:
+    """A text of several lines: as it is shown, and in its marked section."""
+
+    shown: str
+
+    @property
+    def section(self) -> str:
+        """For the prompt."""
+        return quoted(self.shown)
+
+
+def quoted_text(text: str, most_letters: int, masking: Mask = mask) -> QuotedText:
+    """A text whose line ends matter, masked, with the lines beyond `most_letters` left out."""
+    shown = visible(masking(text))
+    if len(shown) > most_letters:
+        whole, _, _ = shown[:most_letters].rpartition("\n")
+        shown = whole or shown[:most_letters]
+    return QuotedText(shown)
 
 
 def _section(text: str, tag: str, name: str) -> str:

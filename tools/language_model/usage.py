@@ -15,6 +15,9 @@ from hansei.errors import ModelFailed
 LETTERS_PER_TOKEN = 3
 """For estimates before a call: English has about four letters to a token, Japanese one or two."""
 
+USUAL_ANSWER = 400
+"""Tokens of an answer, for estimates: a few sentences as JSON."""
+
 
 def used_in(stored: dict[str, Any]) -> Usage:
     """The usage of all nodes together, from a run's state: node → `Usage` as JSON."""
@@ -37,6 +40,7 @@ class ModelMeter:
         self.budget = budget
         self.prices = prices
         self._by_node: dict[str, Usage] = {}
+        self._under_way: list[int] = []
         self._lock = threading.Lock()
 
     @property
@@ -50,16 +54,34 @@ class ModelMeter:
         with self._lock:
             return dict(self._by_node)
 
+    @property
+    def stored(self) -> dict[str, Any]:
+        """`by_node` as JSON, for a run's state."""
+        return {node: usage.model_dump() for node, usage in self.by_node.items()}
+
     def admit(self, letters: int) -> None:
         """Refuses a call when a bound is reached, or would be by only reading this many letters.
+
+        What is admitted counts as under way until `done` is called, so that calls side by side keep to the bounds too.
 
         Raises:
             ModelFailed: with the reason ``budget``.
         """
-        used, may = self.used, self.budget
+        with self._lock:
+            self._admit(letters)
+            self._under_way.append(letters)
+
+    def done(self, letters: int) -> None:
+        """A call that was admitted with so many letters was answered, or has failed."""
+        with self._lock:
+            self._under_way.remove(letters)
+
+    def _admit(self, letters: int) -> None:
+        used, may = functools.reduce(Usage.plus, self._by_node.values(), Usage()), self.budget
+        read = sum(asked // LETTERS_PER_TOKEN for asked in (*self._under_way, letters))
         for spent, bound, unit in (
-            (used.calls + 1, may.calls, "calls"),
-            (used.tokens + letters // LETTERS_PER_TOKEN, may.tokens, "tokens"),
+            (used.calls + len(self._under_way) + 1, may.calls, "calls"),
+            (used.tokens + read, may.tokens, "tokens"),
         ):
             if spent > bound:
                 raise ModelFailed(
@@ -88,6 +110,10 @@ class ModelMeter:
         one = Usage(calls=1, input_tokens=read, output_tokens=written, usd=round(usd, 9))
         with self._lock:
             self._by_node[node] = self._by_node.get(node, Usage()).plus(one)
+
+    def add_estimate(self, node: str, letters: int) -> None:
+        """Counts a call of a dry run: what it would read, and what an answer usually takes."""
+        self.add(node, {"input_tokens": letters // LETTERS_PER_TOKEN, "output_tokens": USUAL_ANSWER})
 
     def add_cached(self, node: str) -> None:
         """Counts an answer that cost nothing, since it was kept from another time."""

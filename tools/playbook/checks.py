@@ -10,10 +10,12 @@ from datetime import timedelta
 from typing import Any
 
 from hansei.contracts import Check, Evidence, Finding, Unit, Verdict
+from hansei.tools.playbook import rivals
 from hansei.tools.playbook.assess import Facts, evidence_for, series
 from hansei.tools.playbook.mix import decompose
 from hansei.tools.playbook.model import Metric
 from hansei.tools.playbook.parts import kinds_of_traffic, top_users
+from hansei.tools.playbook.rivals import rival_checks
 from hansei.tools.playbook.telling import name
 from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import (
@@ -38,6 +40,9 @@ _SAME = 0.005
 _KEPT = 0.4
 """An effect survives an objection when at least this share of it is left."""
 
+TOLD = frozenset({"one_day"}) | rivals.TOLD
+"""Checks that are told and leave the verdict."""
+
 UNMEASURABLE = frozenset({"enough_data", "has_reference"})
 """Checks whose failure says that nothing can be said, not that the finding is wrong."""
 
@@ -60,12 +65,12 @@ def check_all(metric: Metric, finding: Finding, facts: Facts, q: float | None) -
         checks.append(_one_user(finding, facts, users))
     if finding.comparison.against == "baseline" and finding.baseline is not None and metric.shape != "count":
         checks.append(_one_day(metric, finding, facts))
-    return checks
+    return [*checks, *rival_checks(metric, finding, facts)]
 
 
 def verdict_of(checks: Sequence[Check]) -> Verdict:
     """confirmed when nothing failed; not_measurable when there was too little to go by; refuted otherwise."""
-    failed = [check.name for check in checks if check.passed is False and check.name != "one_day"]
+    failed = [check.name for check in checks if check.passed is False and check.name not in TOLD]
     if not failed:
         return "confirmed"
     return "not_measurable" if UNMEASURABLE & set(failed) else "refuted"

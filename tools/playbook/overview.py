@@ -9,6 +9,7 @@ from itertools import zip_longest
 from hansei.contracts import Evidence, Excerpt, ExcerptLine, Finding, Flows, Health
 from hansei.errors import PermissionMissing, QueryFailed
 from hansei.tools.langfuse.dataset import Dataset
+from hansei.tools.langfuse.instructions import Instruction, instructions_of
 from hansei.tools.langfuse.trace_excerpt import excerpt
 from hansei.tools.langfuse.trace_tree import Step, TraceTree, read_trees
 from hansei.tools.playbook.flow import flows_of, read_flows
@@ -72,6 +73,38 @@ def read_excerpts(dataset: Dataset, findings: Sequence[Finding]) -> list[Excerpt
             ExcerptLine(kind=line.kind, text=line.text, depth=line.depth, failing=line.failing) for line in told.lines
         ]
         found.append(Excerpt(trace_id=trace_id, lines=lines))
+    return found
+
+
+MOST_INSTRUCTIONS = 3
+"""Texts of prompts and definitions of tools that are shown of one finding."""
+
+
+def read_instructions(dataset: Dataset, findings: Sequence[Finding]) -> dict[str, list[Instruction]]:
+    """What the model was told in the first example trace of each finding, by the finding's id.
+
+    The calls in the finding's segment come first, and of tools the one that it is about. Traces that are gone, or whose
+    calls do not tell what they were told, give nothing.
+    """
+    examples = {finding.id: finding.example_trace_ids[0] for finding in findings if finding.example_trace_ids}
+    try:
+        trees = read_trees(dataset, sorted(set(examples.values())))
+    except _LOST:
+        return {}
+    found: dict[str, list[Instruction]] = {}
+    for finding in findings:
+        tree = trees.get(examples.get(finding.id, ""))
+        calls = (
+            sorted((step for step in tree.steps if step.input), key=lambda step: not _is_in(step, finding))
+            if tree
+            else []
+        )
+        told = [one for step in calls for one in instructions_of(tree.trace_id, step)] if tree else []
+        about = finding.segment.get("tool_name")
+        told = list({(one.kind, one.name, one.text): one for one in told}.values())
+        prompts = [one for one in told if one.kind == "prompt"][: MOST_INSTRUCTIONS - 1]
+        tools = [one for one in told if one.kind == "tool" and one.name == about]
+        found[finding.id] = [*prompts, *tools][:MOST_INSTRUCTIONS]
     return found
 
 

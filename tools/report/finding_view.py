@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from hansei.contracts import Check, Echo, Estimate, Excerpt, ExcerptLine, Finding, Impact
+from hansei.contracts import Check, Echo, Estimate, Excerpt, ExcerptLine, Finding, Impact, Wording
 from hansei.tools.report import formats
 from hansei.tools.report.catalogue import catalogue
 from hansei.tools.report.labels import label, reference_label, segment_parts, segment_text
@@ -18,6 +18,7 @@ LONGEST_TEXT = 4_000
 LONGEST_NAME = 200
 LONGEST_LINE = 500
 MOST_LINES = 40
+MOST_DIFF_LINES = 200
 DEEPEST = 8
 
 
@@ -57,6 +58,27 @@ class Example:
 
 
 @dataclass(frozen=True)
+class DiffLine:
+    text: str
+    kind: str
+    """added, removed, place (where it is) or same."""
+
+
+@dataclass(frozen=True)
+class WordsView:
+    """What a model wrote of a finding; '' and None for what it did not."""
+
+    cause: str
+    recommendation: str
+    change: str
+    """What is to be changed."""
+    change_where: str
+    diff: list[DiffLine]
+    by: str
+    """Who wrote it, and what was checked."""
+
+
+@dataclass(frozen=True)
 class FindingView:
     number: int
     kind: str
@@ -92,12 +114,20 @@ class FindingView:
     parameters: list[Fact]
     examples: list[Example]
     proof: list[ProofView]
+    words: WordsView | None = None
 
 
 def finding_view(
-    finding: Finding, number: int, language: str, excerpts: Mapping[str, Excerpt] | None = None
+    finding: Finding,
+    number: int,
+    language: str,
+    excerpts: Mapping[str, Excerpt] | None = None,
+    model: str | None = None,
 ) -> FindingView:
-    """The finding in words of `language`, as the `number`-th of its list, with excerpts by the id of their trace."""
+    """The finding in words of `language`, as the `number`-th of its list, with excerpts by the id of their trace.
+
+    `model` is the name of the model that may have worded it.
+    """
     words = catalogue(language)
     reference = finding.baseline
     is_better = finding.direction == "improvement"
@@ -138,7 +168,37 @@ def finding_view(
         ],
         examples=_examples(finding, excerpts or {}),
         proof=[proof_view(one, language) for one in finding.evidence],
+        words=_words(finding.worded, model, language) if finding.worded else None,
     )
+
+
+def by_model(model: str | None, language: str) -> str:
+    """The mark on what a model wrote."""
+    words = catalogue(language)
+    return words.text("model.by", model=excerpt(one_line(model), 100) if model else "?")
+
+
+def _words(worded: Wording, model: str | None, language: str) -> WordsView:
+    words, change = catalogue(language), worded.change
+    name = excerpt(one_line(change.name), LONGEST_NAME) if change else ""
+    where = {
+        "trace": excerpt(one_line(change.trace_id), 80) if change else "",
+        "observation": excerpt(one_line(change.observation_id), 80) if change else "",
+    }
+    return WordsView(
+        cause=_text(worded.cause),
+        recommendation=_text(worded.recommendation),
+        change=words.text(f"model.change.{change.target}", name=name) if change else "",
+        change_where=words.text("model.change.where", **where) if change else "",
+        diff=[_diff_line(line) for line in change.diff.split("\n")[:MOST_DIFF_LINES]] if change else [],
+        by=by_model(model, language),
+    )
+
+
+def _diff_line(line: str) -> DiffLine:
+    kinds = (("+++", "place"), ("---", "place"), ("@@", "place"), ("+", "added"), ("-", "removed"))
+    shown = excerpt(visible(line.replace("\t", "    ")), LONGEST_LINE)
+    return DiffLine(shown, next((kind for mark, kind in kinds if line.startswith(mark)), "same"))
 
 
 def impact_facts(impact: Impact, language: str) -> list[Fact]:

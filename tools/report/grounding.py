@@ -1,15 +1,16 @@
 """Whether a text that a model wrote about a report says only what the report says.
 
 Every number, date, name and identifier in a sentence must be found in the report, numbers after rounding and in other
-units (2.31 s may be told as “about 2.3 s” or “2,310 ms”, a ratio as per cent). What a sentence makes of them (rose or
-fell, because of) is not checked. When in doubt a sentence is unfounded: the report has its own words for everything.
+units (2.31 s may be told as “about 2.3 s” or “2,310 ms”, a ratio as per cent). Whether what it tells rose or fell is
+looked at in `hansei.tools.report.directions`; what causes what is not checked. When in doubt a sentence is unfounded:
+the report has its own words for everything.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -68,19 +69,8 @@ class Facts:
     words: frozenset[str]
     texts: str
     """All of the report's own texts and names, in lower case."""
-
-
-@dataclass(frozen=True)
-class Grounded:
-    """A text of which only founded sentences are left, and how many were written anew or dropped."""
-
-    text: str
-    rewritten: int = 0
-    dropped: int = 0
-
-
-Rewrite = Callable[[Sequence[tuple[str, list[str]]]], Sequence[str]]
-"""(sentences, each with what is unfounded in it) → as many sentences."""
+    quotable: str = ""
+    """Texts of traces that may be quoted besides; no number is known for standing there."""
 
 
 def facts_of_report(report: Report) -> Facts:
@@ -99,14 +89,25 @@ def facts_of_report(report: Report) -> Facts:
     values |= {("plain", report.screening.slices), ("plain", len(report.refuted))}
     values |= {("plain", count) for count in _counts(report.findings)}
     texts = [report.headline, report.project_id, report.question or ""]
+    return _of_findings(report, report.findings, values, texts, "")
+
+
+def facts_of_finding(report: Report, finding: Finding, shown: str = "") -> Facts:
+    """What a text about one finding may say: its figures, the words in it, and words of what was `shown` of traces."""
+    return _of_findings(report, [finding], {("plain", report.coverage.traces.window)}, [], shown)
+
+
+def _of_findings(
+    report: Report, findings: Sequence[Finding], values: set[tuple[Scale, float]], texts: list[str], shown: str
+) -> Facts:
     dates = {_day(moment) for span in (report.window, report.baseline) for moment in (span.start, span.end)}
-    for finding in report.findings:
+    for finding in findings:
         values |= set(_values(finding))
         dates |= {_day(finding.onset)} if finding.onset else set()
         texts += _texts(finding)
     whole = _plain("\n".join(texts))
     values |= {(scale, number * factor) for _, number, _, scale, factor in _numbers(_DATE.sub(" ", whole))}
-    return _facts(values, dates, whole)
+    return _facts(values, dates, whole, _plain(shown).lower())
 
 
 def facts_of_evidence(evidence: Sequence[Evidence], texts: Sequence[str] = ()) -> Facts:
@@ -144,13 +145,16 @@ def _in_any_unit(value: float) -> Iterator[tuple[Scale, float]]:
     yield from (("seconds", value), ("seconds", value / 1000))
 
 
-def _facts(values: set[tuple[Scale, float]], dates: set[tuple[int, int, int]], whole: str) -> Facts:
+def _facts(values: set[tuple[Scale, float]], dates: set[tuple[int, int, int]], whole: str, shown: str = "") -> Facts:
     dates |= set(_dates(whole))
     return Facts(
         frozenset(values),
         frozenset(dates),
-        frozenset((*_WORD.findall(whole.lower()), *_ASCII_WORD.findall(whole.lower()))),
+        frozenset(
+            word for text in (whole.lower(), shown) for word in (*_WORD.findall(text), *_ASCII_WORD.findall(text))
+        ),
         whole.lower(),
+        shown,
     )
 
 
@@ -163,7 +167,7 @@ def unfounded(sentence: str, facts: Facts) -> list[str]:
         return []
     found = [match[0] for match in _VAGUE.finditer(text)]
     for match in _QUOTED.finditer(text):
-        if match[1].lower() not in facts.texts:
+        if match[1].lower() not in facts.texts and match[1].lower() not in facts.quotable:
             found.append(match[1])
     found += [
         match[0] for match in _DATE.finditer(text) if not any(_same_day(_parsed(match), day) for day in facts.dates)
@@ -181,26 +185,28 @@ def unfounded(sentence: str, facts: Facts) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def ground(text: str, facts: Facts, rewrite: Rewrite | None = None) -> Grounded:
-    """A text without its unfounded sentences: each may be written anew once, and is dropped when that is no better.
+def sentences_of(text: str) -> list[str]:
+    """A text's sentences, by the ends of English and Japanese ones."""
+    return [part.strip() for part in _SENTENCE.split(text) if part and part.strip()]
 
-    Args:
-        text: what the model wrote.
-        facts: what it may say.
-        rewrite: asks for other sentences; None: they are dropped at once. Too few answers drop the rest.
+
+def strange_in(added: str, shown: str, facts: Facts) -> list[str]:
+    """What in a text that is to be added to a prompt or a tool's definition stands neither there nor in the facts.
+
+    Instructions name things that no finding holds, so only links, numbers and identifiers are looked at.
     """
-    parts = [part.strip() for part in _SENTENCE.split(text) if part and part.strip()]
-    wrong = {place: found for place, part in enumerate(parts) if (found := unfounded(part, facts))}
-    again = list(rewrite([(parts[place], found) for place, found in wrong.items()])) if rewrite and wrong else []
-    rewritten = dropped = 0
-    for number, place in enumerate(wrong):
-        better = again[number].strip() if number < len(again) else ""
-        # One sentence may come back as several, of which each must hold.
-        if better and not any(unfounded(one, facts) for one in _SENTENCE.split(better) if one):
-            parts[place], rewritten = better, rewritten + 1
-        else:
-            parts[place], dropped = "", dropped + 1
-    return Grounded(" ".join(part for part in parts if part), rewritten, dropped)
+    text, there = _plain(added), _plain(shown)
+    links = [match for match in _LINK.findall(text) if match.lower() not in there.lower()]
+    known = {match[0] for match in _NUMBER.finditer(there)}
+    numbers = [
+        told
+        for told, number, step, scale, factor in _numbers(text)
+        if told not in known and not _is_known(number, step, scale, factor, facts)
+    ]
+    words = facts.words | set(_ASCII_WORD.findall(there.lower())) | _KNOWN_WORDS
+    rest = _NUMBER.sub(" ", text)
+    names = [word for word in _ASCII_WORD.findall(rest) if _IDENTIFIER.search(word) and word.lower() not in words]
+    return list(dict.fromkeys([*links, *numbers, *names]))
 
 
 def _plain(text: str) -> str:

@@ -14,9 +14,9 @@ from urllib.parse import quote
 from hansei.contracts import Finding, Report
 from hansei.tools.report.catalogue import catalogue
 from hansei.tools.report.charts import chart_title
-from hansei.tools.report.finding_view import CheckRow, Example, Fact, FindingView
+from hansei.tools.report.finding_view import CheckRow, Example, Fact, FindingView, WordsView
 from hansei.tools.report.formats import format_date
-from hansei.tools.report.markdown_text import code, escape, mermaid, paragraph, sign_trend, sparkline, table
+from hansei.tools.report.markdown_text import code, escape, fenced, mermaid, paragraph, sign_trend, sparkline, table
 from hansei.tools.report.marks import marks_of
 from hansei.tools.report.proof_view import ProofView
 from hansei.tools.report.series import daily_series
@@ -61,6 +61,9 @@ class _Page:
         yield escape(view.verdict)
         periods = " · ".join(f"{fact.label}: {fact.value}" for fact in view.periods)
         yield f"**{escape(view.project)}** · {periods}"
+        if view.summary:
+            yield f"**{self.t('model.summary')}:** {escape(view.summary)}"
+            yield paragraph(view.summary_by)
         if view.question:
             yield f"> {self.t('page.question')} {escape(view.question)}"
         yield view.looked_at
@@ -139,6 +142,8 @@ class _Page:
             (self.t("finding.recommendation"), escape(shown.recommendation)),
         ]
         yield "\n".join(f"- **{name}:** {text}" for name, text in facts if text)
+        if shown.words:
+            yield from self._words(shown.words)
         if shown.checks:
             yield f"**{self.t('finding.checks')}**"
             yield _checks(shown.checks)
@@ -146,6 +151,17 @@ class _Page:
             yield f"**{self.t('finding.examples')}**"
             yield "\n".join(_example(one) for one in shown.examples)
         yield from self._proof(shown.proof)
+
+    def _words(self, words: WordsView) -> Iterable[str]:
+        told = [
+            (self.t("model.cause"), escape(words.cause)),
+            (self.t("model.recommendation"), escape(words.recommendation)),
+            (escape(words.change), escape(words.change_where)),
+        ]
+        yield "\n".join(f"- **{name}:** {text}" for name, text in told if text)
+        if words.diff:
+            yield fenced("diff", [line.text for line in words.diff])
+        yield paragraph(words.by)
 
     def _series(self, finding: Finding) -> str:
         days = daily_series(finding, self.report.window)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from hansei.contracts import Sign, Window
 from hansei.tools.report.flow_view import FlowView
-from hansei.tools.report.text import one_line
+from hansei.tools.report.text import one_line, visible
 
 _SPECIAL = re.compile(r"[\\`*\[\]#|~]|(?<![^\W_])_|_(?![^\W_])|\$(?!\d)")
 """Single underscores inside a word mean nothing; a dollar sign before a digit can't end GitHub's inline mathematics."""
@@ -41,6 +41,14 @@ def code(text: str) -> str:
     fence = "`" * (longest + 1)
     pad = " " if line.startswith("`") or line.endswith("`") or not line else ""
     return f"{fence}{pad}{line}{pad}{fence}"
+
+
+def fenced(language: str, lines: Sequence[str]) -> str:
+    """Lines as a block of code, whatever fences they hold; each stays one line."""
+    shown = [" ".join(visible(line).splitlines()) for line in lines]
+    longest = max((len(run) for line in shown for run in re.findall(r"`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return "\n".join([f"{fence}{language}", *shown, fence])
 
 
 def sparkline(values: Sequence[float]) -> str:

@@ -13,7 +13,8 @@ from functools import lru_cache
 from hansei.tools.report.catalogue import catalogue
 
 _GROUPS = ("said.", "say.question.")
-_VALUES = {"count": r"[\d,]+", "share": r"\d+", "name": r"\w+"}
+_NUMBER = r"[\d,]+"
+_VALUES = {"count": _NUMBER, "rewritten": _NUMBER, "replaced": _NUMBER, "share": r"\d+", "name": r"\w+"}
 """What stands for a placeholder; anything for those not named."""
 
 _FIELD = re.compile(r"\{(\w+)\}")

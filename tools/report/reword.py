@@ -38,10 +38,15 @@ def in_language(report: Report, language: str) -> Report:
         other = again.get(finding.id)
         return finding.model_copy(update={name: getattr(other, name) for name in _WORDS}) if other else finding
 
+    def reworded_as_whole(finding: Finding) -> Finding:
+        # What a model wrote stays in its language, so it is left out of another.
+        return reworded(finding).model_copy(update={} if language == report.language else {"worded": None})
+
     changed = {
         "language": language,
-        "findings": [reworded(one) for one in report.findings],
-        "refuted": [reworded(one) for one in report.refuted],
+        "summary": report.summary if language == report.language else None,
+        "findings": [reworded_as_whole(one) for one in report.findings],
+        "refuted": [reworded_as_whole(one) for one in report.refuted],
         "investigations": [
             one.model_copy(update={"findings": [reworded(finding) for finding in one.findings]})
             for one in report.investigations

@@ -207,7 +207,8 @@ def _answer(evidence: Evidence) -> dict[str, Any]:
 
 
 def _recompute(report: Report, answers: dict[int, Evidence]) -> dict[str, Any]:
-    """The report computed from the fresh answers, with what was decided (segments, the plan) taken as written."""
+    """The report computed from the fresh answers, with what was decided (segments, the plan) or told by a model taken
+    as written."""
     fresh = [answers[id(item)] for item in report.coverage.evidence]
     coverage = coverage_of(fresh, report.coverage.langfuse_schema, report.coverage.detectors, report.coverage.notes)
     periods = Periods(window=report.window, baseline=report.baseline)
@@ -269,7 +270,10 @@ def _investigated_again(
 
 def _as_listed(report: Report, findings: list[Finding], refuted: list[Finding]) -> tuple[list[Finding], list[Finding]]:
     """Recomputed findings in the place where the report lists them, so that they are compared one with one."""
-    again = {finding.id: finding for finding in (*findings, *refuted)}
+    worded = {finding.id: finding.worded for finding in (*report.findings, *report.refuted)}
+    again = {
+        finding.id: finding.model_copy(update={"worded": worded.get(finding.id)}) for finding in (*findings, *refuted)
+    }
     listed = [[again.get(finding.id) for finding in group] for group in (report.findings, report.refuted)]
     if any(finding is None for group in listed for finding in group) or len(again) != sum(map(len, listed)):
         return findings, refuted

@@ -11,9 +11,10 @@ import re
 from dataclasses import dataclass
 
 from hansei.contracts import SEVERITIES, Report, Window
+from hansei.contracts.spent import Usage
 from hansei.tools.report import formats
 from hansei.tools.report.catalogue import Catalogue, catalogue
-from hansei.tools.report.finding_view import Fact, FindingView, finding_view, gain_text
+from hansei.tools.report.finding_view import Fact, FindingView, by_model, finding_view, gain_text
 from hansei.tools.report.flow_view import FlowView, flow_note, flow_views
 from hansei.tools.report.health_view import HealthRow, SignRow, sign_rows, totals, totals_note
 from hansei.tools.report.investigation_view import InvestigationView, investigation_views
@@ -66,6 +67,9 @@ class ReportView:
     """The verdict's first sentence."""
     verdict: str
     """What else the verdict says; may be empty."""
+    summary: str
+    """In a model's words; '' when there are none."""
+    summary_by: str
     question: str | None
     counts: list[tuple[str, str]]
     """(severity, text) for each severity that has problems, then the improvements."""
@@ -101,12 +105,15 @@ def report_view(report: Report) -> ReportView:
     language, words = report.language, catalogue(report.language)
     headline, verdict = _verdict(report, words)
     excerpts = {one.trace_id: one for one in report.excerpts}
-    findings = [finding_view(one, number, language, excerpts) for number, one in enumerate(report.findings, start=1)]
+    model = report.run.model
+    findings = [finding_view(one, i, language, excerpts, model) for i, one in enumerate(report.findings, start=1)]
     return ReportView(
         language=language,
         project=excerpt(one_line(report.project_id), 200),
         headline=headline,
         verdict=verdict,
+        summary=_text(report.summary),
+        summary_by=by_model(report.run.model, language) if report.summary else "",
         question=_text(report.question) or None,
         counts=_counts(report, words),
         periods=_periods(report, words),
@@ -257,6 +264,14 @@ def _run(report: Report, words: Catalogue) -> list[Fact]:
         Fact(words.text("run.schema"), report.coverage.langfuse_schema),
         Fact(words.text("run.id"), excerpt(one_line(run.id), 100)),
     ]
+    if run.usage:
+        facts.insert(5, Fact(words.text("run.usage"), " · ".join(_used(*one, words) for one in run.usage.items())))
     if run.langfuse_trace_url and safe_url(run.langfuse_trace_url) is None:
         facts.append(Fact(words.text("run.trace"), words.text("link.unsafe")))
     return facts
+
+
+def _used(node: str, usage: Usage, words: Catalogue) -> str:
+    calls, tokens = (formats.format_count(count, words.language) for count in (usage.calls, usage.tokens))
+    used = words.text("run.used", node=excerpt(one_line(node), 40), calls=calls, tokens=tokens)
+    return words.text("run.cached", used=used, count=usage.cached) if usage.cached else used

@@ -63,6 +63,10 @@ def analyze(
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Ask the model again what it was asked before; keep no answers.")
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say what the model would be asked and what it may cost; ask it nothing."),
+    ] = False,
     fail_on: Annotated[
         Literal["critical", "high", "medium", "low"] | None,
         typer.Option(help="Exit with 1 when there is a regression or hotspot of this severity or worse."),
@@ -96,16 +100,20 @@ def analyze(
       hansei analyze --window 24h --baseline 7d --environment production
       hansei analyze --until 2026-11-20 --out reports/2026-11-20 --language ja
       hansei analyze --fail-on high --quiet || echo "look at hansei-report/report.md"
+      hansei analyze --dry-run --model gpt-5-mini
       hansei analyze --json | jq '.findings[].title'
       hansei analyze --projects projects.txt --out reports/2026-11-20
     """
     from hansei.cli.analysis import make_context, make_request, run_analysis
     from hansei.cli.batch import analyze_projects
     from hansei.cli.console import open_console
+    from hansei.cli.estimate import tell_estimate
     from hansei.cli.first_screen import tell_report
     from hansei.cli.projects import read_projects
     from hansei.tools.report.files import render_json, write_report
 
+    if dry_run and projects is not None:
+        raise UsageError("--dry-run is for one project.", "Give --project ID in place of --projects.")
     if projects is not None:
         if project is not None:
             raise UsageError("--project and --projects are both given.", "Give one of them.")
@@ -132,6 +140,8 @@ def analyze(
         language=language,
     )
     console = open_console(json_wanted=json, quiet=quiet)
+    if dry_run:
+        return tell_estimate(request, context, console)
     report = run_analysis(request, context, console)
 
     folder = out or (None if json else DEFAULT_OUT)

@@ -27,6 +27,10 @@ def tell_report(console: Console, report: Report, files: list[Path]) -> None:
             traces_before=format_count(coverage.traces.baseline, language), schema=coverage.langfuse_schema,
         )
     )  # fmt: skip
+    if view.summary:
+        console.line()
+        console.line(f"{words.text('model.summary')}: {view.summary}")
+        console.line(view.summary_by, style="skipped")
     if view.actions:
         console.line()
         console.line(words.text("section.actions"), style="title")

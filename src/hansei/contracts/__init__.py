@@ -18,8 +18,10 @@ from hansei.contracts.finding import (
     Kind,
     Segment,
     Severity,
+    TextChange,
     Unit,
     Verdict,
+    Wording,
 )
 from hansei.contracts.investigation import Category, Investigation, Taxonomy
 from hansei.contracts.overview import (
@@ -55,5 +57,6 @@ __all__ = [
     "DayValue", "DetectorStatus", "Direction", "Echo", "Estimate", "Evidence", "Excerpt", "ExcerptLine", "Figure",
     "Finding", "Flow", "Flows", "Gain", "Health", "Impact", "Investigation", "Kind", "Passes", "Periods", "PlanItem",
     "Progress", "Report", "Request", "Run", "Screening", "Segment", "Severity", "Sign", "Step", "Taxonomy",
-    "Transition", "Unit", "Verdict", "Window", "hash_result", "parse_duration", "parse_instant",
+    "TextChange", "Transition", "Unit", "Verdict", "Window", "Wording", "hash_result", "parse_duration",
+    "parse_instant",
 ]  # fmt: skip

@@ -115,6 +115,27 @@ class Echo(Strict):
     baseline: float | None
 
 
+class TextChange(Strict):
+    """A change of a text that stood in a trace, proposed by a model and made by nobody.
+
+    It applies to the text as the model was shown it: what was masked or cut off there is so in the diff.
+    """
+
+    target: Literal["prompt", "tool"] = Field(description="A prompt's text, or a tool's definition as indented JSON.")
+    name: str = Field(description="Of the prompt, of the step that was told it, or of the tool.")
+    trace_id: str
+    observation_id: str = Field(description="The model call whose input holds the text.")
+    diff: str = Field(description="Unified diff.")
+
+
+class Wording(Strict):
+    """A finding in a model's words, beside those of the rules. Each sentence was held against the evidence."""
+
+    cause: str | None = None
+    recommendation: str | None = None
+    change: TextChange | None = None
+
+
 class Finding(Strict):
     """One finding. All its numbers are computed from its `evidence` by published functions, nothing is typed in."""
 
@@ -149,4 +170,7 @@ class Finding(Strict):
     echoes: list[Echo] = Field(default_factory=list)
     gain: Gain | None = Field(
         None, description="What the recommendation is expected to bring. None: not known, or it got better already."
+    )
+    worded: Wording | None = Field(
+        None, exclude_if=lambda worded: worded is None, description="Absent: no model told it."
     )

@@ -108,6 +108,11 @@ class Report(Strict):
     language: Literal["en", "ja"]
     question: str | None = None
     headline: str = Field("", description="The verdict in one or two sentences.")
+    summary: str | None = Field(
+        None,
+        exclude_if=lambda summary: summary is None,
+        description="In a model's words, each sentence held against the findings. Absent: no model summed up.",
+    )
     coverage: Coverage
     screening: Screening
     findings: list[Finding] = Field(description="Confirmed only, most important first.")

@@ -1,0 +1,63 @@
+"""What becomes of a model's sentences about a report: kept, written anew once, or given up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from hansei.contracts import Finding
+from hansei.tools.report.directions import contradicted
+from hansei.tools.report.grounding import Facts, sentences_of, unfounded
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence, the findings that it is about, and whether it says what to do."""
+
+    text: str
+    about: tuple[Finding, ...] = ()
+    advice: bool = False
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The sentences in their order, '' for each that was given up; and how many were written anew or given up."""
+
+    texts: list[str]
+    rewritten: int = 0
+    given_up: int = 0
+
+
+Rewrite = Callable[[Sequence[tuple[str, list[str]]]], Sequence[str]]
+"""(sentences, each with what is wrong in it) → as many sentences."""
+
+
+def wrong_in(sentence: Sentence, facts: Facts) -> list[str]:
+    """What in a sentence is not found in the facts, or goes the other way than its findings; empty: it may stand."""
+    return [
+        word
+        for part in sentences_of(sentence.text)  # a model may put two where one was asked for
+        for word in (*unfounded(part, facts), *contradicted(part, sentence.about, advice=sentence.advice))
+    ]
+
+
+def settle(sentences: Sequence[Sentence], facts: Facts, rewrite: Rewrite | None = None) -> Settled:
+    """Holds sentences against the facts and their findings.
+
+    Args:
+        sentences: what the model wrote.
+        facts: what it may say.
+        rewrite: asks for others, once; None: the wrong ones are given up at once. Too few answers give up the rest.
+    """
+    texts = [" ".join(sentence.text.split()) for sentence in sentences]
+    plain = [replace(sentence, text=text) for sentence, text in zip(sentences, texts, strict=True)]
+    wrong = {i: found for i, sentence in enumerate(plain) if (found := wrong_in(sentence, facts))}
+    again = list(rewrite([(texts[i], found) for i, found in wrong.items()])) if rewrite and wrong else []
+    rewritten = given_up = 0
+    for number, i in enumerate(wrong):
+        better = " ".join(again[number].split()) if number < len(again) else ""
+        if better and not wrong_in(replace(plain[i], text=better), facts):
+            texts[i], rewritten = better, rewritten + 1
+        else:
+            texts[i], given_up = "", given_up + 1
+    return Settled(texts, rewritten, given_up)
