@@ -8,6 +8,7 @@ Model policy: see `hansei.nodes.writing`. It is asked only when the context name
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -72,14 +73,16 @@ def writer(state: WriterInput, runtime: Runtime[Context]) -> dict[str, Any]:
     coverage = coverage_of(evidence, str(scope["adapter"]["version"]), statuses(state["screened"]), scope["notes"])
     drafts = drafts_of(state["drafts"])
     slices = sum(entry["slices"] for entry in state["screened"].values())
-    conclusion = conclude(drafts, facts_of(scope), slices, place_of(scope, runtime), scope["language"])
     dataset = dataset_of(scope, runtime, state["costs"])
     overview = Overview(dataset, coverage.observations.window + coverage.observations.baseline)
+    changes = overview.health.changes if overview.health else []
+    facts = replace(facts_of(scope), changes=tuple(changes))
+    conclusion = conclude(drafts, facts, slices, place_of(scope, runtime), scope["language"])
     shown = (*conclusion.findings, *conclusion.refuted)
     proposed = conclude_proposals(
         drafts,
         drafts_of(state.get("proposed") or {}),
-        facts_of(scope),
+        facts,
         slices,
         place_of(scope, runtime),
         scope["language"],

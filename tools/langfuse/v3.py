@@ -196,6 +196,7 @@ _RAW: dict[str, tuple[dict[str, str], str, str]] = {
             "session_id": "ifNull(r.session_id, '')",
             "name": "r.name",
             "value": "r.value",
+            "string_value": "ifNull(r.string_value, '')",
             "data_type": "r.data_type",
             "source": "r.source",
             "environment": "r.environment",

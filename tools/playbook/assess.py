@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from hansei.contracts import Estimate, Evidence, Finding, Impact, Periods, Segment, parse_instant
+from hansei.contracts import Change, Estimate, Evidence, Finding, Impact, Periods, Segment, parse_instant
 from hansei.tools import statistics
 from hansei.tools.playbook.gain import gain_of
 from hansei.tools.playbook.model import Candidate, Metric
@@ -35,6 +35,8 @@ class Facts:
     cost: float
     """US dollars of the project in the window."""
     baseline_traces: int = 0
+    changes: tuple[Change, ...] = ()
+    """What was new in the traces; only words depend on it."""
 
 
 @dataclass(frozen=True)

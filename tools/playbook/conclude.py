@@ -18,6 +18,7 @@ from hansei.tools import statistics
 from hansei.tools.playbook.assess import Facts, build_finding, evidence_for, fingerprint
 from hansei.tools.playbook.catalogue import detector_of
 from hansei.tools.playbook.checks import check_all, left_without, verdict_of
+from hansei.tools.playbook.coincidence import in_words
 from hansei.tools.playbook.kinship import apps_of, is_side_of
 from hansei.tools.playbook.model import Candidate
 from hansei.tools.playbook.severity import harm, importance
@@ -98,7 +99,7 @@ def _conclude(drafts: Mapping[str, Draft], facts: Facts, slices: int, place: Pla
     judged = _fold(judged, facts)
     if final:
         judged = {key: _if_derived_again(finding) for key, finding in judged.items()}
-    told = sorted((_tell(finding) for finding in judged.values()), key=importance)
+    told = sorted((_tell(finding, facts) for finding in judged.values()), key=importance)
     return Conclusion(
         [finding for finding in told if finding.verdict == "confirmed"],
         [finding for finding in told if finding.verdict != "confirmed"],
@@ -186,12 +187,20 @@ def is_twin(finding: Finding, other: Finding) -> bool:
         return False
     mine, theirs = dict(finding.segment), dict(other.segment)
     if finding.kind == other.kind == "quality":
-        mine.pop("score_name", None)
-        theirs.pop("score_name", None)
-        return mine == theirs and bool(mine)
+        for key in ("score_name", "score_category"):
+            mine.pop(key, None)
+            theirs.pop(key, None)
+        nested = mine == theirs or mine.items() <= theirs.items()
+        return (mine == theirs and bool(mine)) or (_are_categories(finding, other) and nested)
     if (finding.kind, other.kind) == ("token_usage", "cost"):
         return mine == theirs and finding.metric == "tokens_per_call" and other.metric == "cost_per_call"
     return finding.metric == other.metric and mine == theirs
+
+
+def _are_categories(finding: Finding, other: Finding) -> bool:
+    """Two categories of one score: what one gains, the other loses."""
+    mine, theirs = finding.segment, other.segment
+    return "score_category" in mine.keys() & theirs.keys() and mine.get("score_name") == theirs.get("score_name")
 
 
 def _with_echo(cause: Finding, echo: Finding) -> Finding:
@@ -206,14 +215,14 @@ def _with_echo(cause: Finding, echo: Finding) -> Finding:
     return cause.model_copy(update={"echoes": [*cause.echoes, heard, *echo.echoes]})
 
 
-def _tell(finding: Finding) -> Finding:
+def _tell(finding: Finding, facts: Facts | None = None) -> Finding:
     detector, _ = detector_of(finding.metric)
     words = detector.tell(finding)
     return finding.model_copy(
         update={
             "title": words.title,
             "summary": words.summary,
-            "cause": words.cause,
+            "cause": sentences(words.cause or "", in_words(finding, facts.changes) if facts else "") or None,
             "recommendation": sentences(words.recommendation, gain_in_words(finding)),
         }
     )

@@ -21,6 +21,7 @@ from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
 from hansei.tools.playbook.profile import Profile
 from hansei.tools.playbook.screen import explain
+from hansei.tools.playbook.side_by_side import DEPLOYED, beside
 from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_count, format_value
 
@@ -57,7 +58,9 @@ def screen(profile: Profile) -> Screening:
     for cells, question, metric in ((profile.steps, _CALLS, PER_CALL), (profile.runs, _TRACES, PER_TRACE)):
         worse, looked = explain(cells, question)
         better, looked_again = explain(cells, replace(question, sign=-1))
-        slices += looked + looked_again
+        others, looked_beside = beside("cost", metric, cells, question, DEPLOYED)
+        slices += looked + looked_again + looked_beside
+        candidates += others
         candidates += against_baseline("cost", metric, "regression", cells, worse, "costed")
         candidates += against_baseline("cost", metric, "improvement", cells, better, "costed")
     candidates += average_moved("cost", PER_TRACE, profile.runs, "costed", "cost", candidates)

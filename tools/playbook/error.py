@@ -12,6 +12,7 @@ from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
 from hansei.tools.playbook.profile import Profile
 from hansei.tools.playbook.screen import explain, stand_out
+from hansei.tools.playbook.side_by_side import beside
 from hansei.tools.playbook.templates import count_templates, messages_of, what_they_say
 from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_value
@@ -42,13 +43,17 @@ def screen(profile: Profile) -> Screening:
     better, looked_again = explain(cells, _BETTER)
     always, looked_within = stand_out(cells, _ALWAYS, explained=[*worse, *better])
     hidden, looked_closer = confined("error", RATE, profile.cohorts, _WORSE, _ALWAYS)
+    others, looked_beside = beside("error", RATE, cells, _WORSE)
     candidates = [
         *hidden,
+        *others,
         *against_baseline("error", RATE, "regression", cells, worse, "n"),
         *against_baseline("error", RATE, "improvement", cells, better, "n"),
         *against_rest("error", RATE, always),
     ]
-    return Screening.of(candidates, looked + looked_again + looked_within + looked_closer, cells.has_baseline)
+    return Screening.of(
+        candidates, looked + looked_again + looked_within + looked_closer + looked_beside, cells.has_baseline
+    )
 
 
 def detail(dataset: Dataset, candidate: Candidate, id: str) -> Evidence:

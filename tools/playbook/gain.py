@@ -21,7 +21,7 @@ def gain_of(
     Money, tokens and events add up over a week of traffic like the window's; seconds and scores are per row. None for
     what got better already, for traffic, and where there is no reference.
     """
-    if direction == "improvement" or metric.shape == "count" or reference is None:
+    if direction == "improvement" or metric.shape == "count" or not metric.judged or reference is None:
         return None
     low, value, high = _back(metric, current, reference)
     if value <= 0:

@@ -20,6 +20,7 @@ from hansei.tools.playbook.groupings import (
 from hansei.tools.playbook.model import Detector, Metric, Screening, Words
 from hansei.tools.playbook.profile import SLOW_MS, Profile
 from hansei.tools.playbook.screen import explain, merged
+from hansei.tools.playbook.side_by_side import DEPLOYED, beside
 from hansei.tools.playbook.tails import with_tail
 from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_count, format_date, format_value
@@ -75,7 +76,9 @@ def screen(profile: Profile) -> Screening:
         slower = explain(cells, typical)
         worse, looked = merged(slower, explain(cells, _tail(contexts, groupings), explained=slower[0]))
         better, looked_again = explain(cells, _question(contexts, groupings, -1))
-        slices += looked + looked_again
+        others, looked_beside = beside("latency", p95, cells, typical, DEPLOYED)
+        slices += looked + looked_again + looked_beside
+        candidates += others
         candidates += against_baseline("latency", p95, "regression", cells, worse, "timed")
         candidates += against_baseline("latency", p50, "improvement", cells, better, "timed")
     return Screening.of(candidates, slices, profile.steps.has_baseline)
@@ -121,7 +124,8 @@ def tell(finding: Finding) -> Words:
         advice = say("latency.model", place=place, level=level)
     else:
         advice = say("latency.look", place=place, since=since, level=level)
-    return Words(say("latency.title", what=what, place=place, moved=moved), summary, cause, advice)
+    key = "latency.slow" if finding.direction == "hotspot" else "latency.title"
+    return Words(say(key, what=what, place=place, moved=moved), summary, cause, advice)
 
 
 DETECTOR = Detector(

@@ -43,6 +43,8 @@ class Metric:
     """Whether the expressions use the sums over a trace's observations."""
     worse: Literal[1, -1] = 1
     """1: more is worse; -1: less is worse."""
+    judged: bool = True
+    """Whether one of its directions is for the worse at all; if not, there is nothing to gain."""
     min_n: int = 30
     """Fewest x on the window's side for anything to be said."""
     min_effect: float = 0.0

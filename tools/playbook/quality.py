@@ -1,8 +1,8 @@
 """Quality: the scores that users, annotators and evaluators gave.
 
 Scores of one name with different data types are different things and are never mixed: NUMERIC scores are averaged,
-BOOLEAN
-ones give the share of 1. A missing score is not a zero: only scores that exist are counted.
+BOOLEAN ones give the share of 1, CATEGORICAL ones the share of each category. A missing score is not a zero: only
+scores that exist are counted.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from hansei.contracts import Evidence, Finding
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.relations import Needs
 from hansei.tools.playbook import telling
+from hansei.tools.playbook.categories import CATEGORIES, screen_categories
 from hansei.tools.playbook.cells import Cells
 from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import against_baseline
 from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
 from hansei.tools.playbook.screen import explain, merged
+from hansei.tools.playbook.side_by_side import beside
 from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_count, format_value
 
@@ -51,6 +53,7 @@ METRICS = (
     _RATE,
     replace(_MEAN, name="score_mean_lower_is_better", worse=1),
     replace(_RATE, name="score_rate_lower_is_better", worse=1),
+    *CATEGORIES,
 )
 
 LOWER_IS_BETTER = (
@@ -78,13 +81,14 @@ _SQL = """
 SELECT toInt32(floor(dateDiff('millisecond', {window_start:DateTime64(6, 'UTC')}, timestamp) / 86400000)) AS day,
   name AS score, data_type, trace_name, environment, release, version,
   call.1 AS prompt_name, call.2 AS prompt_version, call.3 AS model, count() AS n, sum(value) AS y, sum(value * value)
-  AS yy
+  AS yy,
+  if(data_type = 'CATEGORICAL' AND lengthUTF8(string_value) <= 80, string_value, '') AS category
 FROM scores
 LEFT JOIN (
 @calls
 ) AS o USING trace_id
 LEFT ARRAY JOIN calls AS call
-WHERE data_type IN ('NUMERIC', 'BOOLEAN')
+WHERE data_type IN ('NUMERIC', 'BOOLEAN', 'CATEGORICAL')
 GROUP BY ALL"""
 _CALLS = """
 SELECT trace_id, groupUniqArray((prompt_name, prompt_version, model)) AS calls
@@ -103,7 +107,7 @@ def screen(dataset: Dataset) -> Screening:
     slices = 0
     has_baseline = False
     if not len(columns["day"]):
-        return Screening.nothing("there are no numeric or boolean scores")
+        return Screening.nothing("there are no scores to compare")
     for kind, shares in (("NUMERIC", False), ("BOOLEAN", True)):
         for lower in (False, True):
             part = _only(columns, kind, lower)
@@ -122,6 +126,11 @@ def screen(dataset: Dataset) -> Screening:
                 found += against_baseline(
                     "quality", metric, "regression" if direction == "regression" else "improvement", cells, hits, "n"
                 )
+            others, looked = beside("quality", metric, cells, question)
+            slices += looked
+            found += others
+    of_categories, looked, compared = screen_categories(columns, _DIMENSIONS, _CONTEXTS, _GROUPINGS)
+    found, slices, has_baseline = [*found, *of_categories], slices + looked, has_baseline or compared
     return Screening.of(found, slices, has_baseline)
 
 
@@ -141,7 +150,9 @@ def _only(columns: Mapping[str, Sequence[Any]], kind: str, lower: bool) -> dict[
         for i, (name, data_type) in enumerate(zip(columns["score"], columns["data_type"], strict=True))
         if data_type == kind and is_lower_better(str(name)) == lower
     ]
-    return {name: [column[i] for i in keep] for name, column in columns.items() if name != "data_type"}
+    return {
+        name: [column[i] for i in keep] for name, column in columns.items() if name not in ("data_type", "category")
+    }
 
 
 def detail(dataset: Dataset, candidate: Candidate, id: str) -> Evidence:
@@ -164,6 +175,9 @@ def tell(finding: Finding) -> Words:
     score = telling.name(segment.pop("score_name", "?"))
     place, moved = telling.where(segment), telling.from_to(finding)
     change = telling.change_of(segment)
+    category = segment.pop("score_category", None)
+    if category is not None:
+        place, score = telling.where(segment), say("quality.category", score=score, category=telling.name(category))
     what = say("quality.what_share" if finding.unit == "ratio" else "quality.what", score=score)
     title = say("quality.title", score=score, place=place, moved=moved)
     sources = telling.detail(finding)
@@ -182,6 +196,8 @@ def tell(finding: Finding) -> Words:
     if finding.direction == "improvement":
         return Words(title, summary, cause, say("keep"))
     level = format_value(finding.baseline.value, finding.unit) if finding.baseline else say("quality.former")
+    if not DETECTOR.metric(finding.metric).judged:
+        return Words(title, summary, cause, say("quality.other_mix", place=place))
     if change and telling.is_new(finding):
         return Words(title, summary, cause, say("quality.roll_back", change=change, level=level))
     return Words(title, summary, cause, say("quality.read", place=place, level=level))

@@ -78,7 +78,7 @@ def raw_condition(segment: Segment, relation: Relation, prefix: str) -> tuple[st
     parameters: dict[str, str] = {}
     for i, (dimension, value) in enumerate(sorted(segment.items())):
         name = f"{prefix}{i}"
-        parameters[name] = value
+        parameters["category" if dimension == "score_category" else name] = value
         home: Relation = relation
         if dimension in _OF_TRACE[relation]:
             home = "traces"
@@ -110,7 +110,7 @@ def condition(segment: Segment, relation: Relation, prefix: str) -> Condition:
     here, through, parameters, trace = [], [], {}, False
     for i, (dimension, value) in enumerate(sorted(segment.items())):
         name = f"{prefix}{i}"
-        parameters[name] = value
+        parameters["category" if dimension == "score_category" else name] = value
         if (test := _test(dimension, relation, name)) is not None:
             here.append(test)
             trace |= dimension in _OF_TRACE[relation]
@@ -154,6 +154,8 @@ def _test(dimension: str, relation: Relation, name: str, traces: str = "traces")
     value = f"{{{name}:String}}"
     if dimension in _OWN[relation]:
         return f"{_OWN[relation][dimension]} = {value}"
+    if dimension == "score_category" and relation == "scores":
+        return "1"  # it chooses no rows: the metric counts it, by the parameter `category`
     if dimension == "hour_of_day":
         return _in_hours(TIME[relation], value)
     if dimension == "tool_name" and relation == "observations":

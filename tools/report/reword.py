@@ -20,7 +20,8 @@ def in_language(report: Report, language: str) -> Report:
     """
     periods = Periods(window=report.window, baseline=report.baseline)
     traces = report.coverage.traces
-    facts = Facts(periods, traces.window, report.coverage.total_cost.window, traces.baseline)
+    changes = tuple(report.health.changes if report.health else ())
+    facts = Facts(periods, traces.window, report.coverage.total_cost.window, traces.baseline, changes)
     listed = [*report.findings, *report.refuted]
     drafts = {draft.id: draft for draft in map(_draft, listed) if draft is not None}
     aside = [finding for one in report.investigations for finding in one.findings]

@@ -210,11 +210,14 @@ def _recompute(report: Report, answers: dict[int, Evidence]) -> dict[str, Any]:
     """The report computed from the fresh answers, with what was decided (segments, the plan) taken as written."""
     fresh = [answers[id(item)] for item in report.coverage.evidence]
     coverage = coverage_of(fresh, report.coverage.langfuse_schema, report.coverage.detectors, report.coverage.notes)
+    periods = Periods(window=report.window, baseline=report.baseline)
+    health = report.health and health_of([answers[id(item)] for item in report.health.evidence], periods)
     facts = Facts(
-        Periods(window=report.window, baseline=report.baseline),
+        periods,
         coverage.traces.window,
         coverage.total_cost.window,
         coverage.traces.baseline,
+        tuple(health.changes if health else ()),
     )
     slices = sum(detector.slices for detector in report.coverage.detectors)
     drafts = _drafts((*report.findings, *report.refuted), answers)
@@ -226,8 +229,7 @@ def _recompute(report: Report, answers: dict[int, Evidence]) -> dict[str, Any]:
     again = report.model_copy(
         update={
             "coverage": coverage,
-            "health": report.health
-            and health_of([answers[id(item)] for item in report.health.evidence], facts.periods),
+            "health": health,
             "flows": report.flows and flows_of([answers[id(item)] for item in report.flows.evidence]),
             "findings": findings,
             "refuted": refuted,

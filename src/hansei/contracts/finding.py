@@ -24,12 +24,13 @@ SEVERITIES: tuple[Severity, ...] = ("critical", "high", "medium", "low")
 DIMENSIONS: tuple[str, ...] = (
     "trace_name", "observation_name", "observation_type", "model", "prompt_name", "prompt_version", "release",
     "version", "environment", "tag", "user_id", "session_id", "tool_name", "status_message", "score_name", "language",
-    "hour_of_day",
+    "hour_of_day", "score_category",
 )  # fmt: skip
 """Keys that a segment may have, besides ``metadata.<key>``.
 
 `hour_of_day` is a span of hours in UTC such as ``02:00-04:00``, its end left out; it may go over midnight. A tag and
 metadata are those of the trace (metadata also the observation's own).
+`score_category` chooses no rows: its share among the scores is what is measured.
 """
 
 Segment = dict[str, str]

@@ -1,0 +1,66 @@
+"""What else was new when a finding began: a release, a version, a model or a prompt version at the same place.
+
+It is no proof of a cause, so it is told as what it is. Something new that the finding's own segment names is left out:
+that it came with it is told already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from hansei.contracts import Change, Finding
+from hansei.tools.playbook.kinship import apps_of
+from hansei.tools.playbook.telling import where
+from hansei.tools.report.catalogue import say
+from hansei.tools.report.formats import format_moment
+
+_DAY = timedelta(days=1)
+_BEFORE = timedelta(hours=6)
+"""What was new this long before the first day of a finding may have begun it: traffic comes over step by step."""
+
+_MOST = 3
+
+
+def new_then(finding: Finding, changes: Sequence[Change]) -> list[Change]:
+    """What was new at the finding's place on its first day or shortly before, the nearest to its beginning first."""
+    onset = finding.onset
+    if onset is None or finding.direction == "hotspot":
+        return []
+    near = [
+        change
+        for change in changes
+        if onset - _BEFORE <= change.first_seen < onset + _DAY and _is_elsewhere(change, finding)
+        and _is_near(change, finding)
+    ]  # fmt: skip
+    return sorted(near, key=lambda change: (abs(change.first_seen - onset), sorted(change.segment.items())))[:_MOST]
+
+
+def in_words(finding: Finding, changes: Sequence[Change]) -> str:
+    """A sentence that names what was new then; empty when nothing was."""
+    found = new_then(finding, changes)
+    if not found:
+        return ""
+    named = [say("coincides.one", what=where(one.segment), time=format_moment(one.first_seen)) for one in found]
+    return say("coincides", what=say("place.join").join(named))
+
+
+def _is_elsewhere(change: Change, finding: Finding) -> bool:
+    """Whether the change says more than the finding's own segment does."""
+    mine = finding.segment
+    return not any(mine.get(key) == value for key, value in change.segment.items() if key in _NEW)
+
+
+_NEW = ("release", "version", "model", "prompt_version")
+
+
+def _is_near(change: Change, finding: Finding) -> bool:
+    """Whether a change is at the finding's place, as far as both say where they are."""
+    there, mine = change.segment, finding.segment
+    if "trace_name" in there:
+        apps = apps_of(finding)
+        return not apps or there["trace_name"] in apps
+    steps = {mine[key] for key in ("observation_name", "tool_name") if key in mine}
+    if "observation_name" in there:
+        return not steps or there["observation_name"] in steps
+    return mine.get("prompt_name", there.get("prompt_name")) == there.get("prompt_name") and not steps
