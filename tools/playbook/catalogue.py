@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hansei.tools.playbook import (
+    answer,
     cache,
     cost,
     empty_retrieval,
@@ -25,6 +26,7 @@ from hansei.tools.playbook.model import Detector, Metric
 DETECTORS: tuple[Detector, ...] = (
     error.DETECTOR,
     silent_failure.DETECTOR,
+    answer.DETECTOR,
     empty_retrieval.DETECTOR,
     truncation.DETECTOR,
     loop.DETECTOR,

@@ -100,6 +100,48 @@ def _words(text: str) -> str:
     return f"arraySum(word -> cityHash64(word), splitByNonAlpha({text}))"
 
 
+ANSWERED = "type = 'GENERATION' AND level != 'ERROR' AND end_time IS NOT NULL AND output != ''"
+"""Model calls that ended well and whose answer was recorded."""
+
+_LEAD = (
+    r"""^[^\\pL]*((unfortunately|sorry|i apologi[sz]e|my apologies|(i|we)( a|.)?[mr]e? (really |very |so |truly )?"""
+)
+_LEAD += r"""(sorry|afraid)|as an ai( language model| assistant)?)[,.;:]?( but| that)? ?)*"""
+_CANNOT = (
+    r"(can(.|..|...)?t|cannot|can not|(a|.)?m (unable|not able) to|are (unable|not able) to|won(.|..|...)?t|will not)"
+)
+_HELP = (
+    "help|assist|provide|fulfil|answer|comply|do (that|this)|complete (that|this|your)|create|generate|discuss|share"
+    "|engage|continue with|support (that|this|your)|process (that|this|your)|offer|disclose|respond|participate"
+)
+# Each says: not able or willing, and to do what; “I am sorry to hear that” and “it cannot be returned” do not.
+_REFUSALS = "|".join(
+    (
+        rf"{_LEAD}(i|we) ?{_CANNOT} (be able to )?(directly |further )?({_HELP})",
+        rf"{_LEAD}(i|we) (must|have to|need to) (respectfully )?(decline|refuse)",
+        "^.{0,60}(お答え|お応え|お手伝い|ご対応|対応|ご提供|提供|お伝え|回答|ご案内|お受け)(することは|することが)?(は|が)?"
+        "(できません|できかねます|いたしかねます|致しかねます)",
+        "^[^.]{0,20}(tut mir leid|leider|bedau)[^.]{0,40}(kann|können|darf) (ich|wir)[^.]{0,60}nicht[^.]{0,40}"
+        "(helfen|beantworten|unterstützen|bereitstellen|nachkommen)",
+        "^[^.]{0,20}(désolé|regrette|malheureusement)[^.]{0,40}je ne (peux|puis)[^.]{0,40}(aider|répondre|fournir)",
+        "^[^.]{0,20}(lo siento|lamento|disculp)[^.]{0,40}no puedo[^.]{0,40}(ayudar|responder|proporcionar|cumplir)",
+        "^.{0,4}(抱歉|对不起|很抱歉|不好意思).{0,20}(无法|不能|没办法).{0,20}(帮助|回答|提供|协助|满足|处理)",
+        "^.{0,4}죄송.{0,60}(도와드릴|답변드릴|답변할|제공할|제공해 드릴|응할) 수 (가 )?없",
+    )
+)
+_INNER = r'^.{0,150}"(content|text|answer|output|message|response)"\\s*:\\s*(\\[\\s*)?"'
+_ANSWER_TEXT = f"lower(trim(BOTH ' \\n\\t\"' FROM replaceRegexpOne(leftUTF8(output, 200), '{_INNER}', '')))"
+REFUSES = f"match({_ANSWER_TEXT}, '{_REFUSALS}')"
+"""Whether an answer begins by refusing: in English, Japanese, German, French, Spanish, Chinese or Korean."""
+
+_NO_CONTENT = r'"content"\\s*:\\s*(""|null|\\[\\s*\\])\\s*[,}]'
+SAYS_NOTHING = (
+    "(trim(BOTH ' \\n\\t' FROM leftUTF8(output, 200)) IN ('', '\"\"', 'null', 'None')"
+    f" OR lengthUTF8(output) < 200 AND match(output, '{_NO_CONTENT}') AND NOT match(output, '(?i)call|tool'))"
+)
+"""Whether an answer has no text and asks for no tool either."""
+
+
 _MOST_TOKENS = "max_tokens|max_output_tokens|max_completion_tokens|max_new_tokens|maxTokens|maxOutputTokens|num_predict"
 TOKEN_LIMIT = f'toUInt64OrZero(extract(model_parameters, \'"(?:{_MOST_TOKENS})"\\\\s*:\\\\s*"?([0-9]+)\'))'
 """The most tokens that a call may answer with; 0 when that is not recorded."""
