@@ -26,10 +26,9 @@ _CREATE = f"""CREATE TABLE IF NOT EXISTS {TABLE} (
   body String, number UInt64
 ) ENGINE = ReplacingMergeTree ORDER BY key COMMENT 'hansei ledger, version 1'"""
 
-_READ = f"""SELECT key, argMin(scope, number) AS scope, argMin(kind, number) AS kind,
-  toString(argMin(at, number)) AS at, argMin(finding, number) AS finding, argMin(by, number) AS by,
-  argMin(body, number) AS body, min(number) AS first
-FROM {TABLE} WHERE {{every:UInt8}} OR scope = {{scope:String}} GROUP BY key ORDER BY first, key"""
+_READ = f"""SELECT key, argMin(t.scope, t.number), argMin(t.kind, t.number), toString(argMin(t.at, t.number)),
+  argMin(t.finding, t.number), argMin(t.by, t.number), argMin(t.body, t.number), min(t.number) AS first
+FROM {TABLE} AS t WHERE {{every:UInt8}} OR t.scope = {{scope:String}} GROUP BY key ORDER BY first, key"""
 
 
 class ClickHouseStore:
