@@ -12,6 +12,7 @@ from langchain_core.messages import AnyMessage
 from langgraph.graph.message import add_messages
 from typing_extensions import TypedDict
 
+from hansei.nodes.again import Remembered
 from hansei.nodes.connect import ConnectInput
 from hansei.nodes.scope import Costs, Scope, Screened, Task, merge, merge_screened
 
@@ -43,6 +44,10 @@ class State(ConnectInput, total=False):
     """analysts: what became of each open question."""
     usage: Annotated[dict[str, Any], merge]
     """each node that asks a model: what it used of it."""
+    remembered: Remembered | None
+    """connect: what the ledger knew."""
+    again: Annotated[dict[str, list[dict[str, Any]]], merge]
+    """analysts: the answers about findings of the ledger, by their id in it."""
     report: dict[str, Any]
     """writer: the report, valid for `hansei.contracts.Report`."""
     messages: Annotated[list[AnyMessage], add_messages]

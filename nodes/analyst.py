@@ -14,7 +14,9 @@ from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
 from hansei.context import Context
+from hansei.contracts.since import Known
 from hansei.errors import ConnectionFailed, HanseiError, QueryFailed
+from hansei.nodes.again import ask_again
 from hansei.nodes.desk import Desk
 from hansei.nodes.inquiries import Inquiry
 from hansei.nodes.investigating import investigate
@@ -55,6 +57,7 @@ class AnalystOutput(TypedDict):
 
     drafts: dict[str, dict[str, Any]]
     screened: dict[str, Screened]
+    again: dict[str, list[dict[str, Any]]]
     costs: Costs
     proposed: dict[str, dict[str, Any]]
     investigations: dict[str, dict[str, Any]]
@@ -78,6 +81,8 @@ def analyst(state: AnalystInput, runtime: Runtime[Context]) -> dict[str, Any]:
     task = state["task"]
     if "inquiry" in task:
         return _investigated(Inquiry.model_validate(task["inquiry"]), state, runtime)
+    if task.get("again"):
+        return _again(state, runtime)
     detector = detector_named(task["detector"])
     steps = Steps(runtime, "analyst", detector.question, task=detector.name)
     out: dict[str, Any] = {"drafts": {}, "screened": {}}
@@ -144,6 +149,28 @@ def _investigated(inquiry: Inquiry, state: AnalystInput, runtime: Runtime[Contex
         "usage": {node: used.model_dump()} if used else {},
         "costs": bill(f"{ASIDE} {inquiry.id}", dataset.reader),
     }
+
+
+def _again(state: AnalystInput, runtime: Runtime[Context]) -> dict[str, Any]:
+    """Measures findings of the ledger again. One that cannot be asked about is left as it was, and that is told."""
+    known = [Known.model_validate(one) for one in state["task"].get("again", [])]
+    steps = Steps(runtime, "analyst", state["task"]["question"], task="ledger")
+    dataset = dataset_of(state["scope"], runtime, state["costs"])
+    out: dict[str, list[dict[str, Any]]] = {}
+    failed = ""
+    for one in known:
+        try:
+            out[one.id] = [item.model_dump(mode="json") for item in ask_again(dataset, one)]
+        except ConnectionFailed:
+            raise
+        except HanseiError as error:
+            failed = error.message
+    told = f"{len(out)} of {len(known)} earlier findings measured again"
+    if failed:
+        steps.failed(f"{told}. {failed}")
+    else:
+        steps.finished(told, rows_read=sum(item["rows_read"] for items in out.values() for item in items))
+    return {"again": out, "costs": bill("analyst", dataset.reader)}
 
 
 def _screened(screening: Screening, left_out: str) -> Screened:

@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 from hansei.context import Budget, Context
 from hansei.contracts import Periods, Request, parse_instant
 from hansei.errors import NoData
+from hansei.nodes.again import Remembered, remember, told_of
 from hansei.nodes.scope import Costs, Scope, Steps, bill, context_of
 from hansei.tools.clickhouse import Meter, shared_reader
 from hansei.tools.langfuse.coverage import coverage_of, read_coverage
@@ -40,6 +41,8 @@ class ConnectOutput(TypedDict):
 
     scope: Scope
     run: dict[str, Any]
+    remembered: Remembered | None
+    earlier: list[dict[str, Any]]
     costs: Costs
 
 
@@ -59,6 +62,7 @@ def connect(state: ConnectInput, runtime: Runtime[Context]) -> dict[str, Any]:
     periods, notes = _periods(request, source)
     reader = shared_reader(context, project_id=request.project_id).metered(Meter(Budget()))
     dataset = Dataset(reader, source.adapter, request.project_id, periods, tuple(request.environments))
+    remembered = remember(context, request.project_id, request.environments, periods)
     evidence = read_coverage(dataset)
     coverage = coverage_of(evidence, source.adapter.version, [], [])
     if not coverage.traces.window and not coverage.traces.baseline:
@@ -90,6 +94,9 @@ def connect(state: ConnectInput, runtime: Runtime[Context]) -> dict[str, Any]:
         "scope": scope,
         "run": {"id": run_id, "started_at": started.isoformat()},
         # A thread may be asked again: what an earlier request left must not mix with this one.
+        "remembered": remembered,
+        "earlier": told_of(remembered),
+        "again": Overwrite({}),
         "screened": Overwrite({}),
         "drafts": Overwrite({}),
         "proposed": Overwrite({}),

@@ -16,7 +16,7 @@ from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
 from hansei.context import Context
-from hansei.contracts import Comparison, Finding
+from hansei.contracts import Comparison, Evidence, Finding
 from hansei.errors import BudgetExceeded, ModelFailed
 from hansei.nodes.doubting import doubt, doubt_proposals
 from hansei.nodes.rivalling import rivals_of

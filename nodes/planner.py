@@ -16,6 +16,7 @@ from typing_extensions import TypedDict
 
 from hansei.context import Context
 from hansei.contracts import PlanItem
+from hansei.nodes.again import Remembered, known_of, to_measure
 from hansei.nodes.inquiries import settled, task_of, unanswerable
 from hansei.nodes.planning import Choice, choose, usage_of
 from hansei.nodes.scope import CANDIDATES, Scope, Screened, Steps, Task, context_of, left_out, strongest
@@ -51,6 +52,7 @@ class PlannerInput(TypedDict):
     scope: Scope
     screened: dict[str, Screened]
     earlier: NotRequired[list[dict[str, Any]]]
+    remembered: NotRequired[Remembered | None]
 
 
 class PlannerOutput(TypedDict):
@@ -122,8 +124,23 @@ def planner(state: PlannerInput, runtime: Runtime[Context]) -> dict[str, Any]:
     for task in (task_of(settled(inquiry, measured)) for inquiry in choice.inquiries):
         tasks.append(task)
         plan.append(PlanItem(id=task["id"], detector="", question=task["question"], reason=task["reason"]))
+    tasks += _again(state.get("remembered"))
     steps.finished(f"{len(tasks)} tasks: {', '.join(task['detector'] or task['id'] for task in tasks)}")
     return {"plan": [item.model_dump() for item in plan], "tasks": tasks, "screened": changed, **said}
+
+
+def _again(remembered: Remembered | None) -> list[Task]:
+    """Findings of the ledger that are open are measured again, whatever the question is about."""
+    known, _ = to_measure(known_of(remembered))
+    if not known:
+        return []
+    return [
+        {
+            "id": "a1", "detector": "ledger", "question": "What has become of earlier findings?",
+            "reason": f"{len(known)} are open", "candidates": [],
+            "again": [one.model_dump(mode="json") for one in known],
+        }
+    ]  # fmt: skip
 
 
 def called_for(question: str | None) -> frozenset[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NotRequired
 
 from langchain_core.messages import AIMessage
 from langgraph.runtime import Runtime
@@ -18,7 +18,9 @@ from typing_extensions import TypedDict
 
 from hansei import __version__
 from hansei.context import Context
-from hansei.contracts import Evidence, Periods, PlanItem, Report, Run
+from hansei.contracts import Evidence, Finding, Periods, PlanItem, Report, Run
+from hansei.contracts.since import Since
+from hansei.nodes.again import Remembered, known_of, record, since_of, to_measure
 from hansei.nodes.inquiries import investigations_of
 from hansei.nodes.scope import (
     Costs,
@@ -38,6 +40,7 @@ from hansei.tools.langfuse.coverage import coverage_of
 from hansei.tools.langfuse.tracing import trace_url
 from hansei.tools.language_model import endpoint_of, model_meter_of
 from hansei.tools.language_model.usage import by_node, used_in
+from hansei.tools.ledger.judge import since_last
 from hansei.tools.playbook.conclude import conclude
 from hansei.tools.playbook.overview import Overview, read_excerpts, read_instructions
 from hansei.tools.playbook.proposals import conclude_proposals
@@ -56,6 +59,8 @@ class WriterInput(TypedDict):
     usage: dict[str, Any]
     proposed: dict[str, dict[str, Any]]
     investigations: dict[str, Any]
+    remembered: NotRequired[Remembered | None]
+    again: NotRequired[dict[str, list[dict[str, Any]]]]
 
 
 class WriterOutput(TypedDict):
@@ -79,6 +84,7 @@ def writer(state: WriterInput, runtime: Runtime[Context]) -> dict[str, Any]:
     facts = replace(facts_of(scope), changes=tuple(changes))
     conclusion = conclude(drafts, facts, slices, place_of(scope, runtime), scope["language"])
     shown = (*conclusion.findings, *conclusion.refuted)
+    since = _since(state, conclusion.findings)
     proposed = conclude_proposals(
         drafts,
         drafts_of(state.get("proposed") or {}),
@@ -93,6 +99,7 @@ def writer(state: WriterInput, runtime: Runtime[Context]) -> dict[str, Any]:
     asked = [*evidence, *overview.evidence, *(item for finding in shown for item in finding.evidence)]
     asked += [item for one in investigations for item in one.evidence]
     asked += [item for one in investigations for finding in one.findings for item in finding.evidence]
+    asked += [item for one in since.items for item in one.evidence] if since else []
     used = used_in(state.get("usage") or {})
     started = datetime.fromisoformat(state["run"]["started_at"])
     run = Run(
@@ -127,6 +134,7 @@ def writer(state: WriterInput, runtime: Runtime[Context]) -> dict[str, Any]:
             health=overview.health,
             flows=overview.flows,
             excerpts=read_excerpts(dataset, conclusion.findings),
+            since_last=since,
         )
     )
     context = context_of(runtime)
@@ -141,6 +149,24 @@ def writer(state: WriterInput, runtime: Runtime[Context]) -> dict[str, Any]:
             update={"tokens": meter.used.tokens, "cost": meter.used.usd, "usage": by_node(meter.by_node)}
         )
         report = compose(report.model_copy(update={"coverage": noted, "run": priced}))
+    if lost := record(context, report, scope["environments"]):
+        noted = report.coverage.model_copy(update={"notes": [*report.coverage.notes, lost]})
+        report = compose(report.model_copy(update={"coverage": noted}))
     message = "\n\n".join(part for part in (report.headline, report.summary) if part)
     steps.finished(f"{len(report.findings)} findings, {len(report.refuted)} refuted")
     return {"report": report.model_dump(mode="json"), "messages": [AIMessage(content=message)]}
+
+
+def _since(state: WriterInput, findings: list[Finding]) -> Since | None:
+    """What became of the ledger's findings; None: there is no ledger, or no earlier run in it."""
+    remembered = state.get("remembered")
+    frame = since_of(remembered)
+    if frame is None:
+        return None
+    known = known_of(remembered)
+    again = {
+        key: [Evidence.model_validate(item) for item in items] for key, items in (state.get("again") or {}).items()
+    }
+    started = datetime.fromisoformat(state["run"]["started_at"])
+    facts = facts_of(state["scope"])
+    return since_last(known, findings, again, facts, frame.run_id, frame.window, started, to_measure(known)[1])

@@ -127,6 +127,11 @@ class Context(BaseModel):
         default_factory=lambda: os.environ.get("LANGFUSE_BASE_URL") or None,
         description="Address of Langfuse's web interface, for links to traces. Default: LANGFUSE_BASE_URL.",
     )
+    ledger: SecretStr | None = Field(
+        default_factory=lambda: _env_secret("HANSEI_LEDGER"),
+        description="Where findings are kept from run to run: the path of a SQLite file, or clickhouse://… or chdb://… "
+        "with a database of its own. None: nowhere. Default: HANSEI_LEDGER.",
+    )
     limits: Limits = Field(default_factory=Limits, description="Bounds on each query.")
     budget: Budget = Field(default_factory=Budget, description="Bounds on all queries of a run together.")
     model: str | None = Field(

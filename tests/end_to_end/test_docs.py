@@ -67,8 +67,11 @@ def test_every_command_exists_and_takes_its_options() -> None:
     assert len(found) > 15
     for call in found:
         options = known.commands[call[1]] if len(call) > 1 and not call[1].startswith("-") else known  # type: ignore[attr-defined]
+        rest = call[2:]
+        if rest and rest[0] in getattr(options, "commands", {}):
+            options, rest = options.commands[rest[0]], rest[1:]  # type: ignore[attr-defined]
         names = {name for one in options.params for name in one.opts} | {"--help", "-h"}
-        for word in call[2:]:
+        for word in rest:
             assert not word.startswith("-") or word.split("=")[0] in names, call
 
 

@@ -181,3 +181,10 @@ def _in_hours(time: str, value: str) -> str:
     first, last = (f"toUInt8OrZero(substring({value}, {at}, 2))" for at in (1, 7))
     length = f"if({first} = {last}, 24, ({last} + 24 - {first}) % 24)"
     return f"(toHour({time}, 'UTC') + 24 - {first}) % 24 < {length}"
+
+
+def column_of(dimension: str, relation: Relation) -> str | None:
+    """The column of `relation` that holds a dimension's values; None when it has none."""
+    if dimension == "tool_name":
+        return "name" if relation == "observations" else None
+    return _OWN[relation].get(dimension)

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from hansei import __version__
 from hansei.contracts import SEVERITIES, Report, Severity
+from hansei.tools.ledger.identity import muted_in
 from hansei.tools.report.catalogue import TEMPLATES, catalogue
 from hansei.tools.report.files import write_texts
 from hansei.tools.report.formats import format_count
@@ -23,7 +24,7 @@ from hansei.tools.report.markdown_text import escape, table
 
 @dataclass(frozen=True)
 class Entry:
-    """What became of one project. `folder` is beside the index; `counts` are problems, improvements left out."""
+    """What became of one project. `folder` is beside the index; `counts` are problems that are not muted."""
 
     project: str
     folder: str
@@ -35,7 +36,8 @@ class Entry:
     @classmethod
     def of(cls, report: Report, folder: str) -> Entry:
         """The entry of a finished report."""
-        problems = [one.severity for one in report.findings if one.direction != "improvement"]
+        muted = muted_in(report)
+        problems = [one.severity for one in report.findings if one.direction != "improvement" and one.id not in muted]
         counts = {severity: problems.count(severity) for severity in SEVERITIES if severity in problems}
         return cls(report.project_id, folder, "done", report.headline, counts)
 

@@ -24,6 +24,7 @@ from hansei.tools.report.view import ReportView, report_view
 
 _MARKS = {"passed": "✅", "failed": "❌", "open": "❔"}
 _STATES = {"worse": "🔺", "better": "🟢", "changed": "🔷"}
+_SINCE = {"new": "🆕", "ongoing": "🔶", "unclear": "❔", "fixed": "✅", "regressed": "🔁", "muted": "🔇"}
 _BADGES = {"critical": "🔴", "high": "🟠", "medium": "🟡", "low": "⚪", "improvement": "🟢"}
 
 
@@ -32,6 +33,7 @@ def render_markdown(report: Report) -> str:
     page = _Page(report)
     blocks = [
         *page.verdict(),
+        *page.since(),
         *page.actions(),
         *page.health(),
         *page.findings(),
@@ -70,6 +72,20 @@ class _Page:
         if view.not_looked_at:
             lines = [self.t("looked.gaps", count=len(view.not_looked_at)) + ":", *map(escape, view.not_looked_at)]
             yield "\n- ".join(lines)
+
+    def since(self) -> Iterable[str]:
+        since = self.view.since
+        if since is None:
+            return
+        yield f"## {self.t('section.since')}"
+        yield since.frame
+        lines = []
+        for row in since.rows:
+            lines.append(f"- {_SINCE[row.state]} **{row.state_label}** {escape(row.title)}  ")
+            parts = [row.text, row.effect, row.muted]
+            lines.append("  " + "  \n  ".join(escape(part) for part in parts if part))
+        yield "\n".join(lines)
+        yield since.left_out
 
     def actions(self) -> Iterable[str]:
         yield f"## {self.t('section.actions')}"

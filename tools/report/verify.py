@@ -28,6 +28,7 @@ from hansei.tools.langfuse.coverage import coverage_of
 from hansei.tools.langfuse.dataset import run_evidence
 from hansei.tools.langfuse.schema import detect
 from hansei.tools.langfuse.trusted import ReportGuard
+from hansei.tools.ledger.judge import again_from_report
 from hansei.tools.playbook.assess import Facts, candidate_of
 from hansei.tools.playbook.catalogue import detector_of
 from hansei.tools.playbook.checks import FALSE_DISCOVERY_RATE
@@ -191,6 +192,9 @@ def _all_evidence(report: Report) -> Iterator[tuple[str, Evidence]]:
     for part in ("health", "flows"):
         for i, evidence in enumerate(getattr(getattr(report, part), "evidence", [])):
             yield f"{part}.evidence[{i}]", evidence
+    for i, item in enumerate(report.since_last.items if report.since_last else []):
+        for j, evidence in enumerate(item.evidence):
+            yield f"since_last.items[{i}].evidence[{j}]", evidence
     groups = [("findings", report.findings), ("refuted", report.refuted)]
     for i, one in enumerate(report.investigations):
         for j, evidence in enumerate(one.evidence):
@@ -235,6 +239,8 @@ def _recompute(report: Report, answers: dict[int, Evidence]) -> dict[str, Any]:
             "findings": findings,
             "refuted": refuted,
             "investigations": [_investigated_again(one, proposed, answers) for one in report.investigations],
+            "since_last": report.since_last
+            and again_from_report(report.since_last, findings, facts, answers, report.run.started_at),
             "run": report.run.model_copy(update={"queries": len(answers), "rows_read": report.run.rows_read}),
             "screening": report.screening.model_copy(
                 update={
@@ -294,6 +300,9 @@ def _without_answers(dump: dict[str, Any]) -> dict[str, Any]:
     out = {key: value for key, value in dump.items() if key != "seals"}
     for part in ("coverage", "health", "flows"):
         out[part] = {key: value for key, value in (dump[part] or {}).items() if key != "evidence"}
+    if since := dump.get("since_last"):
+        items = [{key: value for key, value in item.items() if key != "evidence"} for item in since["items"]]
+        out["since_last"] = {**since, "items": items}
     for group in ("findings", "refuted"):
         out[group] = [_bare(item) for item in dump[group]]
     if "investigations" in dump:

@@ -21,6 +21,7 @@ from hansei.tools.report.investigation_view import InvestigationView, investigat
 from hansei.tools.report.labels import label
 from hansei.tools.report.notices import said
 from hansei.tools.report.proof_view import ProofView, proof_view
+from hansei.tools.report.since_view import SinceView, since_view
 from hansei.tools.report.text import excerpt, one_line, safe_url, visible
 
 _SENTENCE_END = re.compile(r"(?<=.{20}[.!?])\s+(?=[^\Wa-z])|(?<=。)(?=.)")
@@ -76,6 +77,7 @@ class ReportView:
     periods: list[Fact]
     looked_at: str
     not_looked_at: list[str]
+    since: SinceView | None
     actions: list[Action]
     no_action: str
     """What to say when there is no action."""
@@ -119,6 +121,7 @@ def report_view(report: Report) -> ReportView:
         periods=_periods(report, words),
         looked_at=_looked_at(report, words),
         not_looked_at=_not_looked_at(report, words),
+        since=since_view(report),
         actions=_actions(report, findings),
         no_action=words.text("actions.none" if report.screening.slices else "actions.nothing_judged"),
         signs=sign_rows(report),

@@ -14,9 +14,14 @@ if TYPE_CHECKING:
 
 
 def make_context(
-    clickhouse_url: str | None, *, model: str | None = None, no_llm: bool = False, no_cache: bool = False
+    clickhouse_url: str | None,
+    *,
+    model: str | None = None,
+    no_llm: bool = False,
+    no_cache: bool = False,
+    ledger: str | None = None,
 ) -> Context:
-    """The settings of a run: what the options name, else what the environment says.
+    """The settings of a run: what the options name, else what the environment says. Only `ledger` names a ledger.
 
     Raises:
         UsageError: no ClickHouse is named at all, or its URL cannot be understood.
@@ -31,6 +36,7 @@ def make_context(
         settings["model"] = None if no_llm else model
     if no_cache:
         settings["model_cache"] = False
+    settings["ledger"] = None if ledger is None else SecretStr(ledger)
     context = Context(**settings)
     if context.clickhouse_url is None:
         raise UsageError(

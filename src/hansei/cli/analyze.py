@@ -67,9 +67,18 @@ def analyze(
         bool,
         typer.Option("--dry-run", help="Say what the model would be asked and what it may cost; ask it nothing."),
     ] = False,
+    ledger: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH|URL",
+            help="Where findings are kept from run to run. Default: HANSEI_LEDGER, else hansei-ledger.sqlite beside"
+            " the report's folder (with --json alone: nowhere).",
+        ),
+    ] = None,
+    no_ledger: Annotated[bool, typer.Option("--no-ledger", help="Keep nothing from run to run.")] = False,
     fail_on: Annotated[
         Literal["critical", "high", "medium", "low"] | None,
-        typer.Option(help="Exit with 1 when there is a regression or hotspot of this severity or worse."),
+        typer.Option(help="Exit with 1 when there is a regression or hotspot of this severity or worse, not muted."),
     ] = None,
     parallel: Annotated[
         int | None,
@@ -109,11 +118,19 @@ def analyze(
     from hansei.cli.console import open_console
     from hansei.cli.estimate import tell_estimate
     from hansei.cli.first_screen import tell_report
+    from hansei.cli.ledger import default_ledger
     from hansei.cli.projects import read_projects
     from hansei.tools.report.files import render_json, write_report
 
     if dry_run and projects is not None:
         raise UsageError("--dry-run is for one project.", "Give --project ID in place of --projects.")
+    if ledger is not None and no_ledger:
+        raise UsageError("--ledger and --no-ledger are both given.", "Give one of them.")
+    many = projects is not None
+    folder = out or (DEFAULT_OUT_OF_MANY if many else None if json else DEFAULT_OUT)
+    # With many projects the ledger lies among their folders, which is beside each report's.
+    beside = folder / DEFAULT_OUT if folder and many else folder
+    kept_in = None if no_ledger else ledger or default_ledger(beside)
     if projects is not None:
         if project is not None:
             raise UsageError("--project and --projects are both given.", "Give one of them.")
@@ -122,14 +139,14 @@ def analyze(
             environments=environment or [], language=language,
         )  # fmt: skip
         return analyze_projects(
-            requests, make_context(clickhouse, model=model, no_llm=no_llm, no_cache=no_cache),
+            requests, make_context(clickhouse, model=model, no_llm=no_llm, no_cache=no_cache, ledger=kept_in),
             open_console(json_wanted=json, quiet=quiet), out or DEFAULT_OUT_OF_MANY, at_once=parallel, again=again,
             fail_on=fail_on,
         )  # fmt: skip
     project_id = project or os.environ.get("HANSEI_PROJECT_ID")
     if not project_id:
         raise UsageError("No project is named.", "Give --project ID, or set HANSEI_PROJECT_ID.")
-    context = make_context(clickhouse, model=model, no_llm=no_llm, no_cache=no_cache)
+    context = make_context(clickhouse, model=model, no_llm=no_llm, no_cache=no_cache, ledger=kept_in)
     request = make_request(
         project_id=project_id,
         window=window,
@@ -144,7 +161,6 @@ def analyze(
         return tell_estimate(request, context, console)
     report = run_analysis(request, context, console)
 
-    folder = out or (None if json else DEFAULT_OUT)
     files = write_report(report, folder) if folder else {}
     tell_report(console, report, list(files.values()))
     console.data(loads(render_json(report)))
@@ -154,6 +170,8 @@ def analyze(
 def _is_met(report: Report, threshold: Severity) -> bool:
     """True when a confirmed finding that needs work is as bad as the threshold, or worse."""
     from hansei.contracts import SEVERITIES
+    from hansei.tools.ledger.identity import muted_in
 
     bad_enough = SEVERITIES[: SEVERITIES.index(threshold) + 1]
-    return any(f.direction != "improvement" and f.severity in bad_enough for f in report.findings)
+    muted = muted_in(report)
+    return any(f.direction != "improvement" and f.severity in bad_enough and f.id not in muted for f in report.findings)

@@ -30,6 +30,7 @@ from hansei.cli.demo import demo
 from hansei.cli.doctor import doctor
 from hansei.cli.gate import gate
 from hansei.cli.importing import import_project
+from hansei.cli.ledger import ledger
 from hansei.cli.render import render
 from hansei.cli.verify import verify
 from hansei.cli.writes import undo, write
@@ -56,6 +57,7 @@ app.command("tests", short_help="Make tests out of a finding's traces.")(make_te
 app.command(short_help="Compare two runs over a dataset, for CI.")(gate)
 app.command(short_help="Write to Langfuse what a run has planned.")(write)
 app.command(short_help="Remove from Langfuse what a run wrote.")(undo)
+app.add_typer(ledger, name="ledger", short_help="What became of earlier findings.")
 
 
 @app.callback(invoke_without_command=True)
@@ -124,6 +126,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _command(arguments: Sequence[str]) -> str:
     names = {command.callback.__name__ for command in app.registered_commands if command.callback}
+    names |= {group.name for group in app.registered_groups if group.name}
     return f"{arguments[0]} " if arguments and arguments[0] in names else ""
 
 

@@ -155,7 +155,7 @@ def _options(request: Request, context: Context) -> dict[str, Any]:
         "hansei": __version__,
         "clickhouse": place,
         "request": request.model_dump(mode="json"),
-        "settings": context.model_dump(mode="json", exclude={"clickhouse_url"}),
+        "settings": context.model_dump(mode="json", exclude={"clickhouse_url", "ledger"}),
     }
 
 

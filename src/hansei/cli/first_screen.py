@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from hansei.contracts import Report
 
 
+_SINCE = {"fixed": "ok", "regressed": "high", "new": "medium"}
+"""State → the style of its line."""
+
+
 def tell_report(console: Console, report: Report, files: list[Path]) -> None:
     """Shows a report in short, as its page begins, in its language; and where the rest is."""
     from hansei.tools.report.catalogue import catalogue
@@ -27,6 +31,16 @@ def tell_report(console: Console, report: Report, files: list[Path]) -> None:
             traces_before=format_count(coverage.traces.baseline, language), schema=coverage.langfuse_schema,
         )
     )  # fmt: skip
+    if view.since:
+        console.line()
+        console.line(words.text("section.since"), style="title")
+        console.line(view.since.frame)
+        for row in view.since.rows:
+            console.line(f"  {row.state_label}: {row.title}", style=_SINCE.get(row.state, ""))
+            for part in filter(None, (row.text, row.effect, row.muted)):
+                console.line(f"    {part}")
+        if view.since.left_out:
+            console.line(view.since.left_out)
     if view.summary:
         console.line()
         console.line(f"{words.text('model.summary')}: {view.summary}")

@@ -11,6 +11,7 @@ from hansei.contracts.evidence import Evidence
 from hansei.contracts.finding import Finding, Strict
 from hansei.contracts.investigation import Investigation
 from hansei.contracts.overview import Excerpt, Flows, Health
+from hansei.contracts.since import Since
 from hansei.contracts.spent import Spent, Usage
 from hansei.contracts.window import Window
 
@@ -127,6 +128,11 @@ class Report(Strict):
     health: Health | None = Field(None, description="None: it could not be measured, or an older Hansei wrote this.")
     flows: Flows | None = None
     excerpts: list[Excerpt] = Field(default_factory=list, description="Of the findings' example traces.")
+    since_last: Since | None = Field(
+        None,
+        exclude_if=lambda since: since is None,
+        description="What became of earlier findings. Absent: no ledger is kept, or this is its first run.",
+    )
     seals: dict[str, str] = Field(
         default_factory=dict,
         description="Per part of the report a checksum of each of its values: verify names what was edited later.",
