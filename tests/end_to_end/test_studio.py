@@ -115,8 +115,8 @@ def test_the_form_describes_every_field(studio: Studio) -> None:
     (assistant,) = studio.client.assistants.search(graph_id="hansei")
     schemas = studio.client.assistants.get_schemas(assistant["assistant_id"])
     form = schemas["input_schema"]
-    assert form["properties"].keys() == Request.model_fields.keys()
-    assert form["required"] == ["project_id"]
+    assert form["properties"].keys() == {*Request.model_fields, "messages"}
+    assert not form.get("required")
     assert schemas["context_schema"]["properties"].keys() == Context.model_fields.keys()
     for schema in (form, schemas["context_schema"]):
         for name, field in schema["properties"].items():
