@@ -75,8 +75,10 @@ def not_answered(unclear: Unclear, report: Report, named: Named, *, number: int,
         if "word" in values:
             values["word"] = telling.name(str(values["word"]))
         why = say(f"ask.unclear.{unclear.why}", **values)
-        listed = "\n".join(f"- {example}" for example in forms.examples(report.language))
-        text = f"{why}\n\n{say('ask.forms')}\n\n{listed}"
+        text = why
+        if unclear.why in ("empty", "word", "form"):
+            listed = "\n".join(f"- {example}" for example in forms.examples(report.language))
+            text = f"{why}\n\n{say('ask.forms')}\n\n{listed}"
         return Answer(number=number, question=question, text=text, named=named, follow_ups=_first(report))
 
 
