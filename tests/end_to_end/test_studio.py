@@ -44,6 +44,7 @@ class Studio:
     client: Any
     log: Path
     other_url: str
+    process: int
 
     def run(self, thread: str, request: dict[str, Any], **options: Any) -> Any:
         """Runs the graph in a thread to its end, as Studio does; returns its output."""
@@ -98,7 +99,7 @@ def studio(clickhouse: RunningServer, tmp_path_factory: pytest.TempPathFactory) 
                 time.sleep(0.1)
             assert process.poll() is None, log.read_text()
             with sdk.get_sync_client(url=url, timeout=120) as client:
-                yield Studio(client, log, clickhouse.url("reader", PASSWORD, "quiet"))
+                yield Studio(client, log, clickhouse.url("reader", PASSWORD, "quiet"), process.pid)
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(60)
