@@ -339,7 +339,8 @@ def _listing(ask: Listing, report: Report, evidence: Sequence[Evidence]) -> Part
     if ask.what == "refuted":
         for row, finding in zip(rows, shown, strict=True):
             row[1] = next((check.detail for check in finding.checks if check.passed is False), "")
-    columns = ["#", say("ask.severity" if ask.what == "findings" else "ask.reason"), say("ask.finding")]
+    second = "ask.reason" if ask.what == "refuted" else "ask.severity"
+    columns = ["#", say(second), say("ask.finding")]
     return {
         "text": report.headline if ask.what == "findings" else say("ask.refuted_list", count=len(shown)),
         "table": Table(columns=columns, rows=rows) if rows else None,
