@@ -49,9 +49,10 @@ schema: ## Write docs/report.schema.json anew from the report's model
 	@$(PYTHON) requirements/install.py runtime
 	$(BIN)/python docs/write_schema.py
 
-docs: ## Write docs/detectors.md anew from the playbook
+docs: ## Write docs/detectors.md and docs/questions.md anew from the code
 	@$(PYTHON) requirements/install.py runtime
 	$(BIN)/python docs/write_detectors.py
+	$(BIN)/python docs/write_questions.py
 
 screenshots: ## Make docs/images anew from the demo's report (needs Chromium)
 	@$(PYTHON) requirements/install.py development

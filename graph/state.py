@@ -6,12 +6,15 @@ beyond the answers that the report shows.
 
 from __future__ import annotations
 
+import operator
 from typing import Annotated, Any
 
 from langchain_core.messages import AnyMessage
 from langgraph.graph.message import add_messages
+from pydantic import Field
 from typing_extensions import TypedDict
 
+from hansei.contracts import Request
 from hansei.nodes.again import Remembered
 from hansei.nodes.connect import ConnectInput
 from hansei.nodes.scope import Costs, Scope, Screened, Task, merge, merge_screened
@@ -51,7 +54,27 @@ class State(ConnectInput, total=False):
     report: dict[str, Any]
     """writer: the report, valid for `hansei.contracts.Report`."""
     messages: Annotated[list[AnyMessage], add_messages]
-    """writer: what a chat shows."""
+    """A person's questions, and what a chat shows: the writer's and the answerer's messages."""
+    inquiry: dict[str, Any]
+    """reader, inquirer, examiner: the follow-up question that is being answered."""
+    answers: Annotated[list[dict[str, Any]], operator.add]
+    """answerer: the answers to the questions on this report, valid for `hansei.contracts.answers.Answer`."""
+    named: dict[str, Any]
+    """answerer: what was named last, so that “it” and “the second one” mean something."""
+
+
+class Input(Request):
+    """A request, or a question in a chat: on a thread that has a report a message is a question about it."""
+
+    project_id: str | None = Field(  # type: ignore[assignment]
+        None,
+        max_length=200,
+        description="Langfuse project to analyse. Leave it empty to ask about the thread's report in a message.",
+    )
+    messages: Annotated[list[AnyMessage], add_messages] = Field(
+        default_factory=list,
+        description="A question about the thread's report; on a new thread, what to analyse.",
+    )
 
 
 class Output(TypedDict):

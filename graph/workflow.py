@@ -3,10 +3,15 @@
 connect → profile → planner ─┬→ analyst ─┬→ critic ─→ writer
                              ├→ analyst ─┤    │
                              └→ analyst ─┘    └─ tasks sent back (at most twice) → analyst …
+
+A message on a thread that has a report is a question about it, and goes the same way on just what it needs:
+
+reader → inquirer → examiner → answerer
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from langgraph.graph import END, START, StateGraph
@@ -16,13 +21,15 @@ from langgraph.types import Checkpointer, RetryPolicy, Send
 
 from hansei import __version__
 from hansei.context import Context
-from hansei.contracts import Request
-from hansei.graph.state import Output, State
+from hansei.graph.state import Input, Output, State
 from hansei.nodes.analyst import ATTEMPTS, AnalystInput, analyst, is_transient
-from hansei.nodes.connect import ConnectInput, connect
+from hansei.nodes.answering import AnsweringInput, answerer, examiner, inquirer
+from hansei.nodes.connect import ConnectReads, connect
 from hansei.nodes.critic import CriticInput, critic
+from hansei.nodes.messages import last_is_a_persons
 from hansei.nodes.planner import PlannerInput, planner
 from hansei.nodes.profile import ProfileInput, profile
+from hansei.nodes.reader import ReaderInput, reader
 from hansei.nodes.writer import WriterInput, writer
 from hansei.tools.langfuse.tracing import traced
 
@@ -35,23 +42,29 @@ RETRY = RetryPolicy(max_attempts=ATTEMPTS, initial_interval=0.2, retry_on=is_tra
 def build_graph(checkpointer: Checkpointer = None, *, store: BaseStore | None = None) -> Graph:
     """Wires the nodes and compiles the graph.
 
-    Input: the fields of `hansei.Request`. Context: `hansei.Context`. Output: ``report``, valid for `hansei.Report`, and
+    Input: the fields of `hansei.Request`; or, on a thread with a report, ``messages`` with a question about it.
+    Context: `hansei.Context`. Output: ``report``, valid for `hansei.Report`, and
     ``messages``.
 
     Args:
         checkpointer: keeps the state, so that an interrupted run goes on where it stopped; None: none, or the parent's.
         store: passed on to LangGraph.
     """
-    graph = StateGraph(State, context_schema=Context, input_schema=Request, output_schema=Output)
+    graph = StateGraph(State, context_schema=Context, input_schema=Input, output_schema=Output)
 
-    graph.add_node("connect", connect, input_schema=ConnectInput, retry_policy=RETRY)
+    graph.add_node("connect", connect, input_schema=ConnectReads, retry_policy=RETRY)
     graph.add_node("profile", profile, input_schema=ProfileInput, retry_policy=RETRY)
     graph.add_node("planner", planner, input_schema=PlannerInput)
     graph.add_node("analyst", analyst, input_schema=AnalystInput, retry_policy=RETRY)
     graph.add_node("critic", critic, input_schema=CriticInput, retry_policy=RETRY)
     graph.add_node("writer", writer, input_schema=WriterInput)
 
-    graph.add_edge(START, "connect")
+    graph.add_node("reader", reader, input_schema=ReaderInput)
+    graph.add_node("inquirer", inquirer, input_schema=AnsweringInput, retry_policy=RETRY)
+    graph.add_node("examiner", examiner, input_schema=AnsweringInput, retry_policy=RETRY)
+    graph.add_node("answerer", answerer, input_schema=AnsweringInput)
+
+    graph.add_conditional_edges(START, report_or_answer, ["connect", "reader"])
     graph.add_edge("connect", "profile")
     graph.add_edge("profile", "planner")
     graph.add_conditional_edges("planner", to_analysts, ["analyst", "critic"])
@@ -59,7 +72,27 @@ def build_graph(checkpointer: Checkpointer = None, *, store: BaseStore | None = 
     graph.add_conditional_edges("critic", back_or_on, ["analyst", "writer"])
     graph.add_edge("writer", END)
 
+    graph.add_conditional_edges("reader", unless_answered("inquirer"), ["inquirer", "answerer"])
+    graph.add_conditional_edges("inquirer", unless_answered("examiner"), ["examiner", "answerer"])
+    graph.add_edge("examiner", "answerer")
+    graph.add_edge("answerer", END)
+
     return graph.compile(checkpointer=checkpointer, store=store, name="hansei")
+
+
+def report_or_answer(state: State) -> str:
+    """A question about the thread's report, or a new report: where a project is named, or there is none yet."""
+    asked = last_is_a_persons(state.get("messages") or [])
+    return "reader" if asked and state.get("report") and not state.get("project_id") else "connect"
+
+
+def unless_answered(node: str) -> Callable[[State], str]:
+    """On to the node, or to the end when it is already known that the question cannot be answered."""
+
+    def on_or_out(state: State) -> str:
+        return "answerer" if "answer" in state["inquiry"] else node
+
+    return on_or_out
 
 
 def to_analysts(state: State) -> list[Send] | str:

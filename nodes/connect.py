@@ -15,6 +15,7 @@ from hansei.context import Budget, Context
 from hansei.contracts import Periods, Request, parse_instant
 from hansei.errors import NoData
 from hansei.nodes.again import Remembered, remember, told_of
+from hansei.nodes.messages import requested
 from hansei.nodes.scope import Costs, Scope, Steps, bill, context_of
 from hansei.tools.clickhouse import Meter, shared_reader
 from hansei.tools.langfuse.coverage import coverage_of, read_coverage
@@ -36,6 +37,12 @@ class ConnectInput(TypedDict, total=False):
     language: Annotated[str, EphemeralValue]
 
 
+class ConnectReads(ConnectInput, total=False):
+    """The request, and what a person said: on a new thread they may ask in words."""
+
+    messages: list[Any]
+
+
 class ConnectOutput(TypedDict):
     """The scope of the run, and when it began."""
 
@@ -46,16 +53,17 @@ class ConnectOutput(TypedDict):
     costs: Costs
 
 
-def connect(state: ConnectInput, runtime: Runtime[Context]) -> dict[str, Any]:
+def connect(state: ConnectReads, runtime: Runtime[Context]) -> dict[str, Any]:
     """Opens the session, finds the schema, fixes the spans and counts what they hold.
 
     Raises:
         HanseiError: it cannot be reached, read or understood, or it holds nothing.
     """
     started = datetime.now(UTC)
-    request = Request.model_validate(dict(state))
-    steps = Steps(runtime, "connect", "Connecting to ClickHouse")
     context = context_of(runtime)
+    fields = {name: value for name, value in state.items() if name != "messages"}
+    request = requested(fields, state.get("messages") or [], context.project_id)
+    steps = Steps(runtime, "connect", "Connecting to ClickHouse")
     # Its cost is counted and never refused: without these figures there would be no report to say what was left out.
     looking = shared_reader(context).metered(Meter(Budget()))
     source = detect(looking, looking.target.database, request.project_id)
@@ -106,6 +114,9 @@ def connect(state: ConnectInput, runtime: Runtime[Context]) -> dict[str, Any]:
         "tasks": [],
         "plan": [],
         "rounds": 0,
+        "answers": Overwrite([]),
+        "named": {},
+        "inquiry": {},
     }
 
 

@@ -123,6 +123,11 @@ class Context(BaseModel):
         description="chdb:///dir?database=default, clickhouse://user:password@host:8123/database or clickhouses://…. "
         "Default: HANSEI_CLICKHOUSE_URL.",
     )
+    project_id: str | None = Field(
+        default_factory=lambda: os.environ.get("HANSEI_PROJECT_ID") or None,
+        description="Langfuse project that is meant where neither the request nor a message names one. Default: "
+        "HANSEI_PROJECT_ID.",
+    )
     langfuse_base_url: str | None = Field(
         default_factory=lambda: os.environ.get("LANGFUSE_BASE_URL") or None,
         description="Address of Langfuse's web interface, for links to traces. Default: LANGFUSE_BASE_URL.",

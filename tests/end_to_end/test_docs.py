@@ -101,3 +101,8 @@ def script(name: str) -> ModuleType:
 def test_the_page_about_detectors_is_what_the_playbook_says() -> None:
     """After a change of the playbook: `make docs`."""
     assert (ROOT / "docs" / "detectors.md").read_text("utf-8") == script("write_detectors").text()
+
+
+def test_the_page_about_questions_is_what_the_grammar_understands() -> None:
+    """After a change of the forms: `make docs`."""
+    assert (ROOT / "docs" / "questions.md").read_text("utf-8") == script("write_questions").text()

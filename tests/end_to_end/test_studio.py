@@ -44,6 +44,7 @@ class Studio:
     client: Any
     log: Path
     other_url: str
+    process: int
 
     def run(self, thread: str, request: dict[str, Any], **options: Any) -> Any:
         """Runs the graph in a thread to its end, as Studio does; returns its output."""
@@ -98,7 +99,7 @@ def studio(clickhouse: RunningServer, tmp_path_factory: pytest.TempPathFactory) 
                 time.sleep(0.1)
             assert process.poll() is None, log.read_text()
             with sdk.get_sync_client(url=url, timeout=120) as client:
-                yield Studio(client, log, clickhouse.url("reader", PASSWORD, "quiet"))
+                yield Studio(client, log, clickhouse.url("reader", PASSWORD, "quiet"), process.pid)
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(60)
@@ -115,8 +116,8 @@ def test_the_form_describes_every_field(studio: Studio) -> None:
     (assistant,) = studio.client.assistants.search(graph_id="hansei")
     schemas = studio.client.assistants.get_schemas(assistant["assistant_id"])
     form = schemas["input_schema"]
-    assert form["properties"].keys() == Request.model_fields.keys()
-    assert form["required"] == ["project_id"]
+    assert form["properties"].keys() == {*Request.model_fields, "messages"}
+    assert not form.get("required")
     assert schemas["context_schema"]["properties"].keys() == Context.model_fields.keys()
     for schema in (form, schemas["context_schema"]):
         for name, field in schema["properties"].items():

@@ -63,6 +63,7 @@ def test_the_command_line_has_the_published_commands_and_options() -> None:
             "no_llm", "fail_on", "json", "projects", "parallel", "again",
         },
         "verify": {"report", "clickhouse"},
+        "chat": {"report", "clickhouse", "model", "no_llm"},
     }  # fmt: skip
     commands = {command.callback.__name__: command.callback for command in app.registered_commands if command.callback}
     for name, wanted in options.items():

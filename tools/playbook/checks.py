@@ -68,6 +68,12 @@ def check_all(metric: Metric, finding: Finding, facts: Facts, q: float | None) -
     return [*checks, *rival_checks(metric, finding, facts)]
 
 
+def derived_again(metric: Metric, finding: Finding, facts: Facts) -> list[Check]:
+    """The check that the critic's road gives the same figure; empty when it was not asked."""
+    found = evidence_for(finding.evidence, "rederive")
+    return [] if found is None else [_rederived(metric, finding, facts, found)]
+
+
 def verdict_of(checks: Sequence[Check]) -> Verdict:
     """confirmed when nothing failed; not_measurable when there was too little to go by; refuted otherwise."""
     failed = [check.name for check in checks if check.passed is False and check.name not in TOLD]

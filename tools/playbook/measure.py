@@ -170,14 +170,16 @@ ORDER BY period DESC"""
     return dataset.ask(id, "quantiles", dataset.bind(sql, rows.relations, rows.needs), rows.parameters)
 
 
-def examples(dataset: Dataset, metric: Metric, candidate: Candidate, id: str, measured: Evidence) -> Evidence:
+def examples(
+    dataset: Dataset, metric: Metric, candidate: Candidate, id: str, measured: Evidence, at_most: int = EXAMPLES
+) -> Evidence:
     """Traces of the window in which it happened, to look at.
 
     Columns: trace_id, y. Shares: any affected traces, in an order that is arbitrary but always the same; amounts: the
     traces with the largest. They are of the day on which it happened most, so that only that day need be read; of the
     whole window, when that day has too few.
     """
-    day = _worst_day(metric, measured)
+    day = _worst_day(metric, measured, at_most)
     time = TIME[metric.relation]
     on_day = f"{time} >= {_DAY_START} AND {time} < {_DAY_START} + toIntervalDay(1)"
     rows = rows_of(metric, candidate, also=on_day if day else "1")
@@ -196,7 +198,7 @@ FROM (
 )
 WHERE {keep}
 ORDER BY {order}
-LIMIT {EXAMPLES}"""
+LIMIT {at_most}"""
     bound = dataset.bind(sql, rows.relations, rows.needs)
     return dataset.ask(id, "examples", bound, {**rows.parameters, "worst_day": day})
 
@@ -204,10 +206,10 @@ LIMIT {EXAMPLES}"""
 _DAY_START = "{worst_day:DateTime64(6, 'UTC')}"
 
 
-def _worst_day(metric: Metric, measured: Evidence) -> datetime | None:
+def _worst_day(metric: Metric, measured: Evidence, at_most: int) -> datetime | None:
     """Start of the day of the window with most of what is measured, if it has enough traces to show."""
     days = [row for row in measured.records() if row["period"] == "window"]
     worst = max(days, key=lambda row: (float(row["y"]) * metric.worse, str(row["day"])), default=None)
-    if worst is None or metric.worse < 0 or int(worst["affected"]) < EXAMPLES:
+    if worst is None or metric.worse < 0 or int(worst["affected"]) < at_most:
         return None
     return parse_instant(str(worst["day"]))

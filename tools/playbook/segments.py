@@ -131,6 +131,24 @@ def condition(segment: Segment, relation: Relation, prefix: str) -> Condition:
     return Condition(" AND ".join(here) or "1", parameters, Needs(trace=trace), bool(through), carried)
 
 
+def column(dimension: str, relation: Relation) -> tuple[str, bool] | None:
+    """A dimension's value as SQL over rows of a relation, and whether it is a column of the row's trace.
+
+    Returns:
+        None when the relation's rows have no such column.
+    """
+    if dimension in _OWN[relation]:
+        return _OWN[relation][dimension], dimension in _OF_TRACE[relation]
+    if dimension == "tag" and relation != "scores":
+        return "arrayJoin(if(empty(tags), [''], tags))", relation != "traces"
+    if dimension == "tool_name" and relation == "observations":
+        return "if(type = 'TOOL', name, '')", False
+    if dimension.startswith("metadata.") and relation != "scores":
+        key = dimension.removeprefix("metadata.").replace("\\", "\\\\").replace("'", "\\'")
+        return f"metadata['{key}']", False
+    return None
+
+
 def shared(segment: Segment, other: Segment, relation: Relation) -> Segment:
     """What two segments have in common and rows of `relation` can be asked themselves.
 

@@ -25,6 +25,7 @@ from typer.exceptions import TyperException
 from hansei import __version__
 from hansei.cli.analyze import analyze
 from hansei.cli.cases import make_tests
+from hansei.cli.chat import chat
 from hansei.cli.console import one_line
 from hansei.cli.demo import demo
 from hansei.cli.doctor import doctor
@@ -50,6 +51,7 @@ app = typer.Typer(
 app.command(short_help="Make sample data and a report on it.")(demo)
 app.command(short_help="Check that all is there for an analysis.")(doctor)
 app.command(short_help="Find what goes wrong, write a report.")(analyze)
+app.command(short_help="Ask questions on a finished report.")(chat)
 app.command(short_help="Ask every number of a report again.")(verify)
 app.command(short_help="Write a report's forms again from its JSON.")(render)
 app.command("import", short_help="Bring a project here without access to its ClickHouse.")(import_project)

@@ -41,6 +41,11 @@ def one_line(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in joined)
 
 
+def _indented(line: str) -> str:
+    """One line with its indentation, and nothing that a terminal could obey."""
+    return " " * (len(line) - len(line.lstrip(" "))) + one_line(line)
+
+
 class Console(ABC):
     """What a command can tell. As a context manager it brackets the work that reports progress."""
 
@@ -70,8 +75,16 @@ class Console(ABC):
         """A line of the result for people; `style` is a severity, a status or ``title``."""
 
     @abstractmethod
-    def table(self, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """A table of the result for people. The first column gives a row its colour, the last one may be long."""
+    def block(self, text: str) -> None:
+        """Lines of the result for people that keep their indentation."""
+
+    @abstractmethod
+    def table(self, headings: Sequence[str], rows: Sequence[Sequence[str]], *, fold: bool = False) -> None:
+        """A table of the result for people. The first column gives a row its colour, the last one may be long.
+
+        Args:
+            fold: any column may be folded to fit the width.
+        """
 
     @abstractmethod
     def data(self, document: Any) -> None:
@@ -90,7 +103,10 @@ class SilentConsole(Console):
     def line(self, text: str = "", style: str = "") -> None:
         return None
 
-    def table(self, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    def block(self, text: str) -> None:
+        return None
+
+    def table(self, headings: Sequence[str], rows: Sequence[Sequence[str]], *, fold: bool = False) -> None:
         return None
 
     def data(self, document: Any) -> None:
@@ -120,7 +136,11 @@ class PlainConsole(Console):
     def line(self, text: str = "", style: str = "") -> None:
         print(one_line(text) if text == text.lstrip() else f"  {one_line(text)}", flush=True)
 
-    def table(self, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    def block(self, text: str) -> None:
+        for line in text.splitlines():
+            print(_indented(line), flush=True)
+
+    def table(self, headings: Sequence[str], rows: Sequence[Sequence[str]], *, fold: bool = False) -> None:
         cells = [[one_line(cell) for cell in row] for row in [headings, *rows]]
         widths = [max(_width(row[column]) for row in cells) for column in range(len(headings) - 1)]
         for row in cells:
@@ -186,13 +206,17 @@ class TerminalConsole(Console):
         indent = "  " if text != text.lstrip() else ""
         self._out.print(indent + one_line(text), style=_COLOURS.get(style, ""), soft_wrap=style != "title")
 
-    def table(self, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    def block(self, text: str) -> None:
+        for line in text.splitlines():
+            self._out.print(_indented(line), soft_wrap=False)
+
+    def table(self, headings: Sequence[str], rows: Sequence[Sequence[str]], *, fold: bool = False) -> None:
         from rich import box
         from rich.table import Table
 
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for heading in headings[:-1]:
-            table.add_column(heading, no_wrap=True)
+            table.add_column(heading, no_wrap=not fold, overflow="fold")
         table.add_column(headings[-1], overflow="fold", ratio=1)
         for row in rows:
             table.add_row(*(_coloured(cell, row[0] if column == 0 else "") for column, cell in enumerate(row)))

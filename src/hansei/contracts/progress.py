@@ -12,7 +12,10 @@ class Progress(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    step: Literal["connect", "profile", "planner", "analyst", "critic", "writer", "approval", "delivery"]
+    step: Literal[
+        "connect", "profile", "planner", "analyst", "critic", "writer", "approval", "delivery", "reader", "inquirer",
+        "examiner", "answerer",
+    ]  # fmt: skip
     status: Literal["started", "running", "finished", "failed"]
     message: str = Field(description="One line for people.")
     task: str | None = Field(None, description="Which of several parallel analysts: the detector's name.")

@@ -1,0 +1,128 @@
+"""answering: a follow-up question is looked up, doubted and told, on just what it needs.
+
+Three nodes in a row, as for a report: `inquirer` measures like the analyst, `examiner` derives the same figures again
+like the critic, `answerer` tells what came out like the writer. All numbers are computed from the queries' answers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_core.messages import AIMessage
+from langgraph.runtime import Runtime
+from typing_extensions import TypedDict
+
+from hansei.context import Context
+from hansei.contracts import Evidence, Report
+from hansei.contracts.answers import Answer
+from hansei.contracts.asks import ASK, Named, Trace
+from hansei.errors import ConnectionFailed, HanseiError, QueryFailed
+from hansei.nodes.scope import Costs, Scope, Steps, at_once, bill, context_of, dataset_of
+from hansei.tools.conversation.answering import answered, not_answered
+from hansei.tools.conversation.looking import doubts, look
+from hansei.tools.conversation.naming import Unclear
+from hansei.tools.conversation.showing import as_markdown
+from hansei.tools.langfuse.masking import mask, unmasked
+from hansei.tools.langfuse.trace_excerpt import excerpt
+from hansei.tools.langfuse.trace_tree import read_tree
+
+EXCERPT = 3_000
+"""Characters of a trace in a chat."""
+
+
+class AnsweringInput(TypedDict, total=False):
+    """The question as it was understood, and the report that it is about."""
+
+    scope: Scope
+    report: dict[str, Any]
+    inquiry: dict[str, Any]
+    named: dict[str, Any]
+    costs: Costs
+
+
+def inquirer(state: AnsweringInput, runtime: Runtime[Context]) -> dict[str, Any]:
+    """Asks the analyst's queries. What cannot be measured becomes an answer that says so.
+
+    Raises:
+        ConnectionFailed: ClickHouse is gone; the run can be resumed from here.
+    """
+    inquiry, report = state["inquiry"], Report.model_validate(state["report"])
+    asked, number = ASK.validate_python(inquiry["ask"]), int(inquiry["number"])
+    steps = Steps(runtime, "inquirer", f"Looking up: {asked.form}")
+    # A conversation may go on for long: each answer has the run's budget to itself.
+    dataset = dataset_of({**state["scope"], "run_id": f"{state['scope']['run_id']} q{number}"}, runtime)
+    shown = ""
+    try:
+        evidence = look(asked, report, dataset, number)
+        if isinstance(asked, Trace):
+            masking = mask if context_of(runtime).masking else unmasked
+            shown = excerpt(read_tree(dataset, asked.trace), EXCERPT, masking=masking).text
+    except (Unclear, HanseiError) as error:
+        if isinstance(error, ConnectionFailed) or (isinstance(error, QueryFailed) and error.retryable):
+            steps.failed(error.message)
+            raise
+        unclear = error if isinstance(error, Unclear) else Unclear("failed", reason=str(error))
+        steps.failed("it cannot be looked up")
+        named = Named.model_validate(state.get("named") or {})
+        told = not_answered(unclear, report, named, number=number, question=inquiry["question"])
+        return {
+            "inquiry": {**inquiry, "answer": told.model_dump(mode="json")},
+            "costs": bill("inquirer", dataset.reader),
+        }
+    steps.finished(f"{len(evidence)} queries", rows_read=sum(item.rows_read for item in evidence))
+    return {
+        "inquiry": {**inquiry, "evidence": [item.model_dump(mode="json") for item in evidence], "excerpt": shown},
+        "costs": bill("inquirer", dataset.reader),
+    }
+
+
+def examiner(state: AnsweringInput, runtime: Runtime[Context]) -> dict[str, Any]:
+    """Asks the critic's queries: the same figures from rows deduplicated without FINAL, by a flat aggregate."""
+    inquiry, report = state["inquiry"], Report.model_validate(state["report"])
+    asked, number = ASK.validate_python(inquiry["ask"]), int(inquiry["number"])
+    evidence = [Evidence.model_validate(item) for item in inquiry["evidence"]]
+    steps = Steps(runtime, "examiner", "Deriving the figures again")
+    dataset = dataset_of({**state["scope"], "run_id": f"{state['scope']['run_id']} q{number}"}, runtime)
+    answers, failed = at_once(doubts(asked, report, dataset, number, evidence))
+    if failed is not None and isinstance(failed, ConnectionFailed):
+        raise failed
+    again = [answer for answer in answers if answer is not None]
+    steps.finished(f"{len(again)} figures derived again")
+    kept = [*inquiry["evidence"], *(item.model_dump(mode="json") for item in again)]
+    return {"inquiry": {**inquiry, "evidence": kept}, "costs": bill("examiner", dataset.reader)}
+
+
+def answerer(state: AnsweringInput, runtime: Runtime[Context]) -> dict[str, Any]:
+    """Tells the answer, keeps it with its evidence, and remembers what was named."""
+    inquiry, report = state["inquiry"], Report.model_validate(state["report"])
+    steps = Steps(runtime, "answerer", "Answering")
+    if "answer" in inquiry:
+        answer = Answer.model_validate(inquiry["answer"])
+    else:
+        answer = answered(
+            ASK.validate_python(inquiry["ask"]), report,
+            [Evidence.model_validate(item) for item in inquiry.get("evidence", [])], number=int(inquiry["number"]),
+            question=inquiry["question"], by=inquiry["by"], base_url=context_of(runtime).langfuse_base_url,
+            excerpt=inquiry.get("excerpt", ""),
+        )  # fmt: skip
+    steps.finished("answered" if answer.ask else "told what can be asked")
+    named = _remembered(Named.model_validate(state.get("named") or {}), answer)
+    return {
+        "answers": [answer.model_dump(mode="json")],
+        "named": named.model_dump(),
+        "inquiry": {},
+        "messages": [AIMessage(content=as_markdown(answer, report.language))],
+    }
+
+
+def _remembered(before: Named, answer: Answer) -> Named:
+    """What an answer names replaces what was named before; what it does not name stays."""
+    if answer.ask is None:
+        return before
+    now = answer.named
+    return Named(
+        finding=now.finding or before.finding,
+        metric=now.metric or before.metric,
+        segment=now.segment or before.segment,
+        listed=now.listed or before.listed,
+    )

@@ -1,0 +1,194 @@
+"""`hansei chat`: questions on a finished report, at a terminal or through a pipe."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hansei.errors import HanseiError, UsageError
+
+if TYPE_CHECKING:
+    from hansei.cli.console import Console
+    from hansei.cli.conversation import Conversation
+    from hansei.contracts.answers import Answer
+
+HISTORY = "chat.history"
+SAVED = "chat"
+
+COMMANDS = """\
+/sql [N]     the queries of the last answer, or of answer N, as they can be run in any ClickHouse client
+/trace ID    one trace as a tree of its steps
+/save [NAME] the conversation as NAME.md, and its answers with their evidence as NAME.json, beside the report
+/help        this, and the forms of questions that are understood
+/quit        end; the conversation goes on when you come back"""
+
+
+def chat(
+    report: Annotated[
+        Path, typer.Argument(metavar="REPORT_DIR", help="The folder with report.json that hansei analyze wrote.")
+    ],
+    clickhouse: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where Langfuse's tables are. Default: HANSEI_CLICKHOUSE_URL.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Language model that understands free questions. Default: HANSEI_MODEL."),
+    ] = None,
+    no_llm: Annotated[bool, typer.Option("--no-llm", help="Rules only, also where HANSEI_MODEL is set.")] = False,
+) -> int:
+    """Ask questions on a finished report, on the same window and the same findings.
+
+    Every answer is measured by its own queries and derived again by another. The conversation is kept in the folder
+    (chat.sqlite) and goes on when you come back, also after a crash. When input is piped, each line is a question, and
+    the exit code is 2 when one could not be looked up.
+
+    \b
+    In the conversation:
+      show me five of those          is it only Japanese users?      why not the model?
+      what changed on the 14th?      compare v6 and v7 on cost       tell me about the second one
+      /sql   /trace ID   /save   /help   /quit
+
+    \b
+    Examples:
+      hansei chat hansei-report
+      hansei chat hansei-demo/report --clickhouse chdb://$PWD/hansei-demo/clickhouse
+      echo "which findings are there?" | hansei chat hansei-report
+    """
+    from hansei.cli.analysis import make_context
+    from hansei.cli.console import open_console
+    from hansei.cli.conversation import Conversation
+    from hansei.tools.report.files import read_report
+
+    folder = report if report.is_dir() else report.parent
+    found, context = read_report(report), make_context(clickhouse, model=model, no_llm=no_llm)
+    console = open_console()
+    with Conversation(folder, found, context) as talk:
+        if sys.stdin.isatty():
+            console.line(found.headline, style="title")
+            console.line("Ask about it, or type /help.")
+        failed = False
+        if talk.unfinished:
+            console.note("A question was not finished; it is answered now.")
+            failed |= not _answer(None, talk, console)
+        for line in _lines(folder):
+            if line in ("/quit", "/exit"):
+                break
+            failed |= not (_command(line, talk, console) if line.startswith("/") else _answer(line, talk, console))
+    return 2 if failed and not sys.stdin.isatty() else 0
+
+
+def _lines(folder: Path) -> Iterator[str]:
+    """What is asked: from the prompt with its history, or from a pipe."""
+    if not sys.stdin.isatty():
+        for line in sys.stdin:
+            if line.strip():
+                yield line.strip()
+        return
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.history import FileHistory
+
+    session: PromptSession[str] = PromptSession(history=FileHistory(str(folder / HISTORY)))
+    while True:
+        try:
+            line = session.prompt("> ").strip()
+        except KeyboardInterrupt:  # as in a shell: the line is given up
+            continue
+        except EOFError:
+            return
+        if line:
+            yield line
+
+
+def _answer(question: str | None, talk: Conversation, console: Console) -> bool:
+    """Answers one question; False when it could not be looked up."""
+    try:
+        with console:
+            answer, lost = talk.ask(question, console.progress)
+    except HanseiError as error:
+        console.note(f"{error.message} {error.remedy}")
+        return False
+    if lost:
+        console.note(lost)
+    _tell(answer, talk, console)
+    return True
+
+
+def _tell(answer: Answer, talk: Conversation, console: Console) -> None:
+    from hansei.tools.conversation.showing import MARKS
+    from hansei.tools.report.catalogue import say, speaking
+
+    console.block(answer.text)
+    if answer.table is not None:
+        console.table(answer.table.columns, answer.table.rows, fold=True)
+    if answer.chart:
+        console.line(f"  {answer.chart}")
+    for check in answer.checks:
+        console.line(f"  {MARKS[check.passed]} {check.detail}", style="ok" if check.passed else "note")
+    for url in answer.trace_urls:
+        console.line(f"  {url}")
+    if answer.follow_ups:
+        with speaking(talk.report.language):
+            console.line(f"{say('ask.next_title')}: {' · '.join(answer.follow_ups)}", style="skipped")
+    console.line()
+
+
+def _command(line: str, talk: Conversation, console: Console) -> bool:
+    """One of the commands; False when it could not be done."""
+    from hansei.tools.conversation.forms import examples
+
+    name, _, argument = line.partition(" ")
+    argument = argument.strip()
+    match name:
+        case "/help":
+            console.block(COMMANDS)
+            console.line()
+            for example in examples(talk.report.language):
+                console.line(f"  {example}")
+        case "/sql":
+            return _sql(argument, talk, console)
+        case "/trace" if argument:
+            return _answer(f'trace "{argument}"', talk, console)
+        case "/save":
+            return _save(argument or SAVED, talk, console)
+        case _:
+            console.note(f"{name} is no command, or lacks something. Type /help.")
+            return False
+    return True
+
+
+def _sql(argument: str, talk: Conversation, console: Console) -> bool:
+    answers = talk.answers
+    place = int(argument) if argument.isdigit() else len(answers)
+    if not 1 <= place <= len(answers):
+        console.note("There is no such answer yet." if answers else "There is no answer yet.")
+        return False
+    evidence = answers[place - 1].evidence
+    if not evidence:
+        console.line("This answer comes out of the report itself, and asked nothing.")
+    for item in evidence:
+        values = ", ".join(f"{key} = {value!r}" for key, value in item.parameters.items())
+        console.block(f"-- {item.id}: {item.purpose}, {item.row_count} rows, sha256 {item.result_hash[:12]}")
+        console.block(f"-- {values}")
+        console.block(item.sql)
+        console.line()
+    return True
+
+
+def _save(name: str, talk: Conversation, console: Console) -> bool:
+    from hansei.tools.report.files import write_texts
+
+    if Path(name).name != name or name.startswith(".") or name in ("report", "options"):
+        console.note("Give a plain name: the conversation is saved beside the report.")
+        return False
+    try:
+        written = write_texts({f"{name}.md": talk.as_text(), f"{name}.json": talk.as_json()}, talk.folder)
+    except UsageError as error:
+        console.note(str(error))
+        return False
+    for file in written.values():
+        console.line(f"Wrote {file}")
+    return True

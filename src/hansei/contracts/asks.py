@@ -1,0 +1,107 @@
+"""Follow-up questions, understood: what each form asks for. Rules or a model fill them in, without numbers."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from hansei.contracts.finding import Segment, Strict
+
+MOST_EXAMPLES = 50
+
+_FINDING = Field(description="Id of a finding of the report, refuted ones included.")
+_METRIC = Field(description="Name of a metric, such as cost_per_call.")
+_SEGMENT: Segment = Field(
+    default_factory=dict, description="Dimension → value: only these rows. Empty: the whole project."
+)
+
+
+class Examples(Strict):
+    """Traces in which a finding shows."""
+
+    form: Literal["examples"] = "examples"
+    finding: str = _FINDING
+    count: int = Field(5, ge=1, le=MOST_EXAMPLES)
+
+
+class Breakdown(Strict):
+    """A metric by the values of a dimension; whether it is only one of them."""
+
+    form: Literal["breakdown"] = "breakdown"
+    finding: str | None = Field(None, description="The finding whose metric and segment are taken.")
+    metric: str = _METRIC
+    segment: Segment = _SEGMENT
+    dimension: str = Field(description="Such as model, release, user_id, metadata.language.")
+    value: str | None = Field(None, description="The value that is asked about, when one is.")
+
+
+class Compare(Strict):
+    """Two values of a dimension, side by side on one metric."""
+
+    form: Literal["compare"] = "compare"
+    metric: str = _METRIC
+    dimension: str
+    first: str
+    second: str
+    segment: Segment = _SEGMENT
+
+
+class Measure(Strict):
+    """One figure, with its course by day."""
+
+    form: Literal["measure"] = "measure"
+    metric: str = _METRIC
+    segment: Segment = _SEGMENT
+    finding: str | None = Field(None, description="The finding whose metric and segment are taken.")
+
+
+class OnDay(Strict):
+    """What changed on a day."""
+
+    form: Literal["day"] = "day"
+    day: date = Field(description="UTC.")
+    segment: Segment = _SEGMENT
+
+
+class About(Strict):
+    """A finding: what it says, why it stands or falls, what to do, or the queries behind it."""
+
+    form: Literal["about"] = "about"
+    finding: str = _FINDING
+    what: Literal["summary", "cause", "advice", "proof"] = "summary"
+
+
+class Trace(Strict):
+    """One trace as a tree."""
+
+    form: Literal["trace"] = "trace"
+    trace: str = Field(min_length=1, max_length=200, description="Its id.")
+
+
+class Listing(Strict):
+    """The report's findings, what was refuted, what was not looked at; or the forms of questions."""
+
+    form: Literal["list"] = "list"
+    what: Literal["findings", "refuted", "gaps", "forms"] = "findings"
+
+
+Ask = Annotated[Examples | Breakdown | Compare | Measure | OnDay | About | Trace | Listing, Field(discriminator="form")]
+ASK: TypeAdapter[Ask] = TypeAdapter(Ask)
+FIELDS: dict[str, frozenset[str]] = {
+    form.model_fields["form"].default: frozenset(form.model_fields)
+    for form in (Examples, Breakdown, Compare, Measure, OnDay, About, Trace, Listing)
+}
+"""Form → what it consists of."""
+
+
+class Named(Strict):
+    """What was named last, so that “it”, “that tool” and “the second one” mean something."""
+
+    finding: str | None = None
+    metric: str | None = None
+    segment: Segment = Field(default_factory=dict, description="The rows that were spoken of last.")
+    listed: list[dict[str, str]] = Field(
+        default_factory=list, description="What was listed last, in order: {finding: id}, {trace: id} or a segment."
+    )

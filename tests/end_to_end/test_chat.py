@@ -1,0 +1,180 @@
+"""`hansei chat` in processes of its own: piped, at a terminal, killed in the middle."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tests.support.cli import clean_environment, hansei
+from tests.support.world import END, PROJECT, Visit
+
+SETUP = """
+import sys
+from tests.end_to_end.test_chat import faults
+from tests.support.world import make_world
+from hansei.demo import Writer, create_tables
+from hansei.tools.clickhouse import open_writer
+client = open_writer(sys.argv[1])
+create_tables(client, "v4")
+with Writer(client, "v4") as writer:
+    writer.write(make_world(faults, per_day=40))
+client.close()
+"""
+
+
+def faults(visit: Visit) -> None:
+    if visit.app == "support" and visit.day >= 2 and visit.random.random() < 0.25:
+        visit.steps[1].level, visit.steps[1].status, visit.steps[1].output = "ERROR", "timeout", ""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """Where the data is, and a folder with a report on it. Each process opens the embedded ClickHouse by itself."""
+    folder = tmp_path_factory.mktemp("chat")
+    url = f"chdb://{folder / 'clickhouse'}"
+    root = Path(__file__).resolve().parents[2]
+    subprocess.run([sys.executable, "-c", SETUP, url], cwd=root, check=True)
+    report = folder / "report"
+    done = hansei(
+        folder, "analyze", "--clickhouse", url, "--project", PROJECT, "--until", END.isoformat(), "--out", str(report)
+    )
+    assert done.returncode == 0, done.stderr
+    return url, report
+
+
+def piped(place: tuple[str, Path], *lines: str) -> subprocess.CompletedProcess[str]:
+    url, report = place
+    return subprocess.run(
+        [sys.executable, "-m", "hansei", "chat", str(report)],
+        input="\n".join(lines) + "\n",
+        env=clean_environment(HANSEI_CLICKHOUSE_URL=url),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_pipe_asks_and_the_next_process_goes_on(place: tuple[str, Path]) -> None:
+    first = piped(place, "tell me about the error finding", "show me two of those", "/sql", "/help")
+    assert first.returncode == 0, first.stderr
+    assert "fail" in first.stdout
+    assert "LIMIT 2" in first.stdout
+    assert "/save" in first.stdout
+    assert "\x1b" not in first.stdout
+    again = piped(place, "the second one", "/save talk", "/sql 99")
+    assert "lookup_order" in again.stdout
+    saved = json.loads((place[1] / "talk.json").read_text("utf-8"))
+    assert [one["number"] for one in saved["answers"]] == [1, 2, 3]
+    assert saved["answers"][1]["evidence"][0]["result_hash"]
+    assert "## 1. tell me about the error finding" in (place[1] / "talk.md").read_text("utf-8")
+    # Only the last checkpoint of a conversation is kept: each holds the whole report.
+    with sqlite3.connect(place[1] / "chat.sqlite") as threads:
+        assert threads.execute("SELECT count() FROM checkpoints").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("line", ["/save ../elsewhere", "/save report", "/nonsense", "/trace", "/sql 99"])
+def test_a_command_that_cannot_be_done_is_told_and_gives_exit_code_2(place: tuple[str, Path], line: str) -> None:
+    before = {file: file.read_bytes() for file in place[1].glob("report.*")}
+    done = piped(place, line)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert {file: file.read_bytes() for file in place[1].glob("report.*")} == before
+
+
+def test_what_cannot_begin_is_told_in_one_line(place: tuple[str, Path], tmp_path: Path) -> None:
+    url, report = place
+    fresh = tmp_path / "fresh"
+    fresh.mkdir()
+    (fresh / "report.json").write_bytes((report / "report.json").read_bytes())
+    for arguments in (
+        ["chat", str(tmp_path / "nothing"), "--clickhouse", url],
+        ["chat", str(tmp_path), "--clickhouse", url],
+        ["chat", str(report)],
+        ["chat", str(fresh), "--clickhouse", "clickhouse://me:s3cret@127.0.0.1:1/db"],
+    ):
+        done = hansei(tmp_path, *arguments)
+        assert done.returncode == 2
+        assert len(done.stderr.strip().splitlines()) == 1
+        assert "Traceback" not in done.stderr
+        assert "s3cret" not in done.stderr + done.stdout
+    (tmp_path / "report.json").write_bytes((report / "report.json").read_bytes())
+    (tmp_path / "chat.sqlite").write_text("this is no database, but a text that is long enough to be looked at" * 20)
+    done = hansei(tmp_path, "chat", str(tmp_path), "--clickhouse", url)
+    assert done.returncode == 2
+    assert "Move the file away" in done.stderr
+
+
+def test_the_conversation_survives_kill_9(place: tuple[str, Path]) -> None:
+    url, report = place
+    before = piped(place, "which findings are there?")
+    assert before.returncode == 0
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hansei", "chat", str(report)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=clean_environment(HANSEI_CLICKHOUSE_URL=url),
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stderr is not None
+    process.stdin.write("what changed on 2026-11-12?\n")
+    process.stdin.flush()
+    for line in process.stderr:
+        if line.startswith("inquirer: Looking up"):
+            break
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    after = piped(place, "/save killed")
+    assert "A question was not finished" in after.stderr
+    answers = json.loads((report / "killed.json").read_text("utf-8"))["answers"]
+    assert answers[-1]["question"] == "what changed on 2026-11-12?"
+    assert answers[-1]["ask"]["form"] == "day"
+    assert answers[-1]["evidence"]
+
+
+def test_at_a_terminal_there_is_a_prompt_a_history_and_a_table_that_fits(place: tuple[str, Path]) -> None:
+    url, report = place
+    main, side = pty.openpty()
+    environment = clean_environment(HANSEI_CLICKHOUSE_URL=url, TERM="xterm", COLUMNS="60", LINES="40")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hansei", "chat", str(report)], stdin=side, stdout=side, stderr=side, env=environment
+    )
+    os.close(side)
+    seen = ""
+
+    def until(text: str) -> None:
+        nonlocal seen
+        begun = len(seen)
+        deadline = time.monotonic() + 120
+        while text not in seen[begun:]:
+            ready, _, _ = select.select([main], [], [], 1)
+            if ready:
+                part = os.read(main, 65_536).decode("utf-8", "replace")
+                seen += part
+                if "\x1b[6n" in part:  # the prompt asks where the cursor is
+                    os.write(main, b"\x1b[1;1R")
+            assert time.monotonic() < deadline, seen
+
+    until("type /help")
+    os.write(main, b"error rate of tool lookup_order by environment\r")
+    until("You may ask")
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen)
+    table = [line for line in shown.splitlines() if "production" in line]
+    assert table
+    assert max(len(line) for line in table[-1:]) <= 60
+    os.write(main, b"\x04")
+    process.wait(60)
+    os.close(main)
+    assert process.returncode == 0
+    assert "error rate of tool lookup_order by environment" in (report / "chat.history").read_text("utf-8")

@@ -1,0 +1,227 @@
+"""Questions on a thread that has a report: each answer is compared with the rows that were written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from langgraph.checkpoint.memory import InMemorySaver
+from pydantic import SecretStr
+from tests.support.openai_server import KEY, OpenAiServer, failing, structured
+from tests.support.world import END, PROJECT, Visit, make_world
+
+from hansei import Context, Report, build_graph
+from hansei.contracts.answers import Answer
+from hansei.demo import Writer, create_tables
+from hansei.demo.rows import Rows
+from hansei.graph.threads import begin_thread
+from hansei.tools.clickhouse import close_readers, open_reader, open_writer
+from hansei.tools.conversation.grammar import understood
+from hansei.tools.langfuse.dataset import run_evidence
+from hansei.tools.language_model import close_models
+
+
+def faults(visit: Visit) -> None:
+    """From the third day on a tool fails; half of the prompt's calls are of a dearer version."""
+    if visit.app != "support" or visit.day < 2:
+        return
+    if visit.random.random() < 0.25:
+        visit.steps[1].level, visit.steps[1].status, visit.steps[1].output = "ERROR", "timeout", ""
+    if visit.random.random() < 0.5:
+        visit.steps[2].prompt = ("answer", 7)
+        visit.steps[2].cost *= 2
+
+
+@pytest.fixture(scope="module")
+def world() -> Rows:
+    return make_world(faults, per_day=60)
+
+
+@pytest.fixture(scope="module", params=["v3", "v4"])
+def url(request: pytest.FixtureRequest, world: Rows, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    url = f"chdb://{tmp_path_factory.mktemp('asked')}"
+    client = open_writer(url)
+    create_tables(client, request.param)
+    with Writer(client, request.param) as writer:
+        writer.write(world)
+    client.close()
+    yield url
+    close_readers(url)
+
+
+class Thread:
+    """A thread with a report, to be asked."""
+
+    def __init__(self, url: str, **settings: Any) -> None:
+        self.context = Context(clickhouse_url=SecretStr(url), langfuse_base_url="https://langfuse.example", **settings)
+        self.graph = build_graph(InMemorySaver())
+        self.config: Any = {"configurable": {"thread_id": "1"}}
+
+    def run(self, **request: Any) -> Report:
+        fields = {"project_id": PROJECT, "until": END.isoformat(), **request}
+        out = self.graph.invoke(fields, self.config, context=self.context)
+        return Report.model_validate(out["report"])
+
+    def ask(self, question: str) -> Answer:
+        asked = {"messages": [{"role": "user", "content": question}]}
+        out = self.graph.invoke(asked, self.config, context=self.context)
+        answer = Answer.model_validate(self.state["answers"][-1])
+        assert out["messages"][-1].type == "ai"
+        assert answer.text.splitlines()[0] in out["messages"][-1].content
+        assert answer.question == question
+        return answer
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return dict(self.graph.get_state(self.config).values)
+
+
+@pytest.fixture(scope="module")
+def thread(url: str) -> Thread:
+    asked = Thread(url)
+    asked.run()
+    return asked
+
+
+def cell(answer: Answer, row: str, column: str) -> str:
+    assert answer.table is not None
+    return next(cells[answer.table.columns.index(column)] for cells in answer.table.rows if cells[0] == row)
+
+
+def test_a_conversation_keeps_the_report_and_answers_with_the_figures_of_the_rows(thread: Thread, world: Rows) -> None:
+    before = Report.model_validate(thread.state["report"])
+    tool = next(f for f in before.findings if f.segment.get("tool_name") == "lookup_order" and f.kind == "error")
+
+    shown = thread.ask("Show me four traces of the error finding.")
+    failed = {row.trace_id for row in world.observations if row.level == "ERROR"}
+    assert len(shown.trace_ids) == 4
+    assert set(shown.trace_ids) <= failed
+    assert shown.trace_urls[0] == f"https://langfuse.example/project/{PROJECT}/traces/{shown.trace_ids[0]}"
+
+    one = thread.ask("the second one")
+    assert one.trace_ids == [shown.trace_ids[1]]
+    assert "lookup_order" in one.text
+
+    compared = thread.ask("compare v6 and v7 on cost")
+    costs: dict[int, list[float]] = {6: [], 7: []}
+    for row in world.observations:
+        if row.prompt_name == "answer" and row.start_time >= before.window.start and row.total_cost is not None:
+            costs[row.prompt_version or 0].append(float(row.total_cost))
+    assert cell(compared, "7", "n in the window") == str(len(costs[7]))
+    assert cell(compared, "7", "Window").startswith(f"${sum(costs[7]) / len(costs[7]):.2g}")
+    assert cell(compared, "6", "Window").startswith(f"${sum(costs[6]) / len(costs[6]):.2g}")
+    assert "beyond chance (p < 0.001)" in compared.text
+
+    day = thread.ask(f"what changed on the {before.window.start.day + 2}th?")
+    assert tool.id in day.finding_ids
+    first = thread.ask("tell me about the first one")
+    assert first.finding_ids == [day.finding_ids[0]]
+
+    assert Report.model_validate(thread.state["report"]) == before
+    assert thread.state["scope"]["periods"]["window"]["start"].startswith(before.window.start.isoformat()[:19])
+
+
+def test_a_split_tells_whether_it_is_only_one_part(thread: Thread, world: Rows) -> None:
+    thread.ask("tell me about the error finding")
+    by_model = thread.ask("why not the model?")
+    assert "makes no difference here" in by_model.text
+    only = thread.ask('is it only environment "production"?')
+    assert "nothing but “production”" in only.text
+    window = [
+        row for row in world.observations if row.name == "lookup_order" and row.start_time >= END - timedelta(days=7)
+    ]
+    users = thread.ask("error rate of tool lookup_order by user")
+    assert users.table is not None
+    total = sum(int(cells[-1].replace(",", "")) for cells in users.table.rows)
+    assert total == len(window)
+    assert all(check.passed for check in users.checks)
+
+
+def test_each_query_of_an_answer_can_be_asked_again(thread: Thread, url: str) -> None:
+    thread.ask("latency of app support over time")
+    answers = [Answer.model_validate(one) for one in thread.state["answers"]]
+    evidence = [item for answer in answers for item in answer.evidence]
+    assert {"measure", "quantiles", "rederive"} <= {item.purpose for item in answers[-1].evidence}
+    assert answers[-1].chart
+    reader = open_reader(url)
+    try:
+        for item in evidence:
+            again = run_evidence(reader, item.id, item.purpose, item.sql, item.parameters)
+            assert again.result_hash == item.result_hash, item.id
+    finally:
+        reader.close()
+
+
+def test_every_question_that_is_suggested_is_answered(thread: Thread) -> None:
+    report = Report.model_validate(thread.state["report"])
+    for question in report.follow_ups:
+        answer = thread.ask(question)
+        assert answer.ask is not None, question
+        for follow_up in answer.follow_ups:
+            understood(follow_up, report, answer.named)
+
+
+def test_what_cannot_be_answered_costs_nothing_but_words(thread: Thread) -> None:
+    number = len(thread.state["answers"])
+    for question in ("what about bananas?", "show trace no-such-trace-1", "loops of tool lookup_order by model"):
+        answer = thread.ask(question)
+        assert answer.ask is None
+        assert ("I can answer these forms without a model" in answer.text) == ("bananas" in question)
+    assert len(thread.state["answers"]) == number + 3
+    assert thread.ask("help").text.count("\n- ") > 10
+
+
+def test_a_thread_that_is_given_a_project_again_begins_anew(url: str) -> None:
+    thread = Thread(url)
+    thread.run()
+    thread.ask("the second one")
+    assert thread.run(question="What is slow?").question == "What is slow?"
+    assert thread.state["answers"] == []
+
+
+def test_a_message_alone_begins_a_thread_when_it_or_the_context_names_the_project(url: str) -> None:
+    asked = {"messages": [{"role": "user", "content": f"Why do errors rise in project {PROJECT} in the last 5 days?"}]}
+    out = build_graph().invoke(asked, context=Context(clickhouse_url=SecretStr(url)))
+    report = Report.model_validate(out["report"])
+    assert (report.project_id, report.window.days) == (PROJECT, 5)
+    assert report.question == asked["messages"][0]["content"]
+    context = Context(clickhouse_url=SecretStr(url), project_id=PROJECT)
+    plain = build_graph().invoke({"messages": [{"role": "user", "content": "分析してください"}]}, context=context)
+    assert (plain["report"]["question"], plain["report"]["language"]) == (None, "ja")
+
+
+def test_a_thread_begins_from_a_report_that_was_read(thread: Thread, url: str) -> None:
+    read = Thread(url)
+    begin_thread(read.graph, read.config, Report.model_validate(thread.state["report"]), read.context)
+    fresh = read.ask("error rate of tool lookup_order")
+    kept = thread.ask("error rate of tool lookup_order")
+    assert fresh.table == kept.table
+
+
+def test_a_model_turns_a_free_question_into_a_form_and_enters_no_number(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread = Thread(url)
+    thread.run()
+    rules = thread.ask("error rate of tool lookup_order by environment")
+    guess = {
+        "form": "breakdown", "metric": "error_rate", "dimension": "environment",
+        "segment": [{"dimension": "tool_name", "value": "lookup_order"}],
+    }  # fmt: skip
+    with OpenAiServer(structured(guess)) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        thread.context = thread.context.model_copy(update={"model": "some-model"})
+        asked = thread.ask("Might the wobbly order gizmo misbehave just in certain deployments?")
+        assert (asked.by, asked.table, asked.text) == ("model", rules.table, rules.text)
+        count = len(server.asked)
+        assert thread.ask("why?").by == "rules"
+        assert len(server.asked) == count
+        close_models()
+    for script in (structured({**guess, "metric": "moon_phase"}), structured({"form": "none"}), failing(400)):
+        with OpenAiServer(script) as server:
+            monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+            assert "I can answer these forms" in thread.ask("Might the wobbly gizmo misbehave?").text
+            close_models()
