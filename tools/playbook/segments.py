@@ -67,11 +67,6 @@ class Condition:
     """Whether the SQL looks the relation `traces` up."""
 
 
-def column_of(dimension: str, relation: Relation) -> str | None:
-    """The column of `relation`, with its trace's, that holds a dimension; None: there is none of its own."""
-    return _OWN[relation].get(dimension)
-
-
 def raw_condition(segment: Segment, relation: Relation, prefix: str) -> tuple[str, dict[str, str], frozenset[str]]:
     """The same rows over the relations without FINAL, which never have a trace's columns.
 
