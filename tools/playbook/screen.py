@@ -36,8 +36,8 @@ _PRICE = 6.0
 """What each dimension of a slice must earn, in units of z squared: twice the logarithm of how many there are to try."""
 
 _PRICES = {"trace_name": 2.0}
-"""An app is a thing of its own, so that steps of one name in two apps may be quite different things: beside a step
-or score it costs less."""
+"""An app is a thing of its own, so that steps of one name in two apps may be quite different things: beside a step or
+score it costs less."""
 
 
 @dataclass(frozen=True)
@@ -194,9 +194,8 @@ class _Slice:
 
     @property
     def price(self) -> float:
-        return (
-            sum(_PRICES.get(unit, _PRICE) for unit in self.units) if len(self.units) > 1 else _PRICE * len(self.units)
-        )
+        prices = _PRICES if {"step", "score"} & set(self.units) else {}
+        return sum(prices.get(unit, _PRICE) for unit in self.units)
 
     @property
     def score(self) -> float:
