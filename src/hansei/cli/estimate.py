@@ -27,7 +27,7 @@ def tell_estimate(request: Request, context: Context, console: Console) -> int:
 
     if context.model is None:
         raise UsageError("No model is named, so nothing would be sent to any.", "Give --model, or set HANSEI_MODEL.")
-    report = run_analysis(request, context.model_copy(update={"model_dry_run": True}), console)
+    report = run_analysis(request, context.model_copy(update={"model_dry_run": True, "ledger": None}), console)
     total, budget, priced = Usage(), context.model_budget, context.model_prices is not None
     rows = []
     for node, used in report.run.usage.items():
