@@ -4,8 +4,8 @@
 
 Makes the demo data with ``hansei demo`` when the directory is missing. The endpoint is scripted, in this process, and
 waits before each answer. A chain is a conversation; the planner's and the critic's calls wait for one another, those of
-other nodes run side by side. The critical path is the longest chain of each node, one after the other. What the same run
-takes when the model answers at once is counted into both sides.
+other nodes run side by side. The critical path is the longest chain of each node, one after the other. What the same
+run takes when the model answers at once is counted into both sides.
 """
 
 from __future__ import annotations
