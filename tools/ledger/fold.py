@@ -103,6 +103,7 @@ def _in_order(entries: Sequence[Entry], before: datetime | None) -> tuple[list[R
 
 
 def _apply(book: Book, run: RunEntry) -> None:
+    again = {measured.id: measured for measured in run.measured}
     for seen in run.found:
         if seen.direction == "improvement":
             continue
@@ -111,7 +112,7 @@ def _apply(book: Book, run: RunEntry) -> None:
         if old is None:
             book.problems[seen.id] = Problem(_new(seen, run), [Point(run.run_id, run.window, seen.current, "new")])
         else:
-            old.known = _again(old.known, seen, run)
+            old.known = _again(old.known, seen, again.get(id), run)
             old.points.append(Point(run.run_id, run.window, seen.current, old.known.state))
     found = {run.matched.get(seen.id, seen.id) for seen in run.found}
     for measured in run.measured:
@@ -137,7 +138,7 @@ def _new(seen: Seen, run: RunEntry) -> Known:
     return _counted(known, seen, run)
 
 
-def _again(known: Known, seen: Seen, run: RunEntry) -> Known:
+def _again(known: Known, seen: Seen, measured: Measured | None, run: RunEntry) -> Known:
     back = known.state == "fixed"
     came = {"since": seen.onset or run.window.start, "worst": seen.current, "expected": seen.expected}
     now = known.model_copy(
@@ -150,6 +151,8 @@ def _again(known: Known, seen: Seen, run: RunEntry) -> Known:
             **({"acted": None, "settled": None, "counted_to": run.window.start} if back else {}),
         }
     )  # fmt: skip
+    if measured is not None:
+        return _add_cost(now, measured.excess_cost, measured.excess_traces, run.window)
     return _counted(now, seen, run)
 
 

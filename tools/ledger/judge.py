@@ -111,6 +111,11 @@ def item(
         state, reason, now, on = "regressed" if back else "ongoing", "found", finding.current, finding.segment
         since = (finding.onset or window.start) if back else since
         cost, traces = _costs_of(finding, window)
+        numbers = None if back else measured(known, evidence, facts)[0]
+        if numbers is not None:
+            # What it costs is counted against what was expected when it came: a later reference may hold it too.
+            own = _excess(known, numbers)
+            cost, traces = (cost if own[0] is None else own[0]), (traces if own[1] is None else own[1])
     else:
         numbers, on = measured(known, evidence, facts)
         now = numbers.current if numbers else None
