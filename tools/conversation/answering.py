@@ -246,16 +246,23 @@ def _day(ask: OnDay, report: Report, evidence: Sequence[Evidence]) -> Parts:
         (day, now), before = _on(values, ask), _on(values, ask, -1)[1]
         others = [value for start, value in values.items() if start != day]
         usual = (min(others), max(others)) if others else None
-        if now is not None and usual and not usual[0] <= now <= usual[1]:
+        # What looks the same in the table is not told as different.
+        bounds = [format_value(bound, unit) for bound in usual or ()]
+        if now is not None and usual and not usual[0] <= now <= usual[1] and format_value(now, unit) not in bounds:
             unusual.append(metric_word(name))
         span = f"{format_value(usual[0], unit)} – {format_value(usual[1], unit)}" if usual else ""
         rows.append([metric_word(name), format_value(before, unit), format_value(now, unit), span])
     shown = format_day(report.window.start.replace(year=ask.day.year, month=ask.day.month, day=ask.day.day))
-    text = say("ask.day", day=shown, place=telling.where(ask.segment), count=len(began))
+    place = telling.where(ask.segment)
+    text = (
+        say("ask.day", day=shown, place=place, count=len(began))
+        if began
+        else say("ask.day_quiet", day=shown, place=place)
+    )
     lines = "\n".join(f"{n}. {finding.title}" for n, finding in enumerate(began, 1))
     odd = say("ask.unusual", metrics=", ".join(unusual)) if unusual else say("ask.usual")
     return {
-        "text": "\n\n".join(part for part in (text, lines, odd) if part),
+        "text": "\n\n".join(part for part in (text, lines, f"{odd} {say('ask.day_checked')}") if part),
         "table": Table(columns=["", say("ask.day_before"), shown, say("ask.other_days")], rows=rows),
         "finding_ids": [finding.id for finding in began],
         "named": Named(

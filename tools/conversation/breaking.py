@@ -37,7 +37,7 @@ def broken_down(ask: Breakdown, report: Report, evidence: Sequence[Evidence]) ->
     if not parts:
         text = say("ask.no_rows", **values)
     elif len(parts) == 1 and ask.value is None:
-        text = say("ask.one_value", value=_label(parts[0]), **values)
+        text = say("ask.one_value" if parts[0].value else "ask.not_recorded", value=_label(parts[0]), **values)
     elif metric.shape in ("quantile", "count"):
         text = say("ask.by", **values)
     elif ask.value is not None:

@@ -145,7 +145,9 @@ def gain_in_words(finding: Finding) -> str:
         return ""
     if gain.unit == "count":
         value = say(
-            "gain.interval", value=format_count(gain.value), interval=format_interval(gain.low, gain.high, "count")
+            "gain.interval",
+            value=format_count(round(gain.value)),
+            interval=format_interval(round(gain.low), round(gain.high), "count"),
         )
         return say("gain.count", value=value, per=say(f"per.{gain.counted.replace(' ', '_')}"))
     if gain.unit in ("ratio", "score", "steps"):
