@@ -210,6 +210,7 @@ ELSEWHERE = {
     "empty_retrieval",
     "cache",
     "first_token_latency",
+    "answer",
 }
 """Detectors whose cases are in the other modules of this name."""
 

@@ -127,7 +127,7 @@ def test_an_average_that_only_the_mix_moved_is_refuted_as_that(engine: Analyse) 
     assert average.current.value > 1.2 * average.baseline.value
     (why,) = failed(average)
     assert why.name == "mix_shift"
-    assert "from 80 % to 50 %" in why.detail
+    assert "“research” went from 20 % to 50 %" in why.detail
 
 
 def weekly(day: int, app: str) -> float:

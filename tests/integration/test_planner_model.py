@@ -114,7 +114,7 @@ def test_hypotheses_are_told_in_the_plan(run: Run, by_rules: Report) -> None:
     assert "refuted by: Texts are as long as before." in latency.reason
     assert core(report) == core(by_rules)
     assert (report.run.model, report.run.tokens) == ("some-model", 120 * len(server.requests))
-    assert set(report.run.usage) == {"planner", "writer"}
+    assert set(report.run.usage) == {"planner", "critic", "writer"}
     assert sum(used.tokens for used in report.run.usage.values()) == report.run.tokens
     assert "usage" not in json.loads(by_rules.model_dump_json())["run"]
     assert by_rules.run.model is None

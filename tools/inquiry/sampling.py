@@ -22,7 +22,8 @@ from hansei.tools.playbook.proposals import DEFAULTS
 Which = Literal["bad", "good", "both", "any"]
 Period = Literal["window", "baseline"]
 
-METRICS = tuple(metric.name for detector in DETECTORS for metric in detector.metrics)
+METRICS = tuple(metric.name for detector in DETECTORS for metric in detector.metrics if "{category:" not in metric.y)
+"""Shares of one category of a score are left out: they count nothing until a category is named."""
 
 _METADATA_KEY = re.compile(r"metadata\.[\w .:/@-]{1,100}")
 _LONGEST_VALUE = 1_000
@@ -64,10 +65,9 @@ def sample_traces(
 
 
 def _measured(metric: str) -> tuple[Detector, Metric]:
-    try:
-        return detector_of(metric)
-    except KeyError:
-        raise Refusal(f"There is no such metric. Metrics are: {', '.join(METRICS)}.") from None
+    if metric not in METRICS:
+        raise Refusal(f"There is no such metric. Metrics are: {', '.join(METRICS)}.")
+    return detector_of(metric)
 
 
 def checked_segment(segment: Mapping[str, str]) -> Segment:

@@ -267,7 +267,13 @@ def _order(problem: Problem, now: datetime) -> tuple[int, int, str]:
 
 
 def default_ledger(folder: Path | None) -> str | None:
-    """Where `hansei analyze` keeps findings when nothing is said: beside the report's folder; nowhere without one."""
+    """Where `hansei analyze` keeps findings when nothing is said: beside the report's folder; nowhere without one, nor
+    where no folder can be, which the report's own error tells."""
     from hansei.tools.ledger.opening import FILE
 
-    return os.environ.get("HANSEI_LEDGER") or (None if folder is None else str(folder.absolute().parent / FILE))
+    if (named := os.environ.get("HANSEI_LEDGER")) or folder is None:
+        return named or None
+    beside = folder.absolute().parent
+    return (
+        None if any(part.exists() and not part.is_dir() for part in (beside, *beside.parents)) else str(beside / FILE)
+    )
