@@ -123,6 +123,7 @@ def _moved(source: RealTrace, at: datetime, stretch: float, mark: str, project_i
         [root] = [row for row in rows.observations if row.parent_observation_id is None]
         trace.opentelemetry, trace.name = True, root.name
         trace.input, trace.output, trace.version = root.input, root.output, root.version
+        trace.metadata = {**trace.metadata, **root.metadata}
     return rows
 
 
