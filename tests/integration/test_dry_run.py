@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from tests.support.cli import hansei_here
 from tests.support.job import fill
 from tests.support.openai_server import OpenAiServer, failing
 from tests.support.world import END, PROJECT, Visit, make_world
 
 from hansei.cli.analysis import make_context, make_request
+from hansei.cli.bounds import model_bounds
 from hansei.cli.console import JsonConsole, PlainConsole
 from hansei.cli.estimate import tell_estimate
+from hansei.context import ModelBudget
 from hansei.errors import UsageError
 from hansei.tools.clickhouse import close_readers, open_writer
 
@@ -53,6 +57,31 @@ def test_the_questions_are_counted_by_node_and_none_is_sent(
     told = capsys.readouterr().out
     assert "some-model would be asked" in told
     assert "critic" in told
+
+
+def test_the_bounds_of_the_command_line_are_those_of_the_run(
+    url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked = ["analyze", "--clickhouse", url, "--project", PROJECT, "--until", END.isoformat(), "--model", "some-model"]
+    with OpenAiServer([failing(500)]) as server:
+        free = hansei_here(tmp_path, *asked, "--dry-run", OPENAI_BASE_URL=server.url)
+        bound = hansei_here(tmp_path, *asked, "--dry-run", "--max-calls", "2", OPENAI_BASE_URL=server.url)
+        asked += ["--json", "--no-ledger", "--max-tokens", "0", "--max-questions", "0"]
+        spent = hansei_here(tmp_path, *asked, OPENAI_BASE_URL=server.url)
+    beyond = "beyond the run's bounds"
+    assert (free.returncode, bound.returncode, spent.returncode) == (0, 0, 0), spent.stderr
+    assert (beyond in free.stdout + free.stderr, beyond in bound.stdout + bound.stderr) == (False, True)
+    assert "the run may use 0 tokens" in " ".join(json.loads(spent.stdout)["coverage"]["notes"])
+    assert server.requests == []
+
+
+def test_an_amount_that_is_none_is_refused() -> None:
+    assert model_bounds(tokens=7, cost=0.5, calls=3, questions=1) == ModelBudget(
+        tokens=7, usd=0.5, calls=3, questions=1
+    )
+    for cost in (float("nan"), float("inf")):
+        with pytest.raises(UsageError, match="--max-cost"):
+            model_bounds(cost=cost)
 
 
 def test_without_a_model_there_is_nothing_to_tell(url: str) -> None:

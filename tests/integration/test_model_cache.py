@@ -21,6 +21,7 @@ from hansei.context import ModelBudget, ModelPrices
 from hansei.contracts.spent import Usage
 from hansei.errors import ModelFailed, UsageError
 from hansei.tools.language_model import Endpoint, ModelMeter, ask, close_models, endpoint_of
+from hansei.tools.language_model import answers as answers_module
 from hansei.tools.language_model import calling as calling_module
 from hansei.tools.language_model.calling import call
 
@@ -157,6 +158,19 @@ def test_a_cache_that_cannot_be_used_costs_nothing_but_time(tmp_path: Path) -> N
                 assert call(endpoint(server, file), meter(), "writer", QUESTION).text == "pear"
         assert len(server.requests) == 10
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_what_is_kept_stays_below_a_bound_and_the_oldest_go_first(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers_module, "MOST_BYTES", 80_000)
+    with OpenAiServer([text("pear " * 1_000)]) as server:
+        one = endpoint(server, file)
+        for number in range(30):
+            call(one, meter(), "writer", [("user", f"Question {number}")])
+        assert 40_000 < file.stat().st_size <= 90_000
+        call(one, meter(), "writer", [("user", "Question 29")])
+        assert len(server.requests) == 30
+        call(one, meter(), "writer", [("user", "Question 0")])
+        assert len(server.requests) == 31
 
 
 def test_an_answer_that_others_put_there_becomes_no_object(file: Path) -> None:

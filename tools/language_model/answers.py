@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 NAME = "model-answers.sqlite"
 
+MOST_BYTES = 64_000_000
+"""Of the file, some ten thousand answers; where it would grow beyond, the oldest quarter goes."""
+
 _caches: dict[Path, BaseCache | None] = {}
 """By file; None: it cannot be used."""
 _lock = threading.Lock()
@@ -70,8 +73,33 @@ def keep_answer(
 
     try:
         cache.update(*_key(identity, asked), [Generation(text=json.dumps(answer))])
+        _make_room(cache)
     except SQLAlchemyError:
         return  # full, locked by others for long, or gone: the answer is asked for again next time
+
+
+def _make_room(cache: Any) -> None:
+    """Lets the oldest answers go where the file holds too much. The room that they leave in it is used again."""
+    from sqlalchemy import text
+    from sqlalchemy.orm import Session
+
+    table = cache.cache_schema.__tablename__
+    with Session(cache.engine) as session:
+
+        def held() -> int:
+            pages, free, size = (
+                int(session.scalar(text(f"PRAGMA {name}")) or 0)
+                for name in ("page_count", "freelist_count", "page_size")
+            )
+            return (pages - free) * size
+
+        while held() > MOST_BYTES:
+            # SQLite numbers rows as they come in.
+            oldest = f"SELECT rowid FROM {table} ORDER BY rowid LIMIT max(1, (SELECT count(*) / 4 FROM {table}))"
+            gone: Any = session.execute(text(f"DELETE FROM {table} WHERE rowid IN ({oldest})"))
+            session.commit()
+            if not gone.rowcount:
+                return
 
 
 def _key(identity: Sequence[str], asked: Mapping[str, Any]) -> tuple[str, str]:

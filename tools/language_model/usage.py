@@ -86,13 +86,13 @@ class ModelMeter:
             if spent > bound:
                 raise ModelFailed(
                     f"The model was not asked: the run may use {bound:,} {unit}.",
-                    "Raise Context.model_budget.",
+                    f"Raise --max-{unit} (Context.model_budget.{unit}).",
                     reason="budget",
                 )
         if used.usd >= may.usd:
             raise ModelFailed(
                 f"The model was not asked: the run may spend {may.usd:,.2f} US dollars.",
-                "Raise Context.model_budget.",
+                "Raise --max-cost (Context.model_budget.usd).",
                 reason="budget",
             )
 

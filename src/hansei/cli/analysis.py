@@ -9,7 +9,7 @@ from hansei.errors import UsageError
 
 if TYPE_CHECKING:
     from hansei.cli.console import Console
-    from hansei.context import Context
+    from hansei.context import Context, ModelBudget
     from hansei.contracts import Progress, Report, Request
 
 
@@ -19,6 +19,7 @@ def make_context(
     model: str | None = None,
     no_llm: bool = False,
     no_cache: bool = False,
+    bounds: ModelBudget | None = None,
     ledger: str | None = None,
 ) -> Context:
     """The settings of a run: what the options name, else what the environment says. Only `ledger` names a ledger.
@@ -36,6 +37,8 @@ def make_context(
         settings["model"] = None if no_llm else model
     if no_cache:
         settings["model_cache"] = False
+    if bounds is not None:
+        settings["model_budget"] = bounds
     settings["ledger"] = None if ledger is None else SecretStr(ledger)
     context = Context(**settings)
     if context.clickhouse_url is None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from json import loads
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from hansei.cli.bounds import MaxCalls, MaxCost, MaxQuestions, MaxTokens, model_bounds
 from hansei.errors import UsageError
 
 if TYPE_CHECKING:
@@ -67,6 +68,10 @@ def analyze(
         bool,
         typer.Option("--dry-run", help="Say what the model would be asked and what it may cost; ask it nothing."),
     ] = False,
+    max_tokens: MaxTokens = None,
+    max_cost: MaxCost = None,
+    max_calls: MaxCalls = None,
+    max_questions: MaxQuestions = None,
     ledger: Annotated[
         str | None,
         typer.Option(
@@ -109,7 +114,7 @@ def analyze(
       hansei analyze --window 24h --baseline 7d --environment production
       hansei analyze --until 2026-11-20 --out reports/2026-11-20 --language ja
       hansei analyze --fail-on high --quiet || echo "look at hansei-report/report.md"
-      hansei analyze --dry-run --model gpt-5-mini
+      hansei analyze --dry-run --model gpt-5-mini --max-tokens 200000
       hansei analyze --json | jq '.findings[].title'
       hansei analyze --projects projects.txt --out reports/2026-11-20
     """
@@ -131,6 +136,10 @@ def analyze(
     # With many projects the ledger lies among their folders, which is beside each report's.
     beside = folder / DEFAULT_OUT if folder and many else folder
     kept_in = None if no_ledger else ledger or default_ledger(beside)
+    bounds = model_bounds(max_tokens, max_cost, max_calls, max_questions)
+    settings: dict[str, Any] = {
+        "model": model, "no_llm": no_llm, "no_cache": no_cache, "bounds": bounds, "ledger": kept_in,
+    }  # fmt: skip
     if projects is not None:
         if project is not None:
             raise UsageError("--project and --projects are both given.", "Give one of them.")
@@ -139,14 +148,14 @@ def analyze(
             environments=environment or [], language=language,
         )  # fmt: skip
         return analyze_projects(
-            requests, make_context(clickhouse, model=model, no_llm=no_llm, no_cache=no_cache, ledger=kept_in),
+            requests, make_context(clickhouse, **settings),
             open_console(json_wanted=json, quiet=quiet), out or DEFAULT_OUT_OF_MANY, at_once=parallel, again=again,
             fail_on=fail_on,
         )  # fmt: skip
     project_id = project or os.environ.get("HANSEI_PROJECT_ID")
     if not project_id:
         raise UsageError("No project is named.", "Give --project ID, or set HANSEI_PROJECT_ID.")
-    context = make_context(clickhouse, model=model, no_llm=no_llm, no_cache=no_cache, ledger=kept_in)
+    context = make_context(clickhouse, **settings)
     request = make_request(
         project_id=project_id,
         window=window,

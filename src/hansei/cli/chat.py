@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hansei.cli.bounds import MaxCalls, MaxCost, MaxTokens, model_bounds
 from hansei.errors import HanseiError, UsageError
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ def chat(
         typer.Option(metavar="NAME", help="Language model that understands free questions. Default: HANSEI_MODEL."),
     ] = None,
     no_llm: Annotated[bool, typer.Option("--no-llm", help="Rules only, also where HANSEI_MODEL is set.")] = False,
+    max_tokens: MaxTokens = None,
+    max_cost: MaxCost = None,
+    max_calls: MaxCalls = None,
 ) -> int:
     """Ask questions on a finished report, on the same window and the same findings.
 
@@ -64,7 +68,8 @@ def chat(
     from hansei.tools.report.files import read_report
 
     folder = report if report.is_dir() else report.parent
-    found, context = read_report(report), make_context(clickhouse, model=model, no_llm=no_llm)
+    bounds = model_bounds(max_tokens, max_cost, max_calls)
+    found, context = read_report(report), make_context(clickhouse, model=model, no_llm=no_llm, bounds=bounds)
     console = open_console()
     with Conversation(folder, found, context) as talk:
         if sys.stdin.isatty():

@@ -1,0 +1,51 @@
+"""Options that bound what a command may ask of the language model: fields of `ModelBudget`."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hansei.errors import UsageError
+
+if TYPE_CHECKING:
+    from hansei.context import ModelBudget
+
+MaxTokens = Annotated[
+    int | None,
+    typer.Option(
+        "--max-tokens", metavar="N", min=0, help="Most tokens of the model, read and written. Default: 500000."
+    ),
+]
+MaxCost = Annotated[
+    float | None,
+    typer.Option(
+        "--max-cost", metavar="USD", min=0, help="Most US dollars for the model, as far as they are known. Default: 5."
+    ),
+]
+MaxCalls = Annotated[
+    int | None, typer.Option("--max-calls", metavar="N", min=0, help="Most calls of the model. Default: 100.")
+]
+MaxQuestions = Annotated[
+    int | None,
+    typer.Option(
+        "--max-questions", metavar="N", min=0, help="Most open questions that the model looks into. Default: 3."
+    ),
+]
+
+
+def model_bounds(
+    tokens: int | None = None, cost: float | None = None, calls: int | None = None, questions: int | None = None
+) -> ModelBudget:
+    """The bounds with what the options say; the rest is as by default.
+
+    Raises:
+        UsageError: a cost that is no amount.
+    """
+    from hansei.context import ModelBudget
+
+    if cost is not None and not math.isfinite(cost):
+        raise UsageError("--max-cost is no amount.", "Give US dollars, such as 0.5.")
+    given = {"tokens": tokens, "usd": cost, "calls": calls, "questions": questions}
+    return ModelBudget.model_validate({name: value for name, value in given.items() if value is not None})
