@@ -2,13 +2,15 @@
 
 Who proposes is not trusted. A proposal chooses a question and nothing else; what follows from the answer is computed
 here, and only one kind of answer can refute: that the change is gone where the mix of the traffic is held fixed, far
-beyond chance. What depends on deployments (versions, models, prompts) is no traffic, and can be a cause; it is left
-out or looked at alone, which is told and refutes nothing.
+beyond chance. Traffic is what comes from outside: who asks, for what, where and when. What the application does (its
+steps) or is made of (versions, models, prompts) can be a cause: a step that only runs when something failed makes a
+true fault look like a mix. It is left out or looked at alone, which is told and refutes nothing.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,7 +27,7 @@ from hansei.tools.statistics import Sums
 
 Test = Literal["hold_fixed", "leave_out", "only_hours", "only_weekdays", "sibling"]
 
-TRAFFIC = ("trace_name", "environment", "observation_name", "user_id", "hour")
+TRAFFIC = ("trace_name", "environment", "user_id", "hour")
 """What may be held fixed: who asks, for what and when."""
 
 PURPOSE = "rival:"
@@ -37,7 +39,10 @@ _OVERLAP = 0.8
 """Of the cases on each side, so many must be of kinds that occur on both for the mix to be held fixed."""
 
 _ERRORS = 3.0
-"""Standard errors by which what is left must be below half of the change."""
+"""Standard errors by which what is left must be below half of the change for it to be gone."""
+
+_GONE = 0.25
+"""And most of the change that may be left: of more than that something may well be true."""
 
 _KEPT = 0.4
 """An effect survives when at least this share of it is left."""
@@ -183,25 +188,42 @@ def _held_fixed(evidence: Evidence, dimension: str, now: Sums, before: Sums) -> 
             int(row["traces"]), float(row["x"]), float(row["y"]), float(row["xx"]), float(row["xy"]),
             float(row["yy"]), int(row["affected"]),
         )  # fmt: skip
-        kinds.setdefault(str(row["kind"]), {})[row["period"] == "window"] = sums
+        sides = kinds.setdefault(str(row["kind"]), {True: Sums(), False: Sums()})
+        sides[row["period"] == "window"] += sums
     both = [
         (sides[True], sides[False])
         for sides in kinds.values()
-        if len(sides) == 2 and all(side.x > 0 and side.clusters >= 2 for side in sides.values())
+        if all(side.x > 0 and side.clusters >= 2 for side in sides.values())
     ]
     x, y = sum(one.x for one, _ in both), sum(other.x for _, other in both)
-    covered = min(x / now.x, y / before.x)
-    if covered < _OVERLAP:
+    if min(x / now.x, y / before.x) < _OVERLAP:
         return _open("hold_fixed", dimension)
-    weights = [(one.x / x + other.x / y) / 2 for one, other in both]
-    pairs = list(zip(weights, both, strict=True))
-    within = sum(weight * (one.ratio - other.ratio) for weight, (one, other) in pairs)
-    error = math.sqrt(sum(weight**2 * (one.variance + other.variance) for weight, (one, other) in pairs))
+    parts = [((one.x / now.x + other.x / before.x) / 2, one, other) for one, other in both]
+    within = sum(weight * (one.ratio - other.ratio) for weight, one, other in parts)
+    error = math.sqrt(sum(weight**2 * (one.variance + other.variance) for weight, one, other in parts))
+    within += _elsewhere(both, now, before)
     change = now.ratio - before.ratio
     kept = within / change
-    gone = kept + _ERRORS * error / abs(change) < 0.5
+    gone = _is_gone(kept, error / abs(change))
     key = "check.rival_mix_gone" if gone else "check.rival_mix"
     return Check(name=REFUTING, passed=not gone, detail=_say(key, dimension, share=_share(kept)))
+
+
+def _elsewhere(both: Sequence[tuple[Sums, Sums]], now: Sums, before: Sums) -> float:
+    """The change in what is of no kind that occurs on both sides, taken together: what is new may be the fault itself,
+    so it counts as changed and not as mix. Where one side has none of it, it is held against that side's whole."""
+    sides: list[tuple[float, float]] = []
+    for side, whole in enumerate((now, before)):
+        x = max(0.0, whole.x - sum(pair[side].x for pair in both))
+        y = max(0.0, whole.y - sum(pair[side].y for pair in both))
+        sides.append((x / whole.x, y / x if x > 0 else whole.ratio))
+    (share, ratio), (share_before, ratio_before) = sides
+    return (share + share_before) / 2 * (ratio - ratio_before)
+
+
+def _is_gone(kept: float, error: float) -> bool:
+    """Whether so little of a change is left, as a share of it with its standard error, that it is not there."""
+    return kept <= _GONE and kept + _ERRORS * error < 0.5
 
 
 def _left(
@@ -209,7 +231,8 @@ def _left(
 ) -> Check:
     if min(side.x for side in part) < metric.min_n:
         return _open(test, dimension)
-    kept = (part[0].ratio - part[1].ratio) / (whole[0].ratio - whole[1].ratio)
+    change = whole[0].ratio - whole[1].ratio
+    kept = (part[0].ratio - part[1].ratio) / change
     values = evidence.parameters
     told = {
         "value": name(str(values.get("rival0", values.get("rival_value", ""))), 40),
@@ -217,7 +240,12 @@ def _left(
         "last": values.get("rival_last", ""),
         "share": _share(kept),
     }
-    passed = kept < 0.5 if test == "sibling" else kept >= _KEPT
+    if test == "sibling":
+        passed = kept < 0.5
+    else:
+        passed = kept >= _KEPT
+        if not passed and not _is_gone(kept, math.sqrt(part[0].variance + part[1].variance) / abs(change)):
+            return _open(test, dimension)
     key = f"check.{_NAMES[test]}{'' if passed else '_gone'}"
     return Check(name=_NAMES[test], passed=passed, detail=_say(key, dimension, **told))
 
