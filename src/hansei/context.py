@@ -69,6 +69,11 @@ class ModelBudget(BaseModel):
     tokens: int = Field(500_000, ge=0, description="Most tokens of a run, read and written together.")
     usd: float = Field(5.0, ge=0, description="Most US dollars of a run, as far as they are known.")
     calls: int = Field(100, ge=0, description="Most calls of a run, repeated ones included.")
+    seconds: float = Field(
+        1200,
+        ge=0,
+        description="Longest time that a run waits for the model in all, in seconds; side by side counts once.",
+    )
     questions: int = Field(3, ge=0, description="Most open questions that the model looks into in a run.")
     looks: int = Field(12, ge=1, description="Most looks at the data (queries, traces, samples) per open question.")
     question_tokens: int = Field(120_000, ge=0, description="Tokens after which an open question is concluded.")

@@ -31,6 +31,7 @@ from hansei.errors import ModelFailed
 from hansei.tools.language_model import Endpoint, ModelMeter, Usage, ask, close_models, endpoint_of
 from hansei.tools.language_model import calling as calling_module
 from hansei.tools.language_model.calling import ATTEMPTS, Called, call
+from hansei.tools.language_model.usage import SILENCES
 
 READY = says({"ready": "yes"})
 QUESTION = [("system", "Be brief."), ("user", "Which fruit?")]
@@ -172,6 +173,46 @@ def test_an_answer_that_does_not_end_is_a_timeout(fault: Any) -> None:
         call(endpoint(server, timeout=0.4), meter(), "planner", QUESTION)
     assert failed.value.reason == "timeout"
     assert len(server.requests) == 1
+
+
+def test_a_run_waits_for_the_model_no_longer_than_it_may() -> None:
+    counted = meter(seconds=0.6)
+    with OpenAiServer([text("word " * 100, fault="stall")]) as server:
+        for reason, said in (("timeout", "within 0.6 s"), ("budget", "the run may wait for it 0.6 s")):
+            with pytest.raises(ModelFailed, match=said) as failed:
+                call(endpoint(server), counted, "planner", QUESTION)
+            assert failed.value.reason == reason
+    assert len(server.requests) == 1
+
+
+def test_a_pause_that_is_longer_than_the_run_may_wait_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calling_module.time, "sleep", lambda seconds: pytest.fail("it paused"))
+    with OpenAiServer([failing(429, Retry_After="15")]) as server, pytest.raises(ModelFailed, match="HTTP 429"):
+        call(endpoint(server), meter(seconds=10), "planner", QUESTION)
+
+
+@pytest.mark.parametrize("silent", [text("word " * 100, fault="stall"), failing(500)])
+def test_a_model_that_never_answers_is_not_asked_for_ever(silent: Answer) -> None:
+    counted = meter()
+    with OpenAiServer([silent]) as server:
+        for _ in range(SILENCES + 1):
+            with pytest.raises(ModelFailed) as failed:
+                call(endpoint(server, timeout=0.3), counted, "planner", QUESTION)
+        once = ATTEMPTS if silent.status == 500 else 1
+    assert failed.value.reason == "budget"
+    assert f"it gave no answer {SILENCES} times in a row" in failed.value.message
+    assert len(server.requests) == SILENCES * once
+
+
+def test_one_answer_in_between_is_enough_to_be_asked_again() -> None:
+    counted = meter()
+    silent, no = failing(500), Answer(refusal="No.")
+    with OpenAiServer([*[silent] * 3 * ATTEMPTS, no, *[silent] * 3 * ATTEMPTS, text("Yes.")]) as server:
+        for reason in ("server", "server", "server", "refusal", "server", "server", "server"):
+            with pytest.raises(ModelFailed) as failed:
+                call(endpoint(server), counted, "planner", QUESTION)
+            assert failed.value.reason == reason
+        assert call(endpoint(server), counted, "planner", QUESTION).text == "Yes."
 
 
 def test_nobody_there() -> None:

@@ -119,6 +119,14 @@ def test_an_endless_loop_ends_at_its_bounds() -> None:
     assert len(seen(endless, seconds=0.0)[1].requests) == 0
 
 
+def test_an_answer_is_not_waited_for_when_the_time_of_the_question_is_over() -> None:
+    """The endpoint's own patience is ten seconds; what was seen before counts."""
+    script = [tool_call("fetch", {"shelf": 1}), text("word " * 100, fault="stall")]
+    found, server = seen(script, seconds=1.0)
+    assert ([look.ids for look in found.looks], len(server.requests)) == ([("q1",)], 2)
+    assert found.stopped.startswith("The model did not answer within 0.")
+
+
 def choosing(*choices: dict[str, Any]) -> Callable[[Request], Answer]:
     left = list(choices)
 

@@ -59,6 +59,7 @@ def call(
     tools: Sequence[dict[str, Any]] = (),
     response_format: dict[str, Any] | None = None,
     keep: Callable[[Reply], bool] = lambda reply: True,
+    until: float = math.inf,
 ) -> Reply:
     """Asks the model, or gives the answer that it gave before, if the endpoint has a cache.
 
@@ -74,6 +75,7 @@ def call(
         tools: functions that may be called, several in one answer.
         response_format: in OpenAI's form.
         keep: whether an answer is worth keeping in the cache.
+        until: when an answer is of no use any more, by the monotonic clock.
 
     Raises:
         ModelFailed: there is no answer that could be used.
@@ -94,6 +96,22 @@ def call(
     if habits.cold and (kept := _kept(find_answer(endpoint.cache, endpoint.identity, asked))) is not None:
         meter.add_cached(node)
         return _reply(kept, habits)
+    with meter.waiting():
+        reply = _until_answered(endpoint, meter, node, messages, body, letters, until)
+    if habits.cold and keep(reply) and reply.message is not None:
+        keep_answer(endpoint.cache, endpoint.identity, asked, _said(reply.message))
+    return reply
+
+
+def _until_answered(
+    endpoint: Endpoint,
+    meter: ModelMeter,
+    node: str,
+    messages: Messages,
+    body: dict[str, Any],
+    letters: int,
+    until: float,
+) -> Reply:
     attempt, pause = 1, 0.0
     while True:
         if pause:
@@ -101,17 +119,23 @@ def call(
             pause = 0.0
         meter.admit(letters)
         try:
-            reply = _once(endpoint, meter, node, messages, body)
+            seconds = min(endpoint.timeout, meter.seconds_left, until - time.monotonic())
+            reply = _once(endpoint, meter, node, messages, body, seconds)
         except _Otherwise:
             continue
         except Again as again:
-            if attempt == ATTEMPTS:
-                raise again.failure from None
             pause = _pause(attempt, again.after)
+            if attempt == ATTEMPTS or pause >= min(meter.seconds_left, until - time.monotonic()):
+                meter.heard(False)
+                raise again.failure from None
             attempt += 1
+        except ModelFailed as failure:
+            # A time that was cut short says nothing about the model.
+            if failure.reason != "timeout" or seconds == endpoint.timeout:
+                meter.heard(failure.reason != "timeout")
+            raise
         else:
-            if habits.cold and keep(reply) and reply.message is not None:
-                keep_answer(endpoint.cache, endpoint.identity, asked, _said(reply.message))
+            meter.heard(True)
             return reply
         finally:
             meter.done(letters)
@@ -159,7 +183,14 @@ def _pause(attempt: int, after: float | None) -> float:
     return float(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0))
 
 
-def _once(endpoint: Endpoint, meter: ModelMeter, node: str, messages: Messages, body: dict[str, Any]) -> Reply:
+def _once(
+    endpoint: Endpoint, meter: ModelMeter, node: str, messages: Messages, body: dict[str, Any], seconds: float
+) -> Reply:
+    late = ModelFailed(
+        f"The model did not answer within {max(0.0, seconds):.3g} s.", "Raise Context.model_timeout.", reason="timeout"
+    )
+    if seconds <= 0:
+        raise late
     client = client_of(endpoint)
     import openai
     from langchain_core.exceptions import ContextOverflowError
@@ -168,13 +199,11 @@ def _once(endpoint: Endpoint, meter: ModelMeter, node: str, messages: Messages, 
     habits = habits_of(endpoint)
     how: dict[str, Any] = {} if habits.streams else {"stream": False}
     try:
-        message = client.invoke(list(messages), extra_body={**habits.body(), **body}, **how)
+        message = client.invoke(list(messages), extra_body={**habits.body(), **body}, timeout=seconds, **how)
     except ContextOverflowError:
         raise too_long() from None
     except (openai.APITimeoutError, httpx.TimeoutException):
-        raise ModelFailed(
-            f"The model did not answer within {endpoint.timeout:g} s.", "Raise Context.model_timeout.", reason="timeout"
-        ) from None
+        raise late from None
     except openai.APIStatusError as error:
         raise (_Otherwise() if habits.learn(error) else failure_of(error)) from None
     except (openai.APIConnectionError, httpx.HTTPError):

@@ -125,9 +125,9 @@ def _open(endpoint: Endpoint) -> tuple[ChatOpenAI, Callable[[], None]]:
     class Timed(httpx.SyncByteStream):
         """An answer that must be complete in time: httpx's own limit is only on the pause between two pieces."""
 
-        def __init__(self, stream: httpx.SyncByteStream) -> None:
+        def __init__(self, stream: httpx.SyncByteStream, seconds: float) -> None:
             self._stream = stream
-            self._until = time.monotonic() + endpoint.timeout
+            self._until = time.monotonic() + seconds
 
         def __iter__(self) -> Iterator[bytes]:
             for piece in self._stream:
@@ -140,7 +140,8 @@ def _open(endpoint: Endpoint) -> tuple[ChatOpenAI, Callable[[], None]]:
 
     def limit(response: httpx.Response) -> None:
         if isinstance(response.stream, httpx.SyncByteStream):
-            response.stream = Timed(response.stream)
+            seconds = response.request.extensions.get("timeout", {}).get("read") or endpoint.timeout
+            response.stream = Timed(response.stream, seconds)
 
     wire = DefaultHttpxClient(event_hooks={"response": [limit]}, timeout=endpoint.timeout)
     given: dict[str, Any] = {} if endpoint.url is None else {"base_url": endpoint.url.get_secret_value()}

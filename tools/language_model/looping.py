@@ -37,7 +37,7 @@ class LoopBounds:
         looks: calls of tools.
         turns: calls of the model.
         tokens: read and written together; the call that goes beyond is the last.
-        seconds: after which it is not asked again.
+        seconds: after which it is not asked again, and an answer is not waited for.
         room: letters of the tools' answers in one question to the model.
     """
 
@@ -199,7 +199,7 @@ class _Loop:
             return [*self.opening(room), *_fitting(said, room)]
 
         return self._within_window(
-            lambda room: call(self.endpoint, self.meter, self.node, messages(room), tools=functions)
+            lambda room: call(self.endpoint, self.meter, self.node, messages(room), tools=functions, until=self._until)
         )
 
     def _chosen(self, told: str) -> _Choice:
@@ -207,7 +207,9 @@ class _Loop:
             before = self.seen.told(room) or "(nothing yet)"
             return [*self.opening(room), ("user", f"{told}\n\nWhat you have seen so far:\n\n{before}")]
 
-        return self._within_window(lambda room: ask(self.endpoint, self.meter, self.node, messages(room), _Choice))
+        return self._within_window(
+            lambda room: ask(self.endpoint, self.meter, self.node, messages(room), _Choice, self._until)
+        )
 
     def _within_window(self, asked: Callable[[int], Said]) -> Said:
         """Asks; when the model cannot read so much, with half of the room from now on."""

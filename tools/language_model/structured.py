@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar
@@ -37,7 +38,14 @@ class _Ready(BaseModel):
     ready: Literal["yes"]
 
 
-def ask(endpoint: Endpoint, meter: ModelMeter, node: str, messages: Messages, schema: type[Answer]) -> Answer:
+def ask(
+    endpoint: Endpoint,
+    meter: ModelMeter,
+    node: str,
+    messages: Messages,
+    schema: type[Answer],
+    until: float = math.inf,
+) -> Answer:
     """Asks for an answer of a schema. One that does not fit may be repaired once by the model.
 
     Args:
@@ -46,13 +54,14 @@ def ask(endpoint: Endpoint, meter: ModelMeter, node: str, messages: Messages, sc
         node: who asks.
         messages: roles and texts; how to answer is added here.
         schema: what the answer is validated with; its docstring and descriptions reach the model.
+        until: as in `call`.
 
     Raises:
         ModelFailed: no answer, or none that fits.
     """
     way = way_of(endpoint, meter, node)
     try:
-        reply = _send(endpoint, meter, node, messages, schema, way)
+        reply = _send(endpoint, meter, node, messages, schema, way, until)
         return _parse(reply, schema)
     except _Unfit as unfit:
         said, wrong = unfit.said[:LONGEST_ECHO], unfit.wrong
@@ -63,7 +72,7 @@ def ask(endpoint: Endpoint, meter: ModelMeter, node: str, messages: Messages, sc
     repair = f"Your answer does not fit the schema: {wrong}. Answer again with JSON of the schema, and nothing else."
     try:
         return _parse(
-            _send(endpoint, meter, node, [*messages, ("assistant", said), ("user", repair)], schema, way), schema
+            _send(endpoint, meter, node, [*messages, ("assistant", said), ("user", repair)], schema, way, until), schema
         )
     except _Unfit:
         raise ModelFailed(
@@ -129,7 +138,13 @@ def _probe(endpoint: Endpoint, meter: ModelMeter, node: str) -> Way:
 
 
 def _send(
-    endpoint: Endpoint, meter: ModelMeter, node: str, messages: Messages, schema: type[BaseModel], way: Way
+    endpoint: Endpoint,
+    meter: ModelMeter,
+    node: str,
+    messages: Messages,
+    schema: type[BaseModel],
+    way: Way,
+    until: float = math.inf,
 ) -> Reply:
     def keep(reply: Reply) -> bool:
         return schema is not _Ready and _fits(reply, schema)
@@ -137,12 +152,12 @@ def _send(
     name, described = schema.__name__.strip("_").lower(), schema.model_json_schema()
     if way == "json_schema":
         wanted = {"type": "json_schema", "json_schema": {"name": name, "schema": _closed(described), "strict": True}}
-        return call(endpoint, meter, node, messages, response_format=wanted, keep=keep)
+        return call(endpoint, meter, node, messages, response_format=wanted, keep=keep, until=until)
     if way == "function":
         tool = {"name": name, "description": described.get("description", ""), "parameters": described}
-        return call(endpoint, meter, node, messages, tool=tool, keep=keep)
+        return call(endpoint, meter, node, messages, tool=tool, keep=keep, until=until)
     told = f"Answer with one JSON object of this schema, and nothing else:\n{json.dumps(described, ensure_ascii=False)}"
-    return call(endpoint, meter, node, [*messages, ("user", told)], keep=keep)
+    return call(endpoint, meter, node, [*messages, ("user", told)], keep=keep, until=until)
 
 
 def _closed(schema: Any) -> Any:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from hansei.context import ModelBudget, ModelPrices
@@ -14,6 +16,9 @@ from hansei.errors import ModelFailed
 
 LETTERS_PER_TOKEN = 3
 """For estimates before a call: English has about four letters to a token, Japanese one or two."""
+
+SILENCES = 4
+"""Questions in a row that the model left without an answer, after which a run does not ask it any more."""
 
 USUAL_ANSWER = 400
 """Tokens of an answer, for estimates: a few sentences as JSON."""
@@ -41,6 +46,11 @@ class ModelMeter:
         self.prices = prices
         self._by_node: dict[str, Usage] = {}
         self._under_way: list[int] = []
+        self._silences = 0
+        self._waiting = 0
+        self._waited = 0.0
+        self._since = 0.0
+        """Since when somebody has been waiting, by the monotonic clock."""
         self._lock = threading.Lock()
 
     @property
@@ -76,7 +86,47 @@ class ModelMeter:
         with self._lock:
             self._under_way.remove(letters)
 
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """While somebody waits for the model, pauses between two attempts included."""
+        with self._lock:
+            if not self._waiting:
+                self._since = time.monotonic()
+            self._waiting += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._waiting -= 1
+                if not self._waiting:
+                    self._waited += time.monotonic() - self._since
+
+    @property
+    def seconds_left(self) -> float:
+        """How long the run may still wait for the model."""
+        with self._lock:
+            return self._left()
+
+    def _left(self) -> float:
+        running = time.monotonic() - self._since if self._waiting else 0.0
+        return max(0.0, self.budget.seconds - self._waited - running)
+
+    def heard(self, answered: bool) -> None:
+        """Whether the model said anything at all to a question, be it no."""
+        with self._lock:
+            self._silences = 0 if answered else self._silences + 1
+
     def _admit(self, letters: int) -> None:
+        if self._silences >= SILENCES:
+            raise ModelFailed(
+                f"The model was not asked: it gave no answer {SILENCES} times in a row.", "Try again later.",
+                reason="budget",
+            )  # fmt: skip
+        if self._left() <= 0:
+            raise ModelFailed(
+                f"The model was not asked: the run may wait for it {self.budget.seconds:g} s.",
+                "Raise Context.model_budget.", reason="budget",
+            )  # fmt: skip
         used, may = functools.reduce(Usage.plus, self._by_node.values(), Usage()), self.budget
         read = sum(asked // LETTERS_PER_TOKEN for asked in (*self._under_way, letters))
         for spent, bound, unit in (
