@@ -6,12 +6,15 @@ import json
 import os
 import pty
 import re
-import select
+import selectors
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -143,49 +146,72 @@ def test_the_conversation_survives_kill_9(place: tuple[str, Path]) -> None:
     assert answers[-1]["evidence"]
 
 
-def test_at_a_terminal_there_is_a_prompt_a_history_and_a_table_that_fits(place: tuple[str, Path]) -> None:
+@dataclass
+class Terminal:
+    """What stands on a terminal of 60 columns, and its keyboard."""
+
+    process: subprocess.Popen[bytes]
+    side: int
+    ready: selectors.BaseSelector
+
+    def read(self) -> str:
+        if not self.ready.select(1):
+            return ""
+        try:
+            part = os.read(self.side, 65_536).decode("utf-8", "replace")
+        except OSError:  # the other side is closed: the program has ended
+            return ""
+        if "\x1b[6n" in part:  # the prompt asks where the cursor is
+            os.write(self.side, b"\x1b[1;1R")
+        return part
+
+    def shows(self, text: str) -> str:
+        """All that it shows until the text is there."""
+        seen = ""
+        deadline = time.monotonic() + 300
+        while text not in seen:
+            assert self.process.poll() is None, seen
+            assert time.monotonic() < deadline, seen
+            seen += self.read()
+        return seen
+
+    def leave(self) -> int:
+        """Types Ctrl-D until the program ends, since what is typed before the prompt is there is lost."""
+        deadline = time.monotonic() + 300
+        while self.process.poll() is None:
+            assert time.monotonic() < deadline
+            os.write(self.side, b"\x04")
+            self.read()
+        return self.process.returncode
+
+
+@contextmanager
+def chat_at_a_terminal(place: tuple[str, Path]) -> Iterator[Terminal]:
     url, report = place
     main, side = pty.openpty()
     environment = clean_environment(HANSEI_CLICKHOUSE_URL=url, TERM="xterm", COLUMNS="60", LINES="40")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "hansei", "chat", str(report)], stdin=side, stdout=side, stderr=side, env=environment
-    )
-    os.close(side)
-    seen = ""
+    command = [sys.executable, "-m", "hansei", "chat", str(report)]
+    with selectors.DefaultSelector() as ready:
+        ready.register(main, selectors.EVENT_READ)
+        process = subprocess.Popen(command, stdin=side, stdout=side, stderr=side, env=environment)
+        os.close(side)
+        try:
+            yield Terminal(process, main, ready)
+        finally:
+            process.kill()  # when a test fails it is still there
+            process.wait()
+            os.close(main)
 
-    def read() -> None:
-        nonlocal seen
-        ready, _, _ = select.select([main], [], [], 1)
-        if ready:
-            try:
-                part = os.read(main, 65_536).decode("utf-8", "replace")
-            except OSError:  # the other side is closed: the program has ended
-                return
-            seen += part
-            if "\x1b[6n" in part:  # the prompt asks where the cursor is
-                os.write(main, b"\x1b[1;1R")
 
-    def until(text: str) -> None:
-        begun = len(seen)
-        deadline = time.monotonic() + 120
-        while text not in seen[begun:]:
-            read()
-            assert time.monotonic() < deadline, seen
-
-    until("type /help")
-    os.write(main, b"error rate of tool lookup_order by environment\r")
-    until("You may ask")
+def test_at_a_terminal_there_is_a_prompt_a_history_and_a_table_that_fits(place: tuple[str, Path]) -> None:
+    with chat_at_a_terminal(place) as terminal:
+        terminal.shows("type /help")
+        os.write(terminal.side, b"error rate of tool lookup_order by environment\r")
+        seen = terminal.shows("You may ask")
+        assert terminal.leave() == 0
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen)
     table = [line for line in shown.splitlines() if "production" in line]
     assert table
     assert max(len(line) for line in table[-1:]) <= 60
-    deadline = time.monotonic() + 120
-    while process.poll() is None and time.monotonic() < deadline:
-        os.write(main, b"\x04")  # again, since what is typed before the prompt is there is lost
-        read()
-    if process.poll() is None:
-        process.kill()
-    process.wait()
-    os.close(main)
-    assert process.returncode == 0
-    assert "error rate of tool lookup_order by environment" in (report / "chat.history").read_text("utf-8")
+    history = (place[1] / "chat.history").read_text("utf-8")
+    assert "error rate of tool lookup_order by environment" in history
