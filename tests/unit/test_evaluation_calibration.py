@@ -73,7 +73,8 @@ def test_rates_agreement_and_kappa_are_those_of_the_table() -> None:
     assert not isinstance(share, str)
     assert share.value == pytest.approx((0.5 + 0.7 - 1) / (0.8 + 0.7 - 1))
     assert corrected(found, Judged(500, 1000)) == share, "no chance is involved"
-    assert Table(hit=3).kappa is None and math.isnan(Table().agreement.value)
+    assert Table(hit=3).kappa is None
+    assert math.isnan(Table().agreement.value)
 
 
 def test_labels_chosen_by_verdict_are_weighted_back() -> None:
@@ -92,7 +93,8 @@ def test_a_corrected_share_is_cut_off_at_nothing_and_all() -> None:
     found = rates(Table(hit=90, miss=10, alarm=30, clear=70))
     assert not isinstance(found, str)
     low, high = corrected(found, Judged(100, 1000)), corrected(found, Judged(990, 1000))
-    assert not isinstance(low, str) and not isinstance(high, str)
+    assert not isinstance(low, str)
+    assert not isinstance(high, str)
     assert (low.value, low.low, high.value, high.high) == (0.0, 0.0, 1.0, 1.0)
 
 

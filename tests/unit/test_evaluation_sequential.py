@@ -67,8 +67,10 @@ def test_the_interval_narrows_to_the_truth_when_all_is_judged() -> None:
     assert (whole.low, whole.value, whole.high) == (7 / 40, 7 / 40, 7 / 40)
     part, endless = anytime_interval(7, 40, 80), anytime_interval(7, 40)
     assert endless.low < part.low < 7 / 40 < part.high < endless.high
-    assert part.low >= 7 / 80 and part.high <= 47 / 80
-    assert anytime_interval(0, 30).low == 0 and anytime_interval(30, 30).high == 1
+    assert part.low >= 7 / 80
+    assert part.high <= 47 / 80
+    assert anytime_interval(0, 30).low == 0
+    assert anytime_interval(30, 30).high == 1
     huge = anytime_interval(40, 400, 10_000_000)
     assert (huge.low, huge.high) == pytest.approx(
         (anytime_interval(40, 400).low, anytime_interval(40, 400).high), abs=1e-4
@@ -80,7 +82,8 @@ def test_the_interval_narrows_to_the_truth_when_all_is_judged() -> None:
 
 def test_it_stops_as_soon_as_the_interval_is_narrow_enough() -> None:
     n = expected_traces(0.1, 0.5)
-    assert narrow_enough(n // 2, n, 0.1) and not narrow_enough(n // 4, n // 2, 0.1)
+    assert narrow_enough(n // 2, n, 0.1)
+    assert not narrow_enough(n // 4, n // 2, 0.1)
     assert expected_traces(0.1, 0.05) < n < expected_traces(0.05, 0.5)
     assert expected_traces(0.05, 0.5, population=300) < 300
     assert not narrow_enough(0, 0, 0.4)
@@ -91,5 +94,6 @@ def test_strata_add_up_to_one_interval() -> None:
     assert whole.value == pytest.approx(0.9 * 0.1 + 0.1 * 0.5)
     assert whole.low < whole.value < whole.high
     unseen = combined([(900, 200, 20), (100, 0, 0)])
-    assert unseen.high >= whole.high - 0.1 and unseen.low < whole.low
+    assert unseen.high >= whole.high - 0.1
+    assert unseen.low < whole.low
     assert combined([]).high == 1.0

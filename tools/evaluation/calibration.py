@@ -14,8 +14,8 @@ Sources: Rogan, Gladen, American Journal of Epidemiology 107 (1978) 71, for the 
 from the rates' posteriors under Jeffreys' priors, which in simulation kept nearer to 95 % than the bootstrap, than the
 profile likelihood and than Lang, Reiczigel, Preventive Veterinary Medicine 113 (2014) 13: with 200 labels and judges
 from 0.6 to 0.99 they covered 0.93 to 0.99, 0.92 to 0.98 and 0.93 to 1.00, it 0.92 to 0.98 in runs of 400 worlds. Rates
-have Wilson's interval: over rates from 0.6 to 0.99 its mean coverage is 95.0 to 95.5 % (Clopper and Pearson's 96 to 98 %
-at a greater width).
+have Wilson's interval: over rates from 0.6 to 0.99 its mean coverage is 95.0 to 95.5 %; Clopper and Pearson's is wider
+and covers 96 to 98 %.
 """
 
 from __future__ import annotations
@@ -132,8 +132,8 @@ class Rates:
         power = self.power
         if power.value < LEAST_POWER or power.low <= 0:
             return (
-                f"TPR + TNR - 1 is {power.value:.2f} ({power.low:.2f} to {power.high:.2f}): too near 0, the judge cannot"
-                " be told from a coin"
+                f"TPR + TNR - 1 is {power.value:.2f} ({power.low:.2f} to {power.high:.2f}): too near 0, the judge"
+                " cannot be told from a coin"
             )
         return None
 

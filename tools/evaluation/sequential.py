@@ -2,8 +2,8 @@
 
 A judge is asked trace by trace, in random order, until the interval of the share it finds is narrow enough. An interval
 for a fixed number of traces would then be too narrow: it is looked at again and again, and the chance that it misses
-once is far above 5 %. These are confidence sequences: with probability 95 % they hold the truth at all times at once, so
-also at the moment at which somebody stops, for whatever reason.
+once is far above 5 %. These are confidence sequences: with probability 95 % they hold the truth at all times at once,
+so also at the moment at which somebody stops, for whatever reason.
 
 Source: Waudby-Smith, Ramdas, Confidence sequences for sampling without replacement, NeurIPS 2020 (the prior-posterior
 ratio martingale); for an endless population it is the Beta mixture of Robbins, Annals of Mathematical Statistics 41
