@@ -120,7 +120,7 @@ def _investigated(inquiry: Inquiry, state: AnalystInput, runtime: Runtime[Contex
     """The open question's part of the state: the investigation, or why there is none."""
     steps = Steps(runtime, "analyst", inquiry.question, task=inquiry.id)
     scope, context = state["scope"], context_of(runtime)
-    endpoint = endpoint_of(context)
+    endpoint = endpoint_of(context, scope["run_id"])
     if endpoint is None:
         raise ValueError("an open question needs a model")
     meter = model_meter_of(scope["run_id"], context.model_budget, context.model_prices, state.get("usage"))

@@ -94,7 +94,7 @@ def critic(state: CriticInput, runtime: Runtime[Context]) -> dict[str, Any]:
     spent = ""
     notes: list[str] = []
     context = context_of(runtime)
-    endpoint = endpoint_of(context)
+    endpoint = endpoint_of(context, state["scope"]["run_id"])
     known = state.get("usage") or {}
     meter = model_meter_of(state["scope"]["run_id"], context.model_budget, context.model_prices, known)
 

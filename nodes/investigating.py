@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,6 +18,7 @@ from hansei.contracts.investigation import Answered
 from hansei.errors import BudgetExceeded, ModelFailed, QueryFailed, QueryRefused
 from hansei.nodes.desk import LANGUAGES, Desk
 from hansei.nodes.inquiries import Inquiry
+from hansei.nodes.prompts import PROMPTS
 from hansei.nodes.reading import Place, read_place
 from hansei.tools.inquiry.answer import Refusal
 from hansei.tools.inquiry.kit import inquiry_tools
@@ -26,7 +26,7 @@ from hansei.tools.inquiry.sampling import checked_segment
 from hansei.tools.langfuse.dataset import run_evidence
 from hansei.tools.langfuse.masking import mask
 from hansei.tools.langfuse.untrusted import one_line
-from hansei.tools.language_model import ask, ask_fitting, read_prompt
+from hansei.tools.language_model import ask, ask_fitting
 from hansei.tools.language_model.looping import Looks, LoopBounds, look_around
 from hansei.tools.language_model.prompt import quotation
 from hansei.tools.playbook.assess import build_finding
@@ -36,7 +36,6 @@ from hansei.tools.playbook.model import Candidate
 from hansei.tools.playbook.proposals import PROPOSABLE, measure_proposal, proposed
 from hansei.tools.report.grounding import facts_of_evidence, unfounded
 
-PROMPTS = Path(__file__).parent / "prompts"
 MOST_SENTENCES = 5
 MOST_PROPOSALS = 3
 MOST_EVIDENCE = 8
@@ -150,7 +149,7 @@ def _look(inquiry: Inquiry, desk: Desk) -> Looks:
     tools = inquiry_tools(desk.dataset, desk.kit, desk.notebook)
     described = tools[0].invoke({"type": "tool_call", "id": "0", "name": tools[0].name, "args": {}})
     told = [_told(candidate) for candidate in inquiry.candidates] or ["(none)"]
-    prompt = read_prompt(PROMPTS / "analyst_look.md")
+    prompt = desk.endpoint.prompts.read(PROMPTS / "analyst_look.md")
 
     def opening(room: int) -> list[tuple[str, str]]:
         return prompt.filled(
@@ -175,7 +174,7 @@ def _conclude(inquiry: Inquiry, desk: Desk, looks: Looks) -> Conclusion:
 
 
 def _concluding(inquiry: Inquiry, desk: Desk, looks: Looks, letters: int, wrong: str) -> list[tuple[str, str]]:
-    return read_prompt(PROMPTS / "analyst_conclusion.md").filled(
+    return desk.endpoint.prompts.read(PROMPTS / "analyst_conclusion.md").filled(
         {
             "question": inquiry.question, "hypothesis": _hypothesis(inquiry), "language": LANGUAGES[desk.language],
             "looks": looks.told(letters) or "(nothing was looked at)", "most": str(MOST_SENTENCES),

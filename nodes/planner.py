@@ -75,12 +75,12 @@ def planner(state: PlannerInput, runtime: Runtime[Context]) -> dict[str, Any]:
     choice = Choice(named or frozenset(NAMES), everything)
     said: dict[str, Any] = {}
     context = context_of(runtime)
-    if endpoint := endpoint_of(context):
+    if endpoint := endpoint_of(context, state["scope"]["run_id"]):
         steps.running("Asking the model")
         meter = model_meter_of(state["scope"]["run_id"], context.model_budget, context.model_prices)
         most, earlier = context.model_budget.questions, state.get("earlier") or ()
         choice = choose(choice, state["scope"], state["screened"], named, endpoint, meter, most, earlier)
-        notes = [*state["scope"]["notes"], *choice.notes]
+        notes = [*state["scope"]["notes"], *endpoint.prompts.notes, *choice.notes]
         said = {"scope": {**state["scope"], "notes": notes}, "usage": usage_of(meter)}
         if choice.unanswerable and question:
             said["investigations"] = {"q0": {"investigation": unanswerable(question).model_dump(mode="json")}}

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,15 +18,15 @@ from hansei.contracts import Coverage, Evidence
 from hansei.errors import ModelFailed
 from hansei.nodes.founded import founded
 from hansei.nodes.inquiries import LONGEST, Inquiry, OpenQuestion, as_asked, inquiries
+from hansei.nodes.prompts import PROMPTS
 from hansei.nodes.scope import CANDIDATES, Scope, Screened
 from hansei.tools.langfuse.coverage import coverage_of
 from hansei.tools.langfuse.untrusted import one_line
-from hansei.tools.language_model import Endpoint, ModelMeter, ask, ask_fitting, read_prompt
+from hansei.tools.language_model import Endpoint, ModelMeter, ask, ask_fitting
 from hansei.tools.language_model.prompt import quotation
 from hansei.tools.playbook.catalogue import DETECTORS
 from hansei.tools.playbook.model import Candidate
 
-PROMPTS = Path(__file__).parent / "prompts"
 MOST_TASKS = 6
 """Detectors that the model may choose for a question."""
 
@@ -135,7 +134,7 @@ def choose(
 def _narrow(choice: Choice, question: str, named: frozenset[str], endpoint: Endpoint, meter: ModelMeter) -> None:
     analyses = "\n".join(f"{detector.name}: {detector.question}" for detector in DETECTORS)
     values = {"analyses": analyses, "question": one_line(question, 2_000, endpoint.masking), "most": str(MOST_TASKS)}
-    messages = read_prompt(PROMPTS / "planner_question.md").filled(values)
+    messages = endpoint.prompts.read(PROMPTS / "planner_question.md").filled(values)
     answer = ask(endpoint, meter, "planner", messages, AboutQuestion)
     if not answer.answerable:
         choice.notes.append("The model takes the question for one that traces cannot answer; the plan is the rules'.")
@@ -179,7 +178,7 @@ def _explain(
 
     def messages(letters: int) -> list[tuple[str, str]]:
         values["candidates"] = quotation(lines, most_letters=letters, masking=endpoint.masking)
-        return read_prompt(PROMPTS / "planner_hypotheses.md").filled(values)
+        return endpoint.prompts.read(PROMPTS / "planner_hypotheses.md").filled(values)
 
     answer = ask_fitting(endpoint, meter, "planner", messages, MOST_LETTERS, Hypotheses)
     material = "\n".join(values[part] for part in ("question", "coverage", "candidates", "earlier"))

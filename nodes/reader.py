@@ -8,7 +8,6 @@ It chooses what is looked up and never says what comes out. Where it fails, the 
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal
 
 from langgraph.runtime import Runtime
@@ -21,16 +20,15 @@ from hansei.contracts.asks import ASK, FIELDS, Ask, Named
 from hansei.contracts.finding import Strict
 from hansei.errors import ModelFailed
 from hansei.nodes.messages import question_in
+from hansei.nodes.prompts import PROMPTS
 from hansei.nodes.scope import Scope, Steps, context_of
 from hansei.tools.conversation.answering import not_answered
 from hansei.tools.conversation.grammar import understood
 from hansei.tools.conversation.looking import fits
 from hansei.tools.conversation.naming import Unclear
-from hansei.tools.language_model import ask, endpoint_of, model_meter_of, read_prompt
+from hansei.tools.language_model import ask_fitting, endpoint_of, model_meter_of
 from hansei.tools.language_model.prompt import quotation
 from hansei.tools.playbook.catalogue import DETECTORS
-
-PROMPTS = Path(__file__).parent / "prompts"
 
 
 class ReaderInput(TypedDict, total=False):
@@ -107,21 +105,25 @@ def reader(state: ReaderInput, runtime: Runtime[Context]) -> dict[str, Any]:
 
 def _asked_model(question: str, report: Report, scope: Scope, runtime: Runtime[Context], steps: Steps) -> Ask | None:
     context = context_of(runtime)
-    endpoint = endpoint_of(context)
+    endpoint = endpoint_of(context, scope["run_id"])
     if endpoint is None or not question:
         return None
     steps.running("Asking the model")
     findings = [f"{f.id} | {f.metric} | {f.segment} | {f.title}" for f in (*report.findings, *report.refuted)]
     values = {
         "question": quotation([question], most_letters=2_000),
-        "findings": quotation(findings, most_letters=8_000, longest_line=400),
         "metrics": ", ".join(metric.name for detector in DETECTORS for metric in detector.metrics),
         "first": report.baseline.start.date().isoformat(),
         "last": report.window.end.date().isoformat(),
     }
     meter = model_meter_of(scope["run_id"], context.model_budget, context.model_prices)
+    prompt = endpoint.prompts.read(PROMPTS / "reader_question.md")
+
+    def messages(letters: int) -> list[tuple[str, str]]:
+        return prompt.filled({**values, "findings": quotation(findings, most_letters=letters, longest_line=400)})
+
     try:
-        guess = ask(endpoint, meter, "reader", read_prompt(PROMPTS / "reader_question.md").filled(values), Guess)
+        guess = ask_fitting(endpoint, meter, "reader", messages, 8_000, Guess)
     except ModelFailed as failure:
         steps.running(failure.message)
         return None

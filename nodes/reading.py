@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,14 +15,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from hansei.contracts import Evidence, Segment, Taxonomy
 from hansei.nodes.desk import LANGUAGES, Desk
 from hansei.nodes.founded import founded
+from hansei.nodes.prompts import PROMPTS
 from hansei.tools.inquiry.sampling import sample_traces
 from hansei.tools.langfuse.trace_excerpt import excerpt
 from hansei.tools.langfuse.trace_tree import read_trees
 from hansei.tools.langfuse.untrusted import one_line, quoted
-from hansei.tools.language_model import ask_fitting, read_prompt
+from hansei.tools.language_model import ask_fitting
 from hansei.tools.playbook.taxonomy import category, counted
-
-PROMPTS = Path(__file__).parent / "prompts"
 
 LEARNED_FROM = 10
 """Traces that the labels are made from, half of them good."""
@@ -135,7 +133,9 @@ def _labels(place: Place, strata: Mapping[str, str], desk: Desk) -> dict[str, st
 
     def messages(letters: int) -> list[tuple[str, str]]:
         values = {"metric": place.metric, "traces": shown.told(letters), "most": str(MOST_LABELS)}
-        return read_prompt(PROMPTS / "analyst_labels.md").filled({**values, "language": LANGUAGES[desk.language]})
+        return desk.endpoint.prompts.read(PROMPTS / "analyst_labels.md").filled(
+            {**values, "language": LANGUAGES[desk.language]}
+        )
 
     answer = ask_fitting(desk.endpoint, desk.meter, desk.node, messages, LETTERS * len(strata), Labels)
     material = shown.told(LETTERS * len(strata))
@@ -159,7 +159,7 @@ def _marks(labels: Mapping[str, str], trace_ids: Sequence[str], desk: Desk) -> d
 
         def messages(letters: int, shown: _Shown = shown) -> list[tuple[str, str]]:
             values = {"labels": told, "traces": shown.told(letters), "other": OTHER}
-            return read_prompt(PROMPTS / "analyst_marks.md").filled(values)
+            return desk.endpoint.prompts.read(PROMPTS / "analyst_marks.md").filled(values)
 
         answer = ask_fitting(desk.endpoint, desk.meter, desk.node, messages, LETTERS * AT_ONCE, Marks)
         for mark in answer.marks:

@@ -7,20 +7,19 @@ only by its own figures (see `hansei.tools.playbook.rivals`); whatever the model
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from hansei.contracts import Finding
-from hansei.tools.language_model import Endpoint, ModelMeter, ask, read_prompt
+from hansei.nodes.prompts import PROMPTS
+from hansei.tools.language_model import Endpoint, ModelMeter, ask_fitting
 from hansei.tools.language_model.prompt import quotation
 from hansei.tools.playbook.catalogue import detector_of
 from hansei.tools.playbook.conclude import Draft
 from hansei.tools.playbook.parts import kinds_of_traffic, top_users
 from hansei.tools.playbook.rivals import PURPOSE, TRAFFIC, Rival
 
-PROMPTS = Path(__file__).parent / "prompts"
 MOST_FINDINGS = 8
 """Findings that are doubted so: the first ones."""
 
@@ -76,12 +75,13 @@ def rivals_of(
         return []
     marks = {f"f{number}": finding for number, finding in enumerate(doubted, 1)}
     lines = [line for mark, finding in marks.items() for line in _lines(mark, finding)]
-    values = {
-        "findings": quotation(lines, most_letters=MOST_LETTERS, longest_line=400, masking=endpoint.masking),
-        "most": str(MOST_OF_ONE),
-        "traffic": ", ".join(TRAFFIC),
-    }
-    said = ask(endpoint, meter, "critic", read_prompt(PROMPTS / "critic_rivals.md").filled(values), Proposals)
+    prompt = endpoint.prompts.read(PROMPTS / "critic_rivals.md")
+
+    def messages(letters: int) -> list[tuple[str, str]]:
+        told = quotation(lines, most_letters=letters, longest_line=400, masking=endpoint.masking)
+        return prompt.filled({"findings": told, "most": str(MOST_OF_ONE), "traffic": ", ".join(TRAFFIC)})
+
+    said = ask_fitting(endpoint, meter, "critic", messages, MOST_LETTERS, Proposals)
     chosen: dict[str, list[Rival]] = {}
     for one in said.rivals:
         finding = marks.get(one.finding)

@@ -138,7 +138,7 @@ def writer(state: WriterInput, runtime: Runtime[Context]) -> dict[str, Any]:
         )
     )
     context = context_of(runtime)
-    if endpoint := endpoint_of(context):
+    if endpoint := endpoint_of(context, scope["run_id"]):
         steps.running("Asking the model")
         known = state.get("usage") or {}
         meter = model_meter_of(scope["run_id"], context.model_budget, context.model_prices, known)

@@ -10,22 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from hansei.contracts import Finding, Report, Wording
 from hansei.errors import ModelFailed
+from hansei.nodes.prompts import PROMPTS
 from hansei.nodes.scope import at_once
 from hansei.tools.langfuse.instructions import Instruction
-from hansei.tools.language_model import Endpoint, ModelMeter, ask, read_prompt
-from hansei.tools.language_model.prompt import quotation, quoted_text
+from hansei.tools.language_model import Endpoint, ModelMeter, ask_fitting
+from hansei.tools.language_model.prompt import QuotedText, quotation, quoted_text
 from hansei.tools.report.changes import Refused, changed
 from hansei.tools.report.grounding import facts_of_finding, facts_of_report
 from hansei.tools.report.settling import Rewrite, Sentence, Settled, settle
 from hansei.tools.report.text import excerpt, visible
 
-PROMPTS = Path(__file__).parent / "prompts"
 MOST_SENTENCES = 5
 """Of the summary."""
 
@@ -154,14 +153,18 @@ def _notes(written: Sequence[Written]) -> list[str]:
 def _summed_up(report: Report, endpoint: Endpoint, meter: ModelMeter) -> Written:
     language = LANGUAGES[report.language]
     lines = [line for number, finding in enumerate(report.findings, 1) for line in _lines(finding, f"{number}. ")]
-    findings = quotation(lines, most_letters=MOST_LETTERS, longest_line=600, masking=endpoint.masking)
-    values = {"findings": findings, "language": language, "most": str(MOST_SENTENCES)}
+    prompt = endpoint.prompts.read(PROMPTS / "writer_summary.md")
+
+    def messages(letters: int) -> list[tuple[str, str]]:
+        findings = quotation(lines, most_letters=letters, longest_line=600, masking=endpoint.masking)
+        return prompt.filled({"findings": findings, "language": language, "most": str(MOST_SENTENCES)})
+
     try:
-        said = ask(endpoint, meter, "writer", read_prompt(PROMPTS / "writer_summary.md").filled(values), Summary)
+        said = ask_fitting(endpoint, meter, "writer", messages, MOST_LETTERS, Summary)
     except ModelFailed as failure:
         return Written(failed=failure)
     sentences = [Sentence(one.text, _about(report, one.about)) for one in said.sentences[:MOST_SENTENCES]]
-    settled = settle(sentences, facts_of_report(report), _anew(findings, language, endpoint, meter))
+    settled = settle(sentences, facts_of_report(report), _anew(lines, language, endpoint, meter))
     texts: list[str] = []
     for text, sentence in zip(settled.texts, sentences, strict=True):
         # The rules' sentence on the same: what the finding is called.
@@ -177,27 +180,35 @@ def _explained(
     language, masking = LANGUAGES[report.language], endpoint.masking
     example = next((one for one in report.excerpts if one.trace_id in finding.example_trace_ids), None)
     traced = [f"{'  ' * line.depth}{line.text}" for line in (example.lines if example else [])]
-    known = {
-        f"{one.kind[0]}{i}": (one, quoted_text(one.text, LONGEST_TEXT, masking))
-        for i, one in enumerate(instructions, 1)
-    }
-    told = quotation(_lines(finding), most_letters=MOST_LETTERS, longest_line=1_000, masking=masking)
-    values = {
-        "finding": told,
-        "trace": quotation(traced, most_letters=LONGEST_TEXT, masking=masking),
-        "texts": "\n".join(f"{mark}, {_what(one)}:\n{text.section}" for mark, (one, text) in known.items()) or "(none)",
-        "language": language,
-        "most": str(MOST_OF_ONE),
-    }
+    prompt = endpoint.prompts.read(PROMPTS / "writer_finding.md")
+    known: dict[str, tuple[Instruction, QuotedText]] = {}
+    values: dict[str, str] = {}
+
+    def messages(letters: int) -> list[tuple[str, str]]:
+        """With so many letters of the trace, and of each text; both are kept as they were shown last."""
+        known.update(
+            (f"{one.kind[0]}{i}", (one, quoted_text(one.text, letters, masking)))
+            for i, one in enumerate(instructions, 1)
+        )
+        texts = [f"{mark}, {_what(one)}:\n{text.section}" for mark, (one, text) in known.items()]
+        values.update(
+            finding=quotation(_lines(finding), most_letters=3 * letters, longest_line=1_000, masking=masking),
+            trace=quotation(traced, most_letters=letters, masking=masking),
+            texts="\n".join(texts) or "(none)",
+            language=language,
+            most=str(MOST_OF_ONE),
+        )
+        return prompt.filled(values)
+
     try:
-        said = ask(endpoint, meter, "writer", read_prompt(PROMPTS / "writer_finding.md").filled(values), Explanation)
+        said = ask_fitting(endpoint, meter, "writer", messages, LONGEST_TEXT, Explanation)
     except ModelFailed as failure:
         return Written(failed=failure)
     shown = "\n".join((values["trace"], *(text.shown for _, text in known.values())))
     facts = facts_of_finding(report, finding, shown)
     causes = [Sentence(text, (finding,)) for text in said.cause[:MOST_OF_ONE]]
     advice = [Sentence(text, (finding,), advice=True) for text in said.recommendation[:MOST_OF_ONE]]
-    settled = settle([*causes, *advice], facts, _anew(told, language, endpoint, meter))
+    settled = settle([*causes, *advice], facts, _anew(_lines(finding), language, endpoint, meter))
     cause, recommendation = settled.texts[: len(causes)], settled.texts[len(causes) :]
     change, refused = None, 0
     if said.edit is not None:
@@ -214,16 +225,20 @@ def _explained(
     return _counted(settled, worded=worded if worded != Wording() else None, refused=refused)
 
 
-def _anew(findings: str, language: str, endpoint: Endpoint, meter: ModelMeter) -> Rewrite:
+def _anew(lines: Sequence[str], language: str, endpoint: Endpoint, meter: ModelMeter) -> Rewrite:
     """Asks once for what did not hold. When that fails, the sentences are replaced, and counted."""
 
     def again(wrong: Sequence[tuple[str, list[str]]]) -> list[str]:
         unfit = [f"{sentence} (wrong: {', '.join(found)})" for sentence, found in wrong]
         sentences = quotation(unfit, most_letters=LONGEST_TEXT, longest_line=1_000, masking=endpoint.masking)
-        values = {"findings": findings, "sentences": sentences, "language": language}
-        messages = read_prompt(PROMPTS / "writer_rewrite.md").filled(values)
+        prompt = endpoint.prompts.read(PROMPTS / "writer_rewrite.md")
+
+        def messages(letters: int) -> list[tuple[str, str]]:
+            findings = quotation([*lines], most_letters=letters, longest_line=1_000, masking=endpoint.masking)
+            return prompt.filled({"findings": findings, "sentences": sentences, "language": language})
+
         try:
-            return ask(endpoint, meter, "writer", messages, Anew).sentences
+            return ask_fitting(endpoint, meter, "writer", messages, MOST_LETTERS, Anew).sentences
         except ModelFailed:
             return []
 

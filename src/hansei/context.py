@@ -18,6 +18,12 @@ def _env_secret(name: str) -> SecretStr | None:
     return SecretStr(value) if value else None
 
 
+def prompt_label() -> str | None:
+    """The label that HANSEI_PROMPT_LABEL names, production when it names none; None: it says off."""
+    name = "HANSEI_PROMPT_LABEL"
+    return (os.environ.get(name, "").strip() or "production") if _env_switch(name) else None
+
+
 def _env_switch(name: str) -> bool:
     """On, unless the environment says off."""
     return os.environ.get(name, "").strip().lower() not in ("0", "off", "false", "no")
@@ -164,6 +170,13 @@ class Context(BaseModel):
     model_dry_run: bool = Field(
         False,
         description="Nothing is sent to the model; `run.usage` of the report estimates what a run would use of it.",
+    )
+    prompt_label: str | None = Field(
+        default_factory=lambda: prompt_label(),
+        max_length=100,
+        description="Label of the prompts in Langfuse that take the packaged ones' place, where Langfuse's keys are "
+        "set and it holds any. None: the packaged ones. Default: HANSEI_PROMPT_LABEL, production unless it names "
+        "another or says off.",
     )
     masking: bool = Field(
         default_factory=lambda: _env_switch("HANSEI_MASKING"),

@@ -125,7 +125,6 @@ def test_an_unfit_answer_may_be_repaired_once(unfit: Answer) -> None:
         (Answer(fault="not_json"), "invalid"),
         (Answer(fault="null"), "invalid"),
         (failing(400), "request"),
-        (failing(400, code="context_length_exceeded"), "too_long"),
         (failing(401), "setup"),
         (failing(402), "setup"),
         (failing(404), "setup"),
@@ -137,7 +136,7 @@ def test_what_will_not_get_better_is_told_and_not_sent_again(answer: Answer, rea
         call(endpoint(server), meter(), "planner", QUESTION)
     assert failed.value.reason == reason
     assert len(server.requests) == 1
-    assert failed.value.status == (answer.status if answer.status != 200 and reason != "too_long" else 0)
+    assert failed.value.status == (answer.status if answer.status != 200 else 0)
     assert KEY not in repr(failed.value) + str(failed.value.__cause__)
 
 

@@ -5,6 +5,7 @@ with LangfuseServer() as server:            # LANGFUSE_BASE_URL=server.url, LANG
     ...
 server.state.scores                         # what it holds
 server.named("create_scores")               # the requests to one endpoint
+server.spans                                # what was traced
 
 Each request and each answer (of a long page some rows) is checked against the installed SDK's types: what does not fit
 is answered with 400, and fails the test when the context is left.
@@ -13,6 +14,7 @@ is answered with 400, and fails the test when the context is left.
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import re
 import socket
@@ -28,6 +30,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from tests.support import langfuse_endpoints
 from tests.support.langfuse_state import PROJECT_ID, Refused, State, observation
 from tests.support.langfuse_types import ROUTES, Route, problems
+from tests.support.otlp_server import TRACES, Span, decode
 
 __all__ = ["KEYS", "PROJECT_ID", "PUBLIC_KEY", "SECRET_KEY", "Fault", "LangfuseServer", "Request", "observation"]
 
@@ -85,6 +88,7 @@ class LangfuseServer:
     state: State = field(default_factory=State)
     requests: list[Request] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
+    _exports: list[bytes] = field(default_factory=list)
     _planned: list[_Planned] = field(default_factory=list)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _released: threading.Event = field(default_factory=threading.Event)
@@ -98,7 +102,11 @@ class LangfuseServer:
 
             def _any(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))
-                owner._serve(self, body)
+                if self.path == TRACES:
+                    owner._exports.append(gzip.decompress(body))
+                    owner._send(self, 200, {}, Fault())
+                else:
+                    owner._serve(self, body)
 
             do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _any
 
@@ -128,6 +136,11 @@ class LangfuseServer:
     def settings(self) -> dict[str, str]:
         """The environment of a process that is to reach this server."""
         return {"LANGFUSE_BASE_URL": self.url, **KEYS}
+
+    @property
+    def spans(self) -> list[Span]:
+        """Every span that arrived, by start time."""
+        return sorted((span for export in self._exports for span in decode(export)), key=lambda span: span.start)
 
     def named(self, name: str) -> list[Request]:
         with self._lock:

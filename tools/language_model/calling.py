@@ -11,16 +11,28 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.runnables import Runnable, RunnableLambda
 
 from hansei.errors import ModelFailed
 from hansei.tools.language_model.answers import find_answer, keep_answer
-from hansei.tools.language_model.endpoint import Endpoint, client_of
+from hansei.tools.language_model.endpoint import SHORT_ANSWER, Endpoint, client_of
 from hansei.tools.language_model.habits import Habits, habits_of
+from hansei.tools.language_model.prompt import Filled, PromptVersion
 from hansei.tools.language_model.statuses import Again, failure_of, too_long
 from hansei.tools.language_model.usage import ModelMeter
 
 Messages = Sequence[tuple[str, str] | BaseMessage]
 """(role, text), or a message of LangChain's: an earlier answer that calls tools, and what the tools said."""
+
+
+def and_then(messages: Messages, *more: tuple[str, str] | BaseMessage) -> Messages:
+    """Messages and others after them, which still are of the same prompt."""
+    return Filled([*messages, *more], _version_of(messages))
+
+
+def _version_of(messages: Messages) -> PromptVersion | None:
+    return messages.version if isinstance(messages, Filled) else None
+
 
 ATTEMPTS = 4
 """How often a question is sent at most, when the model is busy or cannot be reached."""
@@ -64,7 +76,8 @@ def call(
     """Asks the model, or gives the answer that it gave before, if the endpoint has a cache.
 
     Sent again after HTTP 408, 429, 5xx and a lost connection; never after another 4xx, nor after a timeout, since a run
-    should not wait several times. A refusal that tells how the endpoint wants to be asked is no attempt.
+    should not wait several times. A refusal that tells how the endpoint wants to be asked is no attempt: without a
+    temperature, with the limit named otherwise, or with room for a short answer only.
 
     Args:
         endpoint: which model, where.
@@ -87,7 +100,7 @@ def call(
         body["tool_choice"] = {"type": "function", "function": {"name": tool["name"]}}
     if offered := [tool] if tool is not None else list(tools):
         body["tools"] = [{"type": "function", "function": one} for one in offered]
-    letters = sum(map(_letters, messages))
+    letters = letters_of(messages)
     if endpoint.dry:
         meter.add_estimate(node, letters + len(json.dumps(body)))
         raise ModelFailed("The model was not asked: this is a dry run.", reason="budget")
@@ -112,7 +125,8 @@ def _until_answered(
     letters: int,
     until: float,
 ) -> Reply:
-    attempt, pause = 1, 0.0
+    habits = habits_of(endpoint)
+    attempt, pause, short = 1, 0.0, False
     while True:
         if pause:
             time.sleep(pause)
@@ -120,7 +134,7 @@ def _until_answered(
         meter.admit(letters)
         try:
             seconds = min(endpoint.timeout, meter.seconds_left, until - time.monotonic())
-            reply = _once(endpoint, meter, node, messages, body, seconds)
+            reply = _once(endpoint, meter, node, messages, body, seconds, short=short)
         except _Otherwise:
             continue
         except Again as again:
@@ -133,9 +147,16 @@ def _until_answered(
             # A time that was cut short says nothing about the model.
             if failure.reason != "timeout" or seconds == endpoint.timeout:
                 meter.heard(failure.reason != "timeout")
-            raise
+            if failure.reason != "too_long":
+                raise
+            if short or habits.longest <= SHORT_ANSWER:
+                habits.too_many = min(habits.too_many, letters)
+                raise
+            short = True
         else:
             meter.heard(True)
+            if short:
+                habits.longest = SHORT_ANSWER
             return reply
         finally:
             meter.done(letters)
@@ -169,6 +190,11 @@ def _said(message: AIMessage) -> dict[str, Any]:
     }
 
 
+def letters_of(messages: Messages) -> int:
+    """How much the model is told."""
+    return sum(map(_letters, messages))
+
+
 def _letters(message: tuple[str, str] | BaseMessage) -> int:
     if isinstance(message, BaseMessage):
         calls = json.dumps(getattr(message, "tool_calls", []), default=str)
@@ -184,7 +210,14 @@ def _pause(attempt: int, after: float | None) -> float:
 
 
 def _once(
-    endpoint: Endpoint, meter: ModelMeter, node: str, messages: Messages, body: dict[str, Any], seconds: float
+    endpoint: Endpoint,
+    meter: ModelMeter,
+    node: str,
+    messages: Messages,
+    body: dict[str, Any],
+    seconds: float,
+    *,
+    short: bool,
 ) -> Reply:
     late = ModelFailed(
         f"The model did not answer within {max(0.0, seconds):.3g} s.", "Raise Context.model_timeout.", reason="timeout"
@@ -197,9 +230,11 @@ def _once(
     from langchain_openai._compat import httpx
 
     habits = habits_of(endpoint)
-    how: dict[str, Any] = {} if habits.streams else {"stream": False}
+    how: dict[str, Any] = {"extra_body": {**habits.body(short=short), **body}, "timeout": seconds}
+    if not habits.streams:
+        how["stream"] = False
     try:
-        message = client.invoke(list(messages), extra_body={**habits.body(), **body}, timeout=seconds, **how)
+        message = _linked(client.bind(**how), messages).invoke(list(messages))
     except ContextOverflowError:
         raise too_long() from None
     except (openai.APITimeoutError, httpx.TimeoutException):
@@ -224,6 +259,19 @@ def _once(
     usage = message.usage_metadata
     meter.add(node, dict(usage) if usage else None, _told_cost(message.response_metadata))
     return _reply(message, habits)
+
+
+def _linked(model: Runnable[Any, AIMessage], messages: Messages) -> Runnable[Any, AIMessage]:
+    """The model behind a step that names the messages' prompt, where Langfuse holds it.
+
+    Langfuse's handler links a generation to the prompt that a step before it, in the same chain, has in its metadata.
+    """
+    version = _version_of(messages)
+    if version is None:
+        return model
+    told: Runnable[Any, Any] = RunnableLambda(lambda asked: asked, name="prompt")
+    chain = told.with_config(metadata={"langfuse_prompt": version}) | model
+    return chain.with_config(run_name=version.name)
 
 
 def _is_streamed() -> bool:

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from hansei.context import Context
 from hansei.errors import ModelFailed
 from hansei.tools.langfuse.masking import Mask, mask, unmasked
 from hansei.tools.language_model.answers import cache_file
+from hansei.tools.language_model.managed import PACKAGED, Prompts, prompts_of
 
 if TYPE_CHECKING:
     from langchain_openai import ChatOpenAI
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 LONGEST_ANSWER = 4_000
 """Tokens that the model may write in one answer."""
+
+SHORT_ANSWER = 1_000
+"""The same for a model whose window has no room for more beside the question."""
 
 LONGEST_THOUGHT = 16_000
 """The same for a model that was cut off while it thought, which counts as written."""
@@ -47,6 +51,8 @@ class Endpoint:
     """Whether personal data and secrets are masked in what it is sent."""
     dry: bool = False
     """Whether questions are counted and not sent."""
+    prompts: Prompts = field(default=PACKAGED, compare=False, repr=False)
+    """What it is told."""
 
     @property
     def foreign(self) -> bool:
@@ -69,8 +75,13 @@ class Endpoint:
         return mask if self.masked else unmasked
 
 
-def endpoint_of(context: Context) -> Endpoint | None:
-    """The endpoint that the context and OPENAI_BASE_URL, OPENAI_API_KEY name; None: no model."""
+def endpoint_of(context: Context, run_id: str | None = None) -> Endpoint | None:
+    """The endpoint that the context and OPENAI_BASE_URL, OPENAI_API_KEY name; None: no model.
+
+    Args:
+        context: the run's.
+        run_id: the run, for which prompts are fetched once; None: the packaged ones.
+    """
     if context.model is None:
         return None
     url, key = (os.environ.get(name) for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY"))
@@ -82,6 +93,7 @@ def endpoint_of(context: Context) -> Endpoint | None:
         cache_file() if context.model_cache else None,
         context.masking,
         context.model_dry_run,
+        prompts_of(run_id, context.prompt_label) if run_id else PACKAGED,
     )
 
 

@@ -1,15 +1,16 @@
 """What an endpoint turned out to want, found out by its refusals and kept in this process.
 
 Models that think choose their own temperature, count their thoughts as written, and name the limit in another way;
-some servers do not stream.
+some servers do not stream; in a small window the room for the answer must be small, too.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
-from hansei.tools.language_model.endpoint import LONGEST_ANSWER, LONGEST_THOUGHT, Endpoint
+from hansei.tools.language_model.endpoint import LONGEST_ANSWER, LONGEST_THOUGHT, SHORT_ANSWER, Endpoint
 from hansei.tools.language_model.statuses import names
 
 LIMITS = ("max_tokens", "max_completion_tokens")
@@ -29,10 +30,16 @@ class Habits:
     streams: bool = True
     """Whether it may be asked to stream, where a host listens."""
     renamed: bool = False
+    too_many: float = math.inf
+    """Letters of a question that the model could not read, even with room for a short answer only."""
 
-    def body(self) -> dict[str, Any]:
-        """What each request says of it. In the body rather than as arguments: langchain-openai would choose itself."""
-        bounds: dict[str, Any] = {self.limit: self.longest}
+    def body(self, *, short: bool = False) -> dict[str, Any]:
+        """What each request says of it. In the body rather than as arguments: langchain-openai would choose itself.
+
+        Args:
+            short: that the answer may be short only, since room for a longer one did not fit into the model's window.
+        """
+        bounds: dict[str, Any] = {self.limit: min(self.longest, SHORT_ANSWER) if short else self.longest}
         return {**bounds, "temperature": 0} if self.cold else bounds
 
     def learn(self, error: Any) -> bool:

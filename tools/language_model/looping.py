@@ -19,9 +19,9 @@ from langchain_core.utils.function_calling import convert_to_openai_function
 from pydantic import BaseModel, ConfigDict, Field
 
 from hansei.errors import ModelFailed
-from hansei.tools.language_model.calling import Called, Messages, Reply, call
+from hansei.tools.language_model.calling import Called, Messages, Reply, and_then, call
 from hansei.tools.language_model.endpoint import Endpoint
-from hansei.tools.language_model.structured import NOT_KNOWN, ask
+from hansei.tools.language_model.structured import NOT_KNOWN, ask, fitted
 from hansei.tools.language_model.usage import ModelMeter
 
 Said = TypeVar("Said")
@@ -196,30 +196,27 @@ class _Loop:
 
     def _asked(self, said: list[BaseMessage], functions: list[dict[str, Any]]) -> Reply:
         def messages(room: int) -> Messages:
-            return [*self.opening(room), *_fitting(said, room)]
+            return and_then(self.opening(room), *_fitting(said, room))
 
         return self._within_window(
-            lambda room: call(self.endpoint, self.meter, self.node, messages(room), tools=functions, until=self._until)
+            messages,
+            lambda told: call(self.endpoint, self.meter, self.node, told, tools=functions, until=self._until),
         )
 
     def _chosen(self, told: str) -> _Choice:
         def messages(room: int) -> Messages:
             before = self.seen.told(room) or "(nothing yet)"
-            return [*self.opening(room), ("user", f"{told}\n\nWhat you have seen so far:\n\n{before}")]
+            return and_then(self.opening(room), ("user", f"{told}\n\nWhat you have seen so far:\n\n{before}"))
 
         return self._within_window(
-            lambda room: ask(self.endpoint, self.meter, self.node, messages(room), _Choice, self._until)
+            messages, lambda told: ask(self.endpoint, self.meter, self.node, told, _Choice, self._until)
         )
 
-    def _within_window(self, asked: Callable[[int], Said]) -> Said:
-        """Asks; when the model cannot read so much, with half of the room from now on."""
-        try:
-            return asked(self.bounds.room)
-        except ModelFailed as failure:
-            if failure.reason != "too_long":
-                raise
-        self.bounds = replace(self.bounds, room=self.bounds.room // 2)
-        return asked(self.bounds.room)
+    def _within_window(self, messages: Callable[[int], Messages], asked: Callable[[Messages], Said]) -> Said:
+        """Asks; when the model cannot read so much, with less room from now on."""
+        said, room = fitted(self.endpoint, messages, self.bounds.room, asked)
+        self.bounds = replace(self.bounds, room=room)
+        return said
 
     def _look(self, called: Called) -> Look:
         look = self._answered(called)

@@ -7,9 +7,10 @@ put in as a quotation that it cannot leave, masked and of limited length.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hansei.tools.langfuse.masking import Mask, mask
 from hansei.tools.langfuse.untrusted import one_line, quoted, visible
@@ -18,22 +19,49 @@ _PLACE = re.compile(r"\{\{(\w+)\}\}")
 
 
 @dataclass(frozen=True)
+class PromptVersion:
+    """A version of a prompt in Langfuse, with the names by which its handler reads one."""
+
+    name: str
+    version: int
+    is_fallback: bool = False
+
+
+class Filled(list[Any]):
+    """Messages that came of a prompt. `version`: Langfuse's, None for a packaged one."""
+
+    def __init__(self, messages: Iterable[Any], version: PromptVersion | None = None) -> None:
+        super().__init__(messages)
+        self.version = version
+
+
+@dataclass(frozen=True)
 class Prompt:
     """A prompt's two sections, with places for values."""
 
     system: str
     user: str
+    version: PromptVersion | None = None
+    """Of one that Langfuse holds."""
 
-    def filled(self, values: Mapping[str, str]) -> list[tuple[str, str]]:
+    @property
+    def messages(self) -> tuple[tuple[str, str], ...]:
+        """(role, text)."""
+        return ("system", self.system), ("user", self.user)
+
+    def filled(self, values: Mapping[str, str]) -> Filled:
         """The messages (role, text). A value is never looked through for places itself.
 
         Raises:
             KeyError: a place has no value.
         """
-        return [
-            (role, _PLACE.sub(lambda match: values[match[1]], text))
-            for role, text in (("system", self.system), ("user", self.user))
-        ]
+        messages = [(role, _PLACE.sub(lambda match: values[match[1]], text)) for role, text in self.messages]
+        return Filled(messages, self.version)
+
+
+def places(text: str) -> frozenset[str]:
+    """The names of the values that a text has places for."""
+    return frozenset(_PLACE.findall(text))
 
 
 def read_prompt(path: Path) -> Prompt:
@@ -43,7 +71,7 @@ def read_prompt(path: Path) -> Prompt:
         ValueError: a section is missing, or there is more than one of a kind.
     """
     text = path.read_text(encoding="utf-8")
-    return Prompt(*(_section(text, tag, path.name) for tag in ("system", "user")))
+    return Prompt(_section(text, "system", path.name), _section(text, "user", path.name))
 
 
 def quotation(lines: list[str], *, most_letters: int, longest_line: int = 300, masking: Mask = mask) -> str:

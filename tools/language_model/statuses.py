@@ -26,7 +26,9 @@ def failure_of(error: Any) -> Exception:
     Returns:
         `Again` where it may get better, else a `ModelFailed`.
     """
-    if error.code == "context_length_exceeded":
+    if error.code == "context_length_exceeded" or error.status_code == 413:
+        return too_long()
+    if error.status_code in (400, 422) and _TOO_LONG.search(str(error.message)):
         return too_long()
     failure = of_status(error.status_code)
     unpaid = error.code in ("insufficient_quota", "billing_hard_limit_reached")
@@ -47,6 +49,10 @@ def names(error: Any, parameter: str) -> bool:
     if error.param:
         return str(error.param) == parameter
     return re.search(rf"(?<![\w.]){re.escape(parameter)}(?![\w.]*\w)", str(error.message)) is not None
+
+
+_TOO_LONG = re.compile(r"context[ _](length|size|window)|exceed_context_size|(prompt|input) is too long", re.IGNORECASE)
+"""How servers say that a question and the room for its answer are more than the model can hold."""
 
 
 def too_long() -> ModelFailed:

@@ -11,11 +11,16 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hansei.errors import ModelFailed
-from hansei.tools.language_model.calling import Messages, Reply, call
+from hansei.tools.language_model.calling import Messages, Reply, and_then, call, letters_of
 from hansei.tools.language_model.endpoint import Endpoint
+from hansei.tools.language_model.habits import habits_of
 from hansei.tools.language_model.usage import ModelMeter
 
 Answer = TypeVar("Answer", bound=BaseModel)
+Said = TypeVar("Said")
+
+HALVINGS = 4
+"""How often a question is cut by half at most, when it is more than the model can read."""
 
 Way = Literal["json_schema", "function", "prompt"]
 """How an endpoint gives structured answers: by a response format, a function that it must call, or as it is told."""
@@ -72,7 +77,8 @@ def ask(
     repair = f"Your answer does not fit the schema: {wrong}. Answer again with JSON of the schema, and nothing else."
     try:
         return _parse(
-            _send(endpoint, meter, node, [*messages, ("assistant", said), ("user", repair)], schema, way, until), schema
+            _send(endpoint, meter, node, and_then(messages, ("assistant", said), ("user", repair)), schema, way, until),
+            schema,
         )
     except _Unfit:
         raise ModelFailed(
@@ -89,7 +95,7 @@ def ask_fitting(
     letters: int,
     schema: type[Answer],
 ) -> Answer:
-    """As `ask`; a model that cannot read so much is asked once more with half of it.
+    """As `ask`; a model that cannot read so much is asked with half of it, down to a sixteenth.
 
     Args:
         messages: gives the messages with so many letters of what can be cut.
@@ -98,12 +104,31 @@ def ask_fitting(
     Raises:
         ModelFailed: as `ask`.
     """
-    try:
-        return ask(endpoint, meter, node, messages(letters), schema)
-    except ModelFailed as failure:
-        if failure.reason != "too_long":
-            raise
-    return ask(endpoint, meter, node, messages(letters // 2), schema)
+    return fitted(endpoint, messages, letters, lambda told: ask(endpoint, meter, node, told, schema))[0]
+
+
+def fitted(
+    endpoint: Endpoint, messages: Callable[[int], Messages], letters: int, asked: Callable[[Messages], Said]
+) -> tuple[Said, int]:
+    """Asks with as many letters as the model can read: halved until they fit, and not sent where more was refused.
+
+    Returns:
+        What was answered, and with how many letters.
+
+    Raises:
+        ModelFailed: as `asked`; with the reason ``too_long`` where a sixteenth is still too much.
+    """
+    habits = habits_of(endpoint)
+    for _ in range(HALVINGS):
+        told = messages(letters)
+        if letters_of(told) < habits.too_many:
+            try:
+                return asked(told), letters
+            except ModelFailed as failure:
+                if failure.reason != "too_long":
+                    raise
+        letters //= 2
+    return asked(messages(letters)), letters
 
 
 def way_of(endpoint: Endpoint, meter: ModelMeter, node: str) -> Way:
@@ -157,7 +182,7 @@ def _send(
         tool = {"name": name, "description": described.get("description", ""), "parameters": described}
         return call(endpoint, meter, node, messages, tool=tool, keep=keep, until=until)
     told = f"Answer with one JSON object of this schema, and nothing else:\n{json.dumps(described, ensure_ascii=False)}"
-    return call(endpoint, meter, node, [*messages, ("user", told)], keep=keep, until=until)
+    return call(endpoint, meter, node, and_then(messages, ("user", told)), keep=keep, until=until)
 
 
 def _closed(schema: Any) -> Any:

@@ -32,6 +32,7 @@ from hansei.cli.doctor import doctor
 from hansei.cli.gate import gate
 from hansei.cli.importing import import_project
 from hansei.cli.ledger import ledger
+from hansei.cli.prompts import prompts
 from hansei.cli.render import render
 from hansei.cli.verify import verify
 from hansei.cli.writes import undo, write
@@ -59,6 +60,7 @@ app.command("tests", short_help="Make tests out of a finding's traces.")(make_te
 app.command(short_help="Compare two runs over a dataset, for CI.")(gate)
 app.command(short_help="Write to Langfuse what a run has planned.")(write)
 app.command(short_help="Remove from Langfuse what a run wrote.")(undo)
+app.add_typer(prompts, name="prompts", short_help="What the model is told, managed in Langfuse.")
 app.add_typer(ledger, name="ledger", short_help="What became of earlier findings.")
 
 
