@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 
 from hansei.contracts import Evidence, Finding
@@ -16,6 +17,8 @@ from hansei.tools.playbook.conclude import Draft, Place, cause_rank, conclude, i
 from hansei.tools.playbook.doubt import parts, rederive, without
 from hansei.tools.playbook.measure import examples
 from hansei.tools.playbook.model import Metric
+from hansei.tools.playbook.onset import PURPOSE as ONSET
+from hansei.tools.playbook.onset import around
 
 MOST_PAIRS = 24
 """Pairs of findings that are held against each other."""
@@ -82,7 +85,8 @@ def doubt(
         # What is lowered told others, which stand again.
         while ask({"rederive": partial(_rederive, observations=observations)}):
             pass
-    ask({"examples": _examples, "detail": _detail})
+    onsets = {finding.id: finding.onset for finding in standing() if finding.onset is not None}
+    ask({"examples": _examples, "detail": _detail, ONSET: partial(_hours, onsets=onsets)})
 
 
 def doubt_proposals(
@@ -186,10 +190,16 @@ def _detail(dataset: Dataset, metric: Metric, draft: Draft, id: str) -> Evidence
     return detail(dataset, draft.candidate, id)
 
 
+def _hours(dataset: Dataset, metric: Metric, draft: Draft, id: str, *, onsets: Mapping[str, datetime]) -> Evidence:
+    return around(dataset, metric, draft.candidate, id, onsets[draft.id])
+
+
 def _applies(purpose: str, metric: Metric, finding: Finding) -> bool:
     """Whether a question says anything about this kind of finding."""
     if purpose == "rederive":
         return True
     if purpose == "detail":
         return detector_of(metric.name)[0].detail is not None
+    if purpose == ONSET and (finding.onset is None or finding.comparison.against != "baseline"):
+        return False
     return metric.shape != "count"

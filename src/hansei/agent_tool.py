@@ -191,6 +191,7 @@ def _line(finding: Finding) -> str:
     value = format_value(finding.current.value, finding.unit)
     was = f", was {format_value(finding.baseline.value, finding.unit)}" if finding.baseline else ""
     since = f", since {finding.onset:%Y-%m-%d}" if finding.onset else ""
+    since = f", since {finding.onset_hour:%Y-%m-%d %H:%M} UTC" if finding.onset_hour else since
     traces = finding.impact.affected_traces
     touched = f", {traces:,} traces" if traces is not None else ""
     title = one_line(finding.title)

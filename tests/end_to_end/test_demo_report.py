@@ -6,6 +6,7 @@ import importlib.util
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 from unittest.mock import patch
@@ -113,6 +114,18 @@ def test_no_trap_and_no_false_alarm(job: Job) -> None:
 def test_each_problem_is_told_once(job: Job) -> None:
     named = [id for finding in job.report.findings for ruling, id in [_ruled(job, finding)] if ruling == "planted"]
     assert len(named) == len(set(named))
+
+
+def test_changes_are_told_of_the_hour_in_which_they_began(job: Job) -> None:
+    told = {
+        id: finding.onset_hour for finding in job.report.findings for ruling, id in [_ruled(job, finding)]
+        if ruling == "planted" and id is not None and finding.onset_hour is not None
+    }  # fmt: skip
+    assert len(told) >= 5
+    for id, hour in told.items():
+        began = job.truth.find(id).onset
+        assert began is not None
+        assert abs(hour - began) <= timedelta(hours=3), id
 
 
 def test_coverage_is_exact(job: Job) -> None:

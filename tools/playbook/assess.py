@@ -17,7 +17,10 @@ from typing import Any
 from hansei.contracts import Change, Estimate, Evidence, Finding, Impact, Periods, Segment, parse_instant
 from hansei.tools import statistics
 from hansei.tools.playbook.gain import gain_of
+from hansei.tools.playbook.measure import sums_of
 from hansei.tools.playbook.model import Candidate, Metric
+from hansei.tools.playbook.onset import PURPOSE as ONSET
+from hansei.tools.playbook.onset import day_of_onset, hour_of_onset
 from hansei.tools.playbook.parts import top_users
 from hansei.tools.playbook.prices import no_longer_cached
 from hansei.tools.playbook.severity import severity
@@ -76,10 +79,7 @@ def series(evidence: Evidence, periods: Periods, *, history_days: float = 0) -> 
     by_day: dict[tuple[bool, datetime], Sums] = {}
     for row in evidence.records():
         key = (row["period"] == "window", parse_instant(str(row["day"])))
-        by_day[key] = Sums(
-            int(row["traces"]), float(row["x"]), float(row["y"]), float(row["xx"]), float(row["xy"]),
-            float(row["yy"]), int(row["affected"]),
-        )  # fmt: skip
+        by_day[key] = sums_of(row)
     rest = any(row["period"] == "rest" for row in evidence.records())
     start = periods.window.start
     window_days = math.ceil(periods.window.length / DAY)
@@ -100,6 +100,7 @@ class Numbers:
     onset: datetime | None
     impact: Impact
     series: Series
+    onset_hour: datetime | None = None
 
 
 def measure_numbers(metric: Metric, candidate: Candidate, evidence: Sequence[Evidence], facts: Facts) -> Numbers | None:
@@ -128,13 +129,24 @@ def measure_numbers(metric: Metric, candidate: Candidate, evidence: Sequence[Evi
     else:
         current = _estimate(metric, now, spread)
         reference = _estimate(metric, before, spread) if there else None
-    onset = None
+    onset, hour = None, None
     if there and candidate.comparison.against == "baseline":
-        first = len(days.reference)
-        chosen = statistics.change_point([*days.reference, *days.window], first) - first
-        onset = facts.periods.window.start + max(0, chosen) * DAY
+        onset, hour = _onset(metric, candidate, days, evidence, facts)
     impact = _impact(metric, candidate, days, evidence, facts)
-    return Numbers(current, reference, p, onset, impact, days)
+    return Numbers(current, reference, p, onset, impact, days, hour)
+
+
+def _onset(
+    metric: Metric, candidate: Candidate, days: Series, evidence: Sequence[Evidence], facts: Facts
+) -> tuple[datetime, datetime | None]:
+    """The first day of the change, and its first hour if that is known: the day is then the one that holds it."""
+    start = facts.periods.window.start
+    onset = day_of_onset(days.reference, days.window, start)
+    hours = evidence_for(evidence, ONSET)
+    if hours is None:
+        return onset, None
+    hour = hour_of_onset(metric, candidate, hours, onset, days.reference, days.window, start)
+    return (onset, None) if hour is None else (start + max(0, (hour - start) // DAY) * DAY, hour)
 
 
 def _estimate(metric: Metric, sums: Sums, spread: Dispersion) -> Estimate:
@@ -293,6 +305,7 @@ def build_finding(
         trace_urls=[trace_url(base_url, project, trace) for trace in traces] if base_url else [],
         comparison=candidate.comparison,
         onset=numbers.onset,
+        onset_hour=numbers.onset_hour,
         parameters=candidate.parameters,
         gain=gain_of(
             metric, candidate.direction, numbers.current, numbers.reference, numbers.impact, facts.periods.window

@@ -19,18 +19,25 @@ _DAY = timedelta(days=1)
 _BEFORE = timedelta(hours=6)
 """What was new this long before the first day of a finding may have begun it: traffic comes over step by step."""
 
+_AFTER = timedelta(hours=3)
+"""The first hour of a finding is known to a few hours."""
+
 _MOST = 3
 
 
 def new_then(finding: Finding, changes: Sequence[Change]) -> list[Change]:
-    """What was new at the finding's place on its first day or shortly before, the nearest to its beginning first."""
-    onset = finding.onset
+    """What was new at the finding's place when it began or shortly before, the nearest to its beginning first.
+
+    It began on its first day, or in its first hour where that is known.
+    """
+    onset = finding.onset_hour or finding.onset
     if onset is None or finding.direction == "hotspot":
         return []
+    last = onset + (_AFTER if finding.onset_hour else _DAY)
     near = [
         change
         for change in changes
-        if onset - _BEFORE <= change.first_seen < onset + _DAY and _is_elsewhere(change, finding)
+        if onset - _BEFORE <= change.first_seen < last and _is_elsewhere(change, finding)
         and _is_near(change, finding)
     ]  # fmt: skip
     return sorted(near, key=lambda change: (abs(change.first_seen - onset), sorted(change.segment.items())))[:_MOST]

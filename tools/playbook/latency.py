@@ -23,7 +23,7 @@ from hansei.tools.playbook.screen import explain, merged
 from hansei.tools.playbook.side_by_side import DEPLOYED, beside
 from hansei.tools.playbook.tails import with_tail
 from hansei.tools.report.catalogue import say
-from hansei.tools.report.formats import format_count, format_date, format_value
+from hansei.tools.report.formats import format_count, format_onset, format_value
 
 _MS = "(toUnixTimestamp64Milli(toDateTime64(end_time, 3)) - toUnixTimestamp64Milli(toDateTime64(start_time, 3)))"
 STEP_P95 = Metric(
@@ -101,7 +101,7 @@ def tell(finding: Finding) -> Words:
     cause = telling.came_with(finding) or None
     if finding.direction == "improvement":
         measure = say("latency.median" if finding.metric.endswith("p50") else "latency.p95")
-        date = format_date(finding.onset) if finding.onset else say("latency.start")
+        date = format_onset(finding.onset, finding.onset_hour) if finding.onset else say("latency.start")
         return Words(
             say("latency.better", what=what, place=place, measure=measure, moved=moved),
             telling.sentences(say("latency.better_summary", date=date), telling.measured(finding, per)),

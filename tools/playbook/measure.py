@@ -6,14 +6,17 @@ run, however ClickHouse spreads the work.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from hansei.contracts import Evidence, Segment, parse_instant
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.relations import Needs
 from hansei.tools.playbook.model import Candidate, Metric
 from hansei.tools.playbook.segments import CLUSTER, TIME, condition, shared
+from hansei.tools.statistics import Sums
 
 LEVELS = (
     0.01,
@@ -132,7 +135,6 @@ def measure(dataset: Dataset, metric: Metric, candidate: Candidate, id: str) -> 
 
 def measure_columns(metric: Metric) -> str:
     """The SELECT over ``rows`` that a measure consists of."""
-    scale = f"{metric.scale:.0f}"
     inner, outer, shown = "", "", ""
     if metric.shape == "quantile":
         inner = ", groupArray(amount) AS amounts"
@@ -140,17 +142,36 @@ def measure_columns(metric: Metric) -> str:
     round(arrayElement(quantilesExactArray(0.5, 0.95)(amounts) AS q, 1) / 1000, 3) AS p50,
     round(arrayElement(q, 2) / 1000, 3) AS p95"""
         shown = ", p50, p95"
-    return f"""SELECT period, {_DAY} AS day, traces, x, y, xx, xy, yy, affected{shown}
+    return f"{summed_by('day', _DAY, metric, inner, outer, shown)}\nORDER BY period DESC, day"
+
+
+def summed_by(unit: str, name: str, metric: Metric, inner: str = "", outer: str = "", shown: str = "") -> str:
+    """A SELECT of the sums of ``rows`` per period and unit of time, which is a column of them.
+
+    Columns: period, the unit, traces, x, y, xx, xy, yy, affected, and what is `shown`.
+
+    Args:
+        unit: the column.
+        name: SQL of how a value of it is told.
+        inner, outer, shown: further columns, of a trace's rows, of a unit's traces, and of the answer.
+    """
+    scale = f"{metric.scale:.0f}"
+    return f"""SELECT period, {name} AS {unit}, traces, x, y, xx, xy, yy, affected{shown}
 FROM (
-  SELECT period, day, count() AS traces, toUInt64(sum(xs)) AS x, toFloat64(sum(ys)) / {scale} AS y,
+  SELECT period, {unit}, count() AS traces, toUInt64(sum(xs)) AS x, toFloat64(sum(ys)) / {scale} AS y,
     toFloat64(sum(xs * xs)) AS xx, toFloat64(sum(xs * ys)) / {scale} AS xy,
     toFloat64(sum(ys * ys)) / {scale} / {scale} AS yy, countIf(ys > 0) AS affected{outer}
   FROM (
-    SELECT cluster, period, day, sum(x) AS xs, sum(y) AS ys{inner} FROM rows GROUP BY cluster, period, day
+    SELECT cluster, period, {unit}, sum(x) AS xs, sum(y) AS ys{inner} FROM rows GROUP BY cluster, period, {unit}
   )
-  GROUP BY period, day
-)
-ORDER BY period DESC, day"""
+  GROUP BY period, {unit}
+)"""
+
+
+def sums_of(row: Mapping[str, Any]) -> Sums:
+    """A row of a measure as sums."""
+    x, y, xx, xy, yy = (float(row[name]) for name in ("x", "y", "xx", "xy", "yy"))
+    return Sums(int(row["traces"]), x, y, xx, xy, yy, int(row["affected"]))
 
 
 def quantiles(dataset: Dataset, metric: Metric, candidate: Candidate, id: str) -> Evidence:

@@ -14,9 +14,9 @@ from hansei.tools.report.catalogue import catalogue, say
 from hansei.tools.report.formats import (
     format_change,
     format_count,
-    format_date,
     format_estimate,
     format_interval,
+    format_onset,
     format_pair,
     format_relative,
     format_value,
@@ -108,7 +108,7 @@ def since(finding: Finding) -> str:
     """“ since 13 Nov 2026”, or nothing."""
     if not finding.onset or finding.direction == "hotspot":
         return ""
-    return say("since", date=format_date(finding.onset))
+    return say("since", date=format_onset(finding.onset, finding.onset_hour))
 
 
 def measured(finding: Finding, per: str) -> str:

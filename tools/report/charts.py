@@ -227,7 +227,8 @@ class _SeriesChart:
             )
         )
         if finding.onset is not None:
-            sentences.append(self.words.text("chart.onset", date=formats.format_date(finding.onset, language)))
+            began = formats.format_onset(finding.onset, finding.onset_hour, language)
+            sentences.append(self.words.text("chart.onset", date=began))
         sentences += [
             self.words.text("chart.mark", what=mark.label, date=formats.format_date(mark.moment, language))
             for mark in self.marks

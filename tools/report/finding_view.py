@@ -233,7 +233,7 @@ def _change(finding: Finding, language: str) -> str:
 
 def _since(finding: Finding, language: str) -> str:
     if finding.onset is not None:
-        return formats.format_date(finding.onset, language)
+        return formats.format_onset(finding.onset, finding.onset_hour, language)
     return catalogue(language).text("since.hotspot" if finding.direction == "hotspot" else "since.unknown")
 
 

@@ -130,6 +130,24 @@ def format_moment(moment: datetime, language: str | None = None) -> str:
     return catalogue(language).text("time.moment", date=format_date(utc, language), time=utc.strftime("%H:%M"))
 
 
+def format_onset(day: datetime, hour: datetime | None, language: str | None = None) -> str:
+    """When a change began, in UTC: ``12 Nov 2026``, or with its hour, where that is known: ``…, about 09:00 UTC``."""
+    if hour is None:
+        return format_date(day, language)
+    return _hour("time.hour", format_date(hour, language), hour, language)
+
+
+def format_onset_short(day: datetime, hour: datetime | None, language: str | None = None) -> str:
+    """The same for a table's cell: ``12 Nov 2026`` or ``12 Nov, 09:00 UTC``."""
+    if hour is None:
+        return format_date(day, language)
+    return _hour("time.hour_short", format_day(hour, language), hour, language)
+
+
+def _hour(key: str, date: str, hour: datetime, language: str | None) -> str:
+    return catalogue(language).text(key, date=date, time=_utc(hour).strftime("%H:%M"))
+
+
 def format_span(window: Window, language: str | None = None) -> str:
     """A span in UTC. Whole days are named by their first and last day, other spans by their first and last moment."""
     words = catalogue(language)

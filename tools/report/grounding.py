@@ -103,7 +103,7 @@ def _of_findings(
     dates = {_day(moment) for span in (report.window, report.baseline) for moment in (span.start, span.end)}
     for finding in findings:
         values |= set(_values(finding))
-        dates |= {_day(finding.onset)} if finding.onset else set()
+        dates |= {_day(moment) for moment in (finding.onset, finding.onset_hour) if moment}
         texts += _texts(finding)
     whole = _plain("\n".join(texts))
     values |= {(scale, number * factor) for _, number, _, scale, factor in _numbers(_DATE.sub(" ", whole))}

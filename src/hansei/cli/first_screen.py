@@ -103,13 +103,13 @@ def _health(report: Report) -> tuple[list[str], list[list[str]]]:
 def _findings(report: Report) -> tuple[list[str], list[list[str]]]:
     """The findings as a table: headings and rows."""
     from hansei.tools.report.catalogue import catalogue
-    from hansei.tools.report.formats import format_date
+    from hansei.tools.report.formats import format_onset_short
 
     words = catalogue(report.language)
     rows = [
         [
             finding.severity if report.language == "en" else words.text(f"severity.{finding.severity}"),
-            format_date(finding.onset, report.language) if finding.onset else "",
+            format_onset_short(finding.onset, finding.onset_hour, report.language) if finding.onset else "",
             finding.title,
         ]
         for finding in report.findings

@@ -164,6 +164,11 @@ class Finding(Strict):
     # Beyond the first contract:
     comparison: Comparison
     onset: datetime | None = Field(description="Start of the first day (24 hours) of the change, UTC.")
+    onset_hour: datetime | None = Field(
+        None,
+        exclude_if=lambda hour: hour is None,
+        description="Start of the first hour of the change, UTC. Absent: the hours do not tell it.",
+    )
     parameters: dict[str, float] = Field(
         default_factory=dict, description="Thresholds of the metric, such as the seconds that count as slow."
     )
