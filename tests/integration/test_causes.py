@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,7 @@ from tests.support.in_memory import Analyse, in_memory
 from tests.support.world import Visit, make_world
 
 from hansei.contracts import Report, Segment
+from hansei.demo.tables import Schema
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +129,35 @@ def test_a_new_user_who_causes_all_errors_is_named(engine: Analyse) -> None:
 
     report = engine(make_world(fault, per_day=120), "v3")
     assert told(report) == {entry("error", {"tool_name": "lookup_order", "user_id": "mallory"})}
+
+
+@pytest.mark.parametrize(("schema", "in_input"), [("v4", False), ("v3", True)])
+def test_a_tool_that_was_defined_anew_when_it_began_to_fail_is_named(
+    engine: Analyse, schema: Schema, in_input: bool
+) -> None:
+    def fault(visit: Visit) -> None:
+        late = visit.app == "support" and visit.day >= 2
+        for step in visit.steps:
+            if step.type == "GENERATION":
+                kinds = {
+                    "lookup_order": "string" if late else "integer",
+                    "refund": "number",
+                    "today": f"{visit.at:%H:%M:%S}",  # another text in each call is no change of anything
+                }
+                tools = {name: {"name": name, "parameters": {"of": kind}} for name, kind in kinds.items()}
+                if in_input:
+                    functions = [{"type": "function", "function": tool} for tool in tools.values()]
+                    step.input = json.dumps({"messages": [{"role": "user", "content": "Hi"}], "tools": functions})
+                else:
+                    step.tools = {name: json.dumps(tool) for name, tool in tools.items()}
+            if late and step.name == "lookup_order" and visit.random.random() < 0.3:
+                step.level, step.status = "ERROR", "no such order"
+
+    report = engine(make_world(fault), schema)
+    (found,) = report.findings
+    assert found.segment == {"tool_name": "lookup_order"}
+    assert found.cause is not None
+    assert "Also new at that time: the definition of tool “lookup_order”, first seen 11 Nov 2026" in found.cause
+    assert "refund" not in found.cause
+    assert report.health is not None
+    assert {change.segment.get("tool_name") for change in report.health.changes} == {"lookup_order"}

@@ -42,6 +42,8 @@ class Step:
     parameters: str | None = None
     """What the model was called with, as JSON."""
     metadata: dict[str, str] = field(default_factory=dict)
+    tools: dict[str, str] = field(default_factory=dict)
+    """The tools that a model was offered: name → definition."""
     priced: bool = True
     counted: bool = True
 
@@ -144,7 +146,7 @@ def _write(rows: Rows, visit: Visit, trace_id: str) -> None:
                 status_message=step.status, input=step.input, output=step.output, model=step.model,
                 usage_details=_usage(step), cost_details={"total": cost} if step.model and step.priced else {},
                 total_cost=cost if step.model and step.priced else None, metadata=step.metadata,
-                model_parameters=step.parameters,
+                model_parameters=step.parameters, tool_definitions=step.tools,
                 completion_start_time=None if step.first_token is None
                 else at + timedelta(milliseconds=round(step.first_token * 1000)),
                 prompt_name=step.prompt[0] if step.prompt else None,

@@ -18,6 +18,7 @@ Columns (the same for both schemas; a missing text is '', a missing number or ti
                   output_tokens, cached_tokens, total_tokens, model_parameters (JSON), metadata, input,
                   output
 ``  with trace``  and: trace_name, user_id, session_id, release, tags
+``  with tools``  and: tool_definitions (what a model call was told of its tools, name → JSON)
 ``scores``        id, timestamp, trace_id, observation_id, session_id, name, value, string_value, data_type, source,
                   comment, environment
 ``  with trace``  and: trace_name, user_id, release, version
@@ -52,6 +53,8 @@ class Needs:
     only: str = ""
     """A condition on observations' name, model or prompt that every row asked for meets, so that others may be skipped;
     the query tests it itself."""
+    tools: bool = False
+    """observations with the definitions of the tools that a model was offered."""
 
 
 class Adapter(Protocol):
@@ -59,6 +62,11 @@ class Adapter(Protocol):
 
     @property
     def version(self) -> SchemaVersion: ...
+
+    @property
+    def has_tools(self) -> bool:
+        """Whether definitions of tools were found in the data."""
+        ...
 
     def definitions(self, relations: frozenset[str], needs: Needs) -> dict[str, str]:
         """Name → SELECT, for the relations asked for, in the order in which they must be defined.

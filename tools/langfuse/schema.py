@@ -55,6 +55,9 @@ _SAME_AGE = timedelta(hours=1)
 _SHOWN = 80
 """Characters of a project's id that an error shows."""
 
+_CALLS = 2_000
+"""Model calls, of the last days, of which it is looked up whether they tell the tools that the model was offered."""
+
 _LOOKED_AT = 200_000
 """Spans, about, of which it is looked up whether those of one trace carry the same attributes."""
 
@@ -158,7 +161,10 @@ def _read_span(
 ) -> _Span | None:
     """The project's traces in one schema, from first to last; None: there are none."""
     table, time = (f"`{database}`.`{_TABLES[version][0]}`", "timestamp" if version == "v3" else "start_time")
+    columns = present.get("events_core" if version == "v4" else "observations", frozenset())
     special = ", countIf(trace_name = ''), countIf(experiment_id != '')" if version == "v4" else ""
+    if version == "v4" and "tool_definitions" in columns:
+        special += ", countIf(notEmpty(tool_definitions))"
     count, first, last, *found = reader.query(
         f"SELECT count(), min({time}), max({time}){special} FROM {table}"
         " WHERE project_id = {project_id:String} AND is_deleted = 0 AND NOT startsWith(environment, 'langfuse-')",
@@ -168,17 +174,38 @@ def _read_span(
         return None
     adapter: Adapter
     if version == "v3":
-        adapter = V3(database, has_experiments="trace_id" in present.get("dataset_run_items_rmt", frozenset()))
+        experiments = "trace_id" in present.get("dataset_run_items_rmt", frozenset())
+        noted, told = _tools_are_told(reader, database, project_id, "tool_definitions" in columns)
+        adapter = V3(database, experiments, has_tools=noted or told, tools_in_inputs=told and not noted)
     else:
-        unnamed, of_experiments = found
+        unnamed, of_experiments, *with_tools = found
         named = unnamed == 0 or not _named_elsewhere(reader, table, project_id)
         alike = named and _attributes_agree(reader, table, project_id, count)
-        adapter = V4(database, attributes_on_spans=alike, all_named=unnamed == 0, has_experiments=of_experiments > 0)
+        adapter = V4(
+            database, attributes_on_spans=alike, all_named=unnamed == 0, has_experiments=of_experiments > 0,
+            has_tools=any(with_tools),
+        )  # fmt: skip
     # Among these rows are superseded and deleted ones and experiments, so the edges are read again as traces.
     between = Window(start=parse_instant(str(first)), end=parse_instant(str(last)) + timedelta(milliseconds=1))
     newest = _edge(reader, adapter, project_id, between, "max")
     oldest = _edge(reader, adapter, project_id, between, "min")
     return None if oldest is None or newest is None else _Span(adapter, oldest, newest)
+
+
+def _tools_are_told(reader: Reader, database: str, project_id: str, recorded: bool) -> tuple[bool, bool]:
+    """Whether calls have definitions of tools, in a column of their own and in their inputs.
+
+    Looks at some model calls only; older versions of Langfuse have no such column.
+    """
+    own = "notEmpty(tool_definitions)" if recorded else "false"
+    row = reader.query(
+        f"SELECT countIf(noted) > 0, countIf(told) > 0 FROM (SELECT {own} AS noted,"
+        " JSONType(ifNull(input, ''), 'tools', 1) = 'Object' AS told"
+        f" FROM `{database}`.`observations` WHERE project_id = {{project_id:String}} AND type = 'GENERATION'"
+        f" ORDER BY toDate(start_time) DESC LIMIT {_CALLS})",
+        {"project_id": project_id},
+    ).rows[0]
+    return bool(row[0]), bool(row[1])
 
 
 def _edge(

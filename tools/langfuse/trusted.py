@@ -16,9 +16,9 @@ from hansei.tools.langfuse.v3 import V3
 from hansei.tools.langfuse.v4 import V4
 
 _NEEDS = tuple(
-    Needs(trace=trace, totals=totals, only=only)
+    Needs(trace=trace, totals=totals, tools=tools, only=only)
     for only in ("", HOLE)
-    for trace, totals in itertools.product((False, True), repeat=2)
+    for trace, totals, tools in itertools.product((False, True), repeat=3)
 )
 
 

@@ -21,11 +21,14 @@ from hansei.tools.langfuse.relations import (
 class V3:
     """Adapter for the v3 tables in `database`.
 
-    `has_experiments` tells whether dataset_run_items_rmt is there to tell experiment traces from production.
+    `has_experiments` tells whether dataset_run_items_rmt is there to tell experiment traces from production,
+    `has_tools` whether definitions of tools were found, `tools_in_inputs` that they stand in the inputs of the calls.
     """
 
     database: str
     has_experiments: bool = False
+    has_tools: bool = False
+    tools_in_inputs: bool = False
     version: SchemaVersion = "v3"
 
     def _table(self, name: str) -> str:
@@ -44,7 +47,7 @@ class V3:
         if "traces" in relations:
             out["traces"] = self._traces_with_totals() if needs.totals else self._traces()
         if "observations" in relations:
-            rows = self._observations(only=needs.only)
+            rows = self._observations(only=needs.only, tools=needs.tools)
             out["observations"] = self._with_trace(rows) if needs.trace else rows
         if "scores" in relations:
             out["scores"] = self._with_trace(self._scores(), versions=True) if needs.trace else self._scores()
@@ -58,7 +61,11 @@ class V3:
     WHERE project_id = {{project_id:String}} AND {in_range("timestamp", slack=slack)}
       AND {environments()}{self._no_experiment("id")}"""
 
-    def _observations(self, *, slack: bool = False, only: str = "") -> str:
+    def _observations(self, *, slack: bool = False, only: str = "", tools: bool = False) -> str:
+        definitions = ""
+        if tools:
+            definitions = f""",
+      {OFFERED if self.tools_in_inputs else "tool_definitions"} AS tool_definitions"""
         return f"""SELECT id, trace_id, ifNull(parent_observation_id, '') AS parent_id, type,
       ifNull(name, '') AS name, start_time, end_time,
       dateDiff('millisecond', start_time, end_time) AS latency_ms,
@@ -68,7 +75,7 @@ class V3:
       ifNull(version, '') AS version, environment,
       if(provided_model_name != '' OR type IN ('GENERATION', 'EMBEDDING'), o.total_cost, NULL) AS total_cost,{tokens()},
       ifNull(model_parameters, '') AS model_parameters, metadata, ifNull(input, '') AS input,
-      ifNull(output, '') AS output
+      ifNull(output, '') AS output{definitions}
     FROM {self._table("observations")} AS o FINAL
     WHERE project_id = {{project_id:String}} AND {in_range("start_time", slack=slack)}
       AND {environments()}{self._no_experiment("trace_id")}{self._of_types(only)}"""
@@ -146,6 +153,11 @@ class V3:
     )
     WHERE deleted = 0 AND {environments()}{self._no_experiment(trace)}"""
 
+
+_TOOL = "if(JSONHas(t, 'function'), JSONExtractRaw(t, 'function'), t)"
+OFFERED = f"""mapFromArrays(arrayMap(t -> JSONExtractString({_TOOL}, 'name'),
+        arrayDistinct(JSONExtractArrayRaw(ifNull(o.input, ''), 'tools')) AS offered), offered)"""
+"""What stands under ``tools`` in a call's input, as OpenAI's clients write it, name → JSON."""
 
 _COST = "if(r.provided_model_name != '' OR r.type IN ('GENERATION', 'EMBEDDING'), r.total_cost, NULL)"
 _RAW: dict[str, tuple[dict[str, str], str, str]] = {

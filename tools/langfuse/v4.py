@@ -53,6 +53,7 @@ class V4:
         attributes_on_spans: every span carries its trace's name, user and release, so no join is needed for them.
         all_named: every span carries a name of its trace, so it need not be looked for on the root.
         has_experiments: there are spans of experiments, so that all of their traces and scores must be left out.
+        has_tools: there are definitions of tools.
     """
 
     database: str
@@ -60,6 +61,7 @@ class V4:
     attributes_on_spans: bool = True
     all_named: bool = False
     has_experiments: bool = False
+    has_tools: bool = False
     version: SchemaVersion = "v4"
 
     @property
@@ -72,11 +74,11 @@ class V4:
             out["traces"] = self._traces(totals=needs.totals)
         if "observations" in relations:
             if needs.trace and self.attributes_on_spans:
-                out["observations"] = self._observations(trace=True)
+                out["observations"] = self._observations(trace=True, tools=needs.tools)
             elif needs.trace:
-                out["observations"] = self._with_trace(self._observations(), "session_id")
+                out["observations"] = self._with_trace(self._observations(tools=needs.tools), "session_id")
             else:
-                out["observations"] = self._observations()
+                out["observations"] = self._observations(tools=needs.tools)
         if "scores" in relations:
             out["scores"] = self._with_trace(self._scores(), "version", few=True) if needs.trace else self._scores()
         return out
@@ -103,7 +105,8 @@ class V4:
             " WHERE project_id = {project_id:String} AND experiment_id != '')"
         )
 
-    def _observations(self, *, trace: bool = False) -> str:
+    def _observations(self, *, trace: bool = False, tools: bool = False) -> str:
+        definitions = ", tool_definitions" if tools else ""
         attributes = "trace_name, user_id, session_id, release, tags, " if trace else ""
         return f"""SELECT span_id AS id, trace_id, parent_span_id AS parent_id, type, name, start_time, end_time,
       dateDiff('millisecond', start_time, end_time) AS latency_ms,
@@ -111,7 +114,7 @@ class V4:
       level, status_message, provided_model_name AS model, prompt_name,
       ifNull(toString(prompt_version), '') AS prompt_version, version, environment, {attributes}
       if({_CALLS_MODEL} AND mapContains(cost_details, 'total'), cost_details['total'], NULL) AS total_cost,{tokens()},
-      model_parameters, mapFromArrays(metadata_names, metadata_values) AS metadata, input, output
+      model_parameters, mapFromArrays(metadata_names, metadata_values) AS metadata, input, output{definitions}
     FROM {self._events} FINAL
     WHERE {self._where(slack=False)} AND NOT ({_SYNTHETIC})"""
 

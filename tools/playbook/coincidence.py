@@ -1,4 +1,5 @@
-"""What else was new when a finding began: a release, a version, a model or a prompt version at the same place.
+"""What else was new when a finding began at the same place: a release, version, model, prompt version or a tool's
+definition.
 
 It is no proof of a cause, so it is told as what it is. Something new that the finding's own segment names is left out:
 that it came with it is told already.
@@ -11,7 +12,7 @@ from datetime import timedelta
 
 from hansei.contracts import Change, Finding
 from hansei.tools.playbook.kinship import apps_of
-from hansei.tools.playbook.telling import where
+from hansei.tools.playbook.telling import name, where
 from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_moment
 
@@ -40,7 +41,12 @@ def new_then(finding: Finding, changes: Sequence[Change]) -> list[Change]:
         if onset - _BEFORE <= change.first_seen < last and _is_elsewhere(change, finding)
         and _is_near(change, finding)
     ]  # fmt: skip
-    return sorted(near, key=lambda change: (abs(change.first_seen - onset), sorted(change.segment.items())))[:_MOST]
+    nearest: dict[tuple[str, str], Change] = {}
+    for change in sorted(near, key=lambda change: (abs(change.first_seen - onset), sorted(change.segment.items()))):
+        # A tool that several steps are offered is defined in one place.
+        told = (change.segment["tool_name"], change.definition) if change.definition else (str(change.segment), "")
+        nearest.setdefault(told, change)
+    return list(nearest.values())[:_MOST]
 
 
 def in_words(finding: Finding, changes: Sequence[Change]) -> str:
@@ -48,8 +54,14 @@ def in_words(finding: Finding, changes: Sequence[Change]) -> str:
     found = new_then(finding, changes)
     if not found:
         return ""
-    named = [say("coincides.one", what=where(one.segment), time=format_moment(one.first_seen)) for one in found]
+    named = [say("coincides.one", what=_what(one), time=format_moment(one.first_seen)) for one in found]
     return say("coincides", what=say("place.join").join(named))
+
+
+def _what(change: Change) -> str:
+    if change.definition:
+        return say("coincides.definition", tool=name(change.segment["tool_name"]))
+    return where(change.segment)
 
 
 def _is_elsewhere(change: Change, finding: Finding) -> bool:
@@ -69,5 +81,5 @@ def _is_near(change: Change, finding: Finding) -> bool:
         return not apps or there["trace_name"] in apps
     steps = {mine[key] for key in ("observation_name", "tool_name") if key in mine}
     if "observation_name" in there:
-        return not steps or there["observation_name"] in steps
+        return not steps or bool(steps & {there["observation_name"], there.get("tool_name")})
     return mine.get("prompt_name", there.get("prompt_name")) == there.get("prompt_name") and not steps

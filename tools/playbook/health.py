@@ -15,7 +15,7 @@ from hansei.tools import statistics
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.relations import Needs
 from hansei.tools.playbook.assess import DAY
-from hansei.tools.playbook.changes import changes_of, read_steps
+from hansei.tools.playbook.changes import changes_of, read_steps, read_tools
 from hansei.tools.playbook.measure import LEVELS
 from hansei.tools.playbook.quality import is_lower_better
 from hansei.tools.statistics import Interval, Sums, count_test, dispersion
@@ -67,21 +67,26 @@ GROUP BY place, name, data_type, period, day
 ORDER BY place, period DESC, day"""
 
 
-def read_health(dataset: Dataset) -> list[Evidence]:
+def read_health(dataset: Dataset, observations: int) -> list[Evidence]:
     """Asks for sums of traces and of scores by day, and for what was new.
 
     Columns of the first: of (what a row adds up: a day, a period or a version), period, start (of the day); name,
     release, version, first (ISO time) and now (traces in the window) of a version; traces, failing (with an error),
     timed, priced, cost and cost2 (US dollars, and their squares), seconds (of a period the quantiles at `LEVELS`, of a
     day p50 and p95). Of the second: name, data_type, period, start and the sums of `hansei.tools.statistics.Sums`. For
-    the third see `read_steps`.
+    the third see `read_steps`, for the fourth, which is there when definitions of tools are, `read_tools`.
+
+    Args:
+        observations: how many the project has in both periods.
     """
     traces = dataset.bind(_TRACES, ("traces",), Needs(totals=True))
     scores = dataset.bind(_SCORES, ("scores",))
+    tools = read_tools(dataset, observations)
     return [
         dataset.ask("health.traces", "health", traces),
         dataset.ask("health.scores", "health", scores),
         read_steps(dataset),
+        *([tools] if tools else []),
     ]
 
 
@@ -90,6 +95,7 @@ def health_of(evidence: Sequence[Evidence], periods: Periods) -> Health:
     traces = [row for item in evidence if "failing" in item.columns for row in item.records()]
     scores = [row for item in evidence if "data_type" in item.columns for row in item.records()]
     steps = [row for item in evidence if "model" in item.columns for row in item.records()]
+    tools = [row for item in evidence if "definition" in item.columns for row in item.records()]
     days = [row for row in traces if row["of"] == "day"]
     totals = {row["period"]: row for row in traces if row["of"] == "period"}
     signs = [
@@ -104,7 +110,7 @@ def health_of(evidence: Sequence[Evidence], periods: Periods) -> Health:
         unit = "ratio" if kind == "BOOLEAN" else "score"
         signs.append(_ratio("score", unit, own, periods, _score, worse=1 if is_lower_better(name) else -1, of=name))
     measured = [sign for sign in signs if sign.window is not None or sign.baseline is not None]
-    changes = changes_of([*(row for row in traces if row["of"] == "version"), *steps], periods)
+    changes = changes_of([*(row for row in traces if row["of"] == "version"), *steps, *tools], periods)
     return Health(signs=measured, changes=changes, evidence=list(evidence))
 
 

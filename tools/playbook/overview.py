@@ -37,7 +37,7 @@ class Overview:
         self.flows: Flows | None = None
         self.notes: list[str] = []
         try:
-            self.health = health_of(read_health(dataset), dataset.periods)
+            self.health = health_of(read_health(dataset, observations), dataset.periods)
         except _LOST as error:
             self.notes.append(f"The project's health was not measured: {error.message}")
         try:

@@ -51,6 +51,8 @@ def _label(change: Change, language: str) -> str:
     what, value = next(reversed(change.segment.items()))
     text = one_line(value)
     text = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+    if change.definition:
+        return catalogue(language).text("chart.new_definition", value=text)
     return catalogue(language).text("chart.new", what=label("dimension", what, language), value=text)
 
 

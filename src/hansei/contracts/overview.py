@@ -37,9 +37,14 @@ class Sign(Strict):
 
 
 class Change(Strict):
-    """Something that the traces had not had before: a release, a model, a version of a prompt."""
+    """Something that the traces had not had before: a release, a model, a version of a prompt, a tool's definition."""
 
     segment: Segment = Field(description="What is new, and where: its trace name or observation name.")
+    definition: str = Field(
+        "",
+        exclude_if=lambda hash: not hash,
+        description="Of a tool whose definition is new: its hash. The segment names the step that is offered the tool.",
+    )
     first_seen: datetime
     share: float = Field(description="Its share of the window's traces or calls in that place.")
 
