@@ -323,6 +323,10 @@ def label_prompt(state: State, ids: Sequence[str], query: Query, body: Any) -> A
 
 
 def create_config(state: State, ids: Sequence[str], query: Query, body: Any) -> Answer:
+    if not re.fullmatch(r"[A-Za-z0-9_ .()-]{1,35}", body["name"]):
+        raise Refused("no such name")
+    if body["dataType"] != "CATEGORICAL" and body.get("categories"):
+        raise Refused("only categorical configs take categories")
     config = {
         "id": new_id("config", body["name"], str(len(state.configs))),
         "projectId": PROJECT_ID,
@@ -346,7 +350,12 @@ def get_config(state: State, ids: Sequence[str], query: Query, body: Any) -> Ans
 def create_queue(state: State, ids: Sequence[str], query: Query, body: Any) -> Answer:
     if not set(body["scoreConfigIds"]) <= set(state.configs):
         raise Refused("unknown score config")
-    queue = {"id": new_id("queue", body["name"]), "createdAt": now(), "updatedAt": now(), **body}
+    queue = {
+        "id": new_id("queue", body["name"], str(len(state.queues))),
+        "createdAt": now(),
+        "updatedAt": now(),
+        **body,
+    }
     state.queues[queue["id"]] = queue
     return 200, queue
 
@@ -362,14 +371,24 @@ def get_queue(state: State, ids: Sequence[str], query: Query, body: Any) -> Answ
 def create_queue_item(state: State, ids: Sequence[str], query: Query, body: Any) -> Answer:
     if ids[0] not in state.queues:
         return missing()
-    item = {"id": new_id("queue item", str(len(state.queue_items))), "queueId": ids[0], "status": "PENDING"}
+    state.given += 1  # an item that is added again is another item
+    item = {"id": new_id("queue item", str(state.given)), "queueId": ids[0], "status": "PENDING"}
     item |= {**body, "completedAt": None, "createdAt": now(), "updatedAt": now()}
     state.queue_items.append(item)
     return 200, item
 
 
 def list_queue_items(state: State, ids: Sequence[str], query: Query, body: Any) -> Answer:
-    return 200, by_page([item for item in state.queue_items if item["queueId"] == ids[0]], query)
+    if ids[0] not in state.queues:
+        return missing()
+    wanted = query.get("status")
+    mine = [item for item in state.queue_items if item["queueId"] == ids[0]]
+    return 200, by_page([item for item in mine if wanted is None or item["status"] in wanted], query)
+
+
+def get_queue_item(state: State, ids: Sequence[str], query: Query, body: Any) -> Answer:
+    found = [item for item in state.queue_items if (item["queueId"], item["id"]) == (ids[0], ids[1])]
+    return (200, found[0]) if found else missing()
 
 
 def delete_queue_item(state: State, ids: Sequence[str], query: Query, body: Any) -> Answer:

@@ -38,6 +38,8 @@ class State:
     configs: dict[str, Wire] = field(default_factory=dict)
     queues: dict[str, Wire] = field(default_factory=dict)
     queue_items: list[Wire] = field(default_factory=list)
+    given: int = 0
+    """How many items of queues were given an id."""
     hidden_scores: set[str] = field(default_factory=set)
     """Ids of scores that were accepted but cannot be read yet."""
     poisoned: set[str] = field(default_factory=set)

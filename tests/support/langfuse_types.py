@@ -92,6 +92,7 @@ ROUTES = (
         CreateAnnotationQueueItemRequest,
     ),
     Route("list_queue_items", "GET", "annotation-queues/{}/items", AnnotationQueuesClient.list_queue_items),
+    Route("get_queue_item", "GET", "annotation-queues/{}/items/{}", AnnotationQueuesClient.get_queue_item),
     Route("delete_queue_item", "DELETE", "annotation-queues/{}/items/{}", AnnotationQueuesClient.delete_queue_item),
 )
 

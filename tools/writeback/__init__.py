@@ -10,11 +10,13 @@ from hansei.tools.writeback.deliver import Outcome, deliver
 from hansei.tools.writeback.gate import Performing, fits, plan_of
 from hansei.tools.writeback.journal import JOURNAL, Journal, Write, find_journal, open_journal
 from hansei.tools.writeback.preview import preview_of
+from hansei.tools.writeback.queues import LONGEST_NAME, queue_writes
 from hansei.tools.writeback.scores import PendingScore, score_id
 from hansei.tools.writeback.undo import Undone, undo
 
 __all__ = [
     "JOURNAL",
+    "LONGEST_NAME",
     "Journal",
     "Outcome",
     "PendingScore",
@@ -27,6 +29,7 @@ __all__ = [
     "open_journal",
     "plan_of",
     "preview_of",
+    "queue_writes",
     "score_id",
     "undo",
 ]

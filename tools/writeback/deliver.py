@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hansei.errors import LangfuseFailed, UsageError
-from hansei.tools.writeback.journal import Journal, Write, batches
+from hansei.tools.writeback.journal import Journal, Write, WriteKind, batches
+from hansei.tools.writeback.queues import LISTED, Listing, send_listed
 
 if TYPE_CHECKING:
     from hansei.tools.langfuse.api import Api
@@ -59,6 +60,12 @@ def deliver(
             done += len(batch)
             if progress:
                 progress(done, len(left))
+    listing = Listing(api, journal)
+    for write in sorted((one for one in left if one.kind in LISTED), key=lambda one: LISTED.index(one.kind)):
+        send_listed(listing, journal, write)
+        done += 1
+        if progress:
+            progress(done, len(left))
     return Outcome(len(journal.written) - earlier, earlier, dict(journal.rejected))
 
 
@@ -101,7 +108,21 @@ def request_of(write: Write) -> Any:
     Raises:
         pydantic.ValidationError: the body does not fit it.
     """
-    from langfuse.api import CreateDatasetItemRequest, CreateDatasetRequest, CreateScoreRequest
+    from langfuse.api import (
+        CreateAnnotationQueueItemRequest,
+        CreateAnnotationQueueRequest,
+        CreateDatasetItemRequest,
+        CreateDatasetRequest,
+        CreateScoreConfigRequest,
+        CreateScoreRequest,
+    )
 
-    kinds = {"score": CreateScoreRequest, "dataset": CreateDatasetRequest, "dataset_item": CreateDatasetItemRequest}
+    kinds: dict[WriteKind, type[Any]] = {
+        "score": CreateScoreRequest,
+        "dataset": CreateDatasetRequest,
+        "dataset_item": CreateDatasetItemRequest,
+        "score_config": CreateScoreConfigRequest,
+        "queue": CreateAnnotationQueueRequest,
+        "queue_item": CreateAnnotationQueueItemRequest,
+    }
     return kinds[write.kind](**write.body)

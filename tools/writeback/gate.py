@@ -15,6 +15,7 @@ from hansei.tools.langfuse.api import open_api
 from hansei.tools.langfuse.connection import Server
 from hansei.tools.writeback.deliver import deliver, request_of
 from hansei.tools.writeback.journal import Journal, Write
+from hansei.tools.writeback.queues import LISTED, named_key
 
 
 def plan_of(journal: Journal) -> WritePlan:
@@ -35,6 +36,11 @@ def plan_of(journal: Journal) -> WritePlan:
 def fits(write: PendingWrite) -> None:
     """Raises ValueError when a person's edit cannot be written, or would take a write out of its run's hands."""
     edited = Write.model_validate({**write.content, "id": write.key})
+    if edited.kind in LISTED:
+        if edited.kind == "queue_item" or write.key != named_key(edited.kind, str(edited.body.get("name"))):
+            raise ValueError("what goes into a queue may be left out; only descriptions may be changed")
+        request_of(edited)
+        return
     named = edited.body.get("name" if edited.kind == "dataset" else "id")
     if named != write.key:
         raise ValueError("the id may not be changed: it is what undo and a rerun find it by")
@@ -79,4 +85,8 @@ def _told(write: Write) -> str:
         return f"score {body['name']} = {value} on trace {body['trace_id']}"
     if write.kind == "dataset":
         return f"dataset {write.id}"
+    if write.kind == "queue_item":
+        return f"trace {body['object_id']} in the annotation queue {body['queue']}"
+    if write.kind in LISTED:
+        return f"{'annotation ' if write.kind == 'queue' else ''}{write.id}"
     return f"item of {body['dataset_name']} from trace {body.get('source_trace_id', '')}"

@@ -1,14 +1,16 @@
 """What a run means to write to Langfuse and what became of it: JSON lines that survive the end of the process.
 
 A line is on the disk (fsync) before what it announces is done, and the answer's line before the next request. So after
-kill -9 at any moment the file says what is surely written, what may be written, and what is not. All writes have ids of
-ours, so what may be written is simply sent again.
+kill -9 at any moment the file says what is surely written, what may be written, and what is not. What has an id of ours
+is simply sent again; what Langfuse names (see `queues`) is looked for before.
 
     {"begin": {"run_id": …, "project_id": …}}
     {"plan": [{"kind": "score", "id": …, "body": {…}}, …]}
     {"sending": [id, …]}        may be written from here on
     {"written": [id, …]}        Langfuse took them
     {"rejected": {id: reason}}  Langfuse will not take them
+    {"given": {id: theirs}}     written, under an id that Langfuse gave
+    {"there": {id: theirs}}     was there before: nothing of this run
     {"undoing": [id, …]}        may be removed again from here on
     {"undone": [id, …]}         removed again
 """
@@ -32,7 +34,7 @@ T = TypeVar("T")
 JOURNAL = "writes.jsonl"
 """The journal's name in the folder of a run."""
 
-WriteKind = Literal["score", "dataset", "dataset_item"]
+WriteKind = Literal["score", "dataset", "dataset_item", "score_config", "queue", "queue_item"]
 
 
 class Write(BaseModel):
@@ -40,7 +42,7 @@ class Write(BaseModel):
 
     Args:
         kind: what it is.
-        id: its id there; of a dataset its name.
+        id: its id there; of a dataset its name; of what Langfuse names, the id in this journal.
         body: the fields of the SDK's request, by the SDK's names, as plain JSON data.
     """
 
@@ -63,6 +65,10 @@ class Journal:
         """Ids that may be in Langfuse: their sending was begun and they were not removed since."""
         self.written: set[str] = set()
         self.rejected: dict[str, str] = {}
+        self.given: dict[str, str] = {}
+        """Ids that Langfuse gave to what this run wrote."""
+        self.there: dict[str, str] = {}
+        """Ids of what was in Langfuse before, which is none of this run's."""
         self.undone: set[str] = set()
         self.undoing: set[str] = set()
         """Ids whose removal was begun: when Langfuse does not show one of them, it is gone."""
@@ -103,6 +109,14 @@ class Journal:
         """Langfuse will never take them, and why."""
         self._add({"rejected": dict(reasons)})
 
+    def gave(self, ids: Mapping[str, str]) -> None:
+        """Langfuse took them, and gave them these ids."""
+        self._add({"given": dict(ids)})
+
+    def met(self, ids: Mapping[str, str]) -> None:
+        """They were in Langfuse already, under these ids."""
+        self._add({"there": dict(ids)})
+
     def removing(self, ids: Sequence[str]) -> None:
         self._add({"undoing": list(ids)})
 
@@ -137,7 +151,15 @@ class Journal:
             case {"rejected": dict(reasons)}:
                 self.rejected.update(reasons)
                 self.sent.difference_update(reasons)
+            case {"given": dict(given)}:
+                self.given.update(given)
+                self.written.update(given)
+            case {"there": dict(there)}:
+                self.there.update(there)
+                self.written.update(there)
             case {"undone": list(ids)}:
+                for identity in ids:
+                    self.given.pop(identity, None)
                 self.undone.update(ids)
                 self.written.difference_update(ids)
                 self.sent.difference_update(ids)

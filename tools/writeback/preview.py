@@ -15,7 +15,8 @@ def preview_of(journal: Journal) -> dict[str, Any]:
 
     Returns:
         ``{run_id, project_id, writes, written, rejected, scores: [{name, data_type, count, values, examples}],
-        datasets: [name, …], dataset_items: [{dataset, count}]}``. `values` counts categories and truth values, and
+        datasets: [name, …], dataset_items: [{dataset, count}], score_configs: [name, …], queues: [name, …],
+        queue_items: [{queue, count}]}``. `values` counts categories and truth values, and
         gives the lowest, mean and highest of numbers. `examples` are writes as they would be sent.
     """
     left = journal.left
@@ -23,6 +24,7 @@ def preview_of(journal: Journal) -> dict[str, Any]:
     for write in left:
         if write.kind == "score":
             scores.setdefault((write.body["name"], write.body["data_type"]), []).append(write)
+    labelled = Counter(str(write.body["queue"]) for write in left if write.kind == "queue_item")
     items = Counter(write.body["dataset_name"] for write in left if write.kind == "dataset_item")
     return {
         "run_id": journal.run_id,
@@ -42,6 +44,9 @@ def preview_of(journal: Journal) -> dict[str, Any]:
         ],
         "datasets": [write.id for write in left if write.kind == "dataset"],
         "dataset_items": [{"dataset": name, "count": count} for name, count in sorted(items.items())],
+        "score_configs": [str(write.body["name"]) for write in left if write.kind == "score_config"],
+        "queues": [str(write.body["name"]) for write in left if write.kind == "queue"],
+        "queue_items": [{"queue": name, "count": count} for name, count in sorted(labelled.items())],
     }
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hansei.errors import LangfuseFailed, UsageError
-from hansei.tools.writeback.journal import Journal, batches
+from hansei.tools.writeback.journal import Journal, Write, batches
+from hansei.tools.writeback.queues import items_of
 
 if TYPE_CHECKING:
     from hansei.tools.langfuse.api import Api
@@ -21,15 +22,16 @@ class Undone:
 
     Args:
         removed: they were the run's, and are gone.
-        others: they are in Langfuse, but a later run or somebody else wrote them last: left alone.
+        others: they are in Langfuse, but a later run or somebody else wrote them last: left alone. So are items of an
+            annotation queue that a person has completed.
         missing: Langfuse does not show them: removed by somebody already, or too new to be seen.
-        kept: what cannot be removed over the API: datasets.
+        kept: what cannot be removed over the API: datasets, queues and score configs.
     """
 
     removed: tuple[str, ...]
     others: tuple[str, ...]
     missing: tuple[str, ...]
-    kept: tuple[str, ...]
+    kept: tuple[Write, ...]
 
 
 def undo(api: Api, journal: Journal, *, dry_run: bool) -> Undone:
@@ -53,15 +55,25 @@ def undo(api: Api, journal: Journal, *, dry_run: bool) -> Undone:
         _sort(batch, runs, journal.run_id, removed, others, missing)
     for identity in [write.id for write in sent if write.kind == "dataset_item"]:
         _sort([identity], _run_of_item(api, identity), journal.run_id, removed, others, missing)
+    items = [write for write in sent if write.kind == "queue_item"]
+    listed = items_of(api, journal, items) if items else {}
+    for write in items:
+        # What a person has completed is their work as well.
+        run = {write.id: None if listed[write.id][2] else journal.run_id} if write.id in listed else {}
+        _sort([write.id], run, journal.run_id, removed, others, missing)
     gone = [identity for identity in missing if identity in journal.undoing]
     if not dry_run:
         journal.removed(gone)
-        scores = {write.id for write in sent if write.kind == "score"}
         for identity in removed:
             journal.removing([identity])
-            _remove(api, identity, score=identity in scores)
+            if identity in listed:
+                _gone(api, api.client.annotation_queues.delete_queue_item, *listed[identity][:2])
+            elif journal.planned[identity].kind == "score":
+                _gone(api, api.client.scores.delete, identity)
+            else:
+                _gone(api, api.client.dataset_items.delete, identity)
             journal.removed([identity])
-    kept = tuple(write.id for write in sent if write.kind == "dataset")
+    kept = tuple(write for write in sent if write.kind in ("dataset", "queue", "score_config"))
     return Undone(tuple(removed), tuple(others), tuple(one for one in missing if one not in gone), kept)
 
 
@@ -103,12 +115,9 @@ def _run_in(metadata: Any) -> str | None:
     return run if isinstance(run, str) else None
 
 
-def _remove(api: Api, identity: str, *, score: bool) -> None:
+def _gone(api: Api, delete: Callable[..., Any], *ids: str) -> None:
     try:
-        if score:
-            api.ask(api.client.scores.delete, identity)
-        else:
-            api.ask(api.client.dataset_items.delete, identity)
+        api.ask(delete, *ids)
     except LangfuseFailed as failure:
         if failure.reason != "not_found":  # gone is what was wanted
             raise

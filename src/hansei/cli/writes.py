@@ -106,8 +106,8 @@ def undo(
     """Remove from Langfuse exactly what a run wrote, and nothing else.
 
     Only what stands in the run's journal is looked at, and of this only what still names the run in its metadata: what
-    a later run wrote anew is left alone. Without --yes nothing is removed unless you say so at the terminal. Datasets
-    themselves stay: Langfuse's API cannot remove them.
+    a later run wrote anew is left alone. Without --yes nothing is removed unless you say so at the terminal. Datasets,
+    annotation queues and score configs themselves stay: Langfuse's API cannot remove them.
 
     \b
     Examples:
@@ -136,8 +136,10 @@ def undo(
                 f"Langfuse does not show {len(found.missing):,}: they are gone already, or too new to be seen "
                 "(which takes up to ten minutes). Running this again later makes sure."
             )
-        for name in found.kept:
-            console.line(f"The dataset “{name}” stays: remove it in Langfuse if you want.")
+        for one in found.kept:
+            console.line(
+                f"The {one.kind.replace('_', ' ')} “{one.body['name']}” stays: remove it in Langfuse if you want."
+            )
         console.data(
             {
                 "run_id": journal.run_id,
@@ -145,7 +147,9 @@ def undo(
                 "removed": list(found.removed),
                 "left_alone": list(found.others),
                 "not_found": list(found.missing),
-                "datasets_kept": list(found.kept),
+                "datasets_kept": [one.id for one in found.kept if one.kind == "dataset"],
+                "queues_kept": [one.body["name"] for one in found.kept if one.kind == "queue"],
+                "score_configs_kept": [one.body["name"] for one in found.kept if one.kind == "score_config"],
             }
         )
     return 0
@@ -168,6 +172,9 @@ def _show(console: Console, preview: dict[str, Any]) -> None:
         for item in preview["scores"]
     ]
     rows += [["dataset", name, "1", ""] for name in preview["datasets"]]
+    rows += [["score config", name, "1", "true or false"] for name in preview["score_configs"]]
+    rows += [["annotation queue", name, "1", ""] for name in preview["queues"]]
+    rows += [["traces to label", item["queue"], f"{item['count']:,}", ""] for item in preview["queue_items"]]
     rows += [["dataset items", item["dataset"], f"{item['count']:,}", ""] for item in preview["dataset_items"]]
     if rows:
         console.line(f"Project {preview['project_id']}, run {preview['run_id']}:", style="title")
