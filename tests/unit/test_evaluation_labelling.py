@@ -1,0 +1,99 @@
+"""Drift of a judge, disagreements for review, and which traces to label next."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from hansei.tools.evaluation.calibration import split_of
+from hansei.tools.evaluation.labelling import TO_LABEL, Pair, disagreements, drift, next_to_label
+
+START = datetime(2026, 9, 7, 12, tzinfo=UTC)  # a Monday
+
+
+def _pairs(agreeing: list[int], of: int = 20, **more: str) -> list[Pair]:
+    """As many labels a week as `of`, with so many on which both agree."""
+    return [
+        Pair(f"w{week}-{number}", number < count, True, START + timedelta(weeks=week), **more)
+        for week, count in enumerate(agreeing)
+        for number in range(of)
+    ]
+
+
+def test_a_judge_that_drifts_is_told_from_one_that_does_not() -> None:
+    steady = drift(_pairs([18, 17, 19, 18]), "week")
+    falling = drift(_pairs([19, 17, 14, 10]), "week")
+    assert steady is not None
+    assert falling is not None
+    assert [group.name for group in falling.groups] == ["2026-W37", "2026-W38", "2026-W39", "2026-W40"]
+    assert (falling.groups[3].n, falling.groups[3].agreement.value) == (20, 0.5)
+    assert falling.p < 0.01 < 0.5 < steady.p
+    assert falling == drift(reversed(_pairs([19, 17, 14, 10])), "week")
+
+
+def test_a_slow_decline_is_seen_by_its_trend() -> None:
+    """No week differs from the others by much; that each is a little worse than the one before tells."""
+    slow = drift(_pairs([18, 17, 17, 16, 15, 14, 13, 12]), "week")
+    mixed = drift(_pairs([17, 12, 18, 14, 16, 13, 17, 15]), "week")
+    assert slow is not None
+    assert mixed is not None
+    assert slow.p < 0.02 < mixed.p
+
+
+def test_models_and_versions_are_held_against_each_other() -> None:
+    pairs = _pairs([19], judged_by="large-1") + _pairs([9], judged_by="small-1")
+    found = drift(pairs, "judged_by")
+    assert found is not None
+    assert [group.name for group in found.groups] == ["large-1", "small-1"]
+    assert found.p < 0.01
+    assert drift(_pairs([4], of=4), "version") is None
+    assert drift([*_pairs([18], version="a"), *_pairs([3], of=4, version="b")], "version") is None
+
+
+def test_chance_alone_is_seldom_called_drift() -> None:
+    chance = np.random.default_rng(2)
+    alarms = 0
+    for _ in range(60):
+        found = drift(_pairs(chance.binomial(20, 0.8, size=6).tolist()), "week")
+        assert found is not None
+        alarms += found.p < 0.05
+    assert alarms <= 7
+
+
+def test_disagreements_are_of_both_kinds_and_leave_the_test_labels_alone() -> None:
+    pairs = [Pair(f"m{n}", False, True, START + timedelta(hours=n)) for n in range(200)]
+    pairs += [Pair(f"a{n}", True, False, START) for n in range(20)]
+    pairs += [Pair(f"s{n}", True, True, START) for n in range(20)]
+    found = disagreements(pairs, 20)
+    assert len(found) == 20
+    assert not any(split_of(one.trace_id) == "test" or one.judge == one.human for one in found)
+    missed = [one for one in found if one.human]
+    assert len(missed) >= 10
+    assert missed == sorted(missed, key=lambda one: one.at, reverse=True)
+    assert any(one.judge for one in found)
+
+
+def test_both_verdicts_are_labelled_and_what_measures_is_drawn_by_chance() -> None:
+    judged = {f"t{n}": n % 20 == 0 for n in range(1000)}
+    others = {f"t{n}": {"error": n % 20 == 0 or n % 50 == 3, "late": n % 2 == 0} for n in range(1000)}
+    found = next_to_label(judged, others)
+    assert len(found) == len({one.trace_id for one in found}) == TO_LABEL
+    assert sum(one.found for one in found) == TO_LABEL // 2
+    assert sum(one.why == "drawn" for one in found) == 30
+    assert {split_of(one.trace_id) for one in found if one.why == "drawn"} == {"test"}
+    odd = [one for one in found if one.why == "unlikely" and not one.found]
+    # It let those pass on which a check that it mostly agrees with fails: there it is most likely wrong.
+    assert all(others[one.trace_id]["error"] for one in odd[:5])
+    assert found == next_to_label(dict(reversed(judged.items())), others)
+    again = next_to_label(judged, others, [one.trace_id for one in found])
+    assert not {one.trace_id for one in again} & {one.trace_id for one in found}
+
+
+def test_a_judge_that_finds_little_leaves_room_for_the_rest() -> None:
+    few = next_to_label({f"t{n}": n < 4 for n in range(300)}, {})
+    assert (len(few), sum(one.found for one in few)) == (TO_LABEL, 4)
+    all_found = next_to_label({f"t{n}": n >= 4 for n in range(300)}, {})
+    assert (len(all_found), sum(one.found for one in all_found)) == (TO_LABEL, 46)
+    assert next_to_label({}, {}) == []
+    assert len(next_to_label({"a": True, "b": False}, {}, ["a"])) == 1
