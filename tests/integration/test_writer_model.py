@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,6 +18,10 @@ from hansei.nodes.writing import MOST_TOLD, write
 from hansei.tools.langfuse.instructions import Instruction
 from hansei.tools.language_model import Endpoint, ModelMeter, close_models
 from hansei.tools.language_model import calling as calling_module
+from hansei.tools.ledger.entries import Entry
+from hansei.tools.ledger.fold import fold
+from hansei.tools.ledger.identity import matches
+from hansei.tools.ledger.recording import run_entry
 from hansei.tools.report.compose import compose
 from hansei.tools.report.notices import said
 
@@ -90,6 +95,26 @@ def test_what_the_findings_say_is_kept_and_shown_beside_the_rules_words() -> Non
     assert by_rules(report) == sample_report()
     assert len(server.asked) == 1 + min(MOST_TOLD, len(report.findings))
     assert any("You tell a team" in request.prompt and title[:30] in request.prompt for request in server.asked)
+
+
+def test_rewording_changes_nothing_by_which_the_ledger_knows_a_finding() -> None:
+    """Two models that say the same in other words, and the rules alone: one history."""
+    title = sample_report().findings[0].title
+    said: list[list[str]] = [["The connection pool of search_kb may be too small."], ["It may be overloaded."]]
+    runs = [
+        told(model([(f"{title}.", [1])], {"cause": cause, "recommendation": ["Make it larger."]}))[0] for cause in said
+    ]
+    assert len({one.findings[0].worded.cause for one in runs if one.findings[0].worded}) == 2
+    for report in runs:
+        assert [one.id for one in report.findings] == [one.id for one in sample_report().findings]
+        assert run_entry(report) == run_entry(sample_report())
+    for number, report in enumerate((sample_report(), *runs)):
+        entry = run_entry(report).model_dump(mode="json")
+        at = report.window.end + timedelta(days=number)
+        book = fold("acme", [Entry(key=str(number), scope="acme", kind="run", at=at, body=entry)])
+        known = [problem.known for problem in book.problems.values()]
+        problems = [one for one in report.findings if one.direction != "improvement"]
+        assert matches(known, report.findings) == {one.id: one.id for one in problems}
 
 
 def applied(diff: str, shown: str) -> str:
