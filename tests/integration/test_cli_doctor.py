@@ -78,6 +78,7 @@ def test_all_is_fine(url: str, tmp_path: Path) -> None:
         "tenancy": "ok",
         "schema": "ok",
         "tracing": "skipped",
+        "model": "skipped",
     }
     assert "no inserts" in found["read-only session"]["detail"]
     assert found["permissions"]["detail"] == "may read traces, observations, scores"
@@ -186,8 +187,8 @@ def test_traces_of_the_future_are_a_clock_that_is_ahead(url: str, tmp_path: Path
 def test_without_a_connection_the_rest_is_skipped(tmp_path: Path) -> None:
     done = doctor(tmp_path, "--clickhouse", NOBODY, "--json")
     found = checks(done)
-    assert list(found) == ["connection", "permissions", "tenancy", "schema", "tracing"]
-    assert [check["status"] for check in found.values()] == ["failed", "skipped", "skipped", "skipped", "skipped"]
+    assert list(found) == ["connection", "permissions", "tenancy", "schema", "tracing", "model"]
+    assert [check["status"] for check in found.values()] == ["failed", *["skipped"] * 5]
     assert found["connection"]["remedy"]
     assert "s3cret" not in done.stdout
 

@@ -75,7 +75,7 @@ def asked(script: Script, bounds: ModelMeter | None = None) -> tuple[Fruit | Mod
 
 
 @pytest.mark.parametrize(
-    ("ways", "probes"), [(["json_schema"], 1), (["function"], 2), (["prompt"], 2), (["function", "prompt"], 2)]
+    ("ways", "probes"), [(["json_schema"], 1), (["function"], 2), (["prompt"], 3), (["function", "prompt"], 2)]
 )
 def test_the_best_way_that_the_endpoint_knows_is_found_once_and_kept(ways: list[str], probes: int) -> None:
     with OpenAiServer(structured(PEAR, ways)) as server:

@@ -156,6 +156,8 @@ class OpenAiServer:
 
     script: Script
     requests: list[Request] = field(default_factory=list)
+    models: list[dict[str, Any]] | None = None
+    """What it tells of its models; None: nothing."""
     _released: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -169,6 +171,15 @@ class OpenAiServer:
                 body = json.loads(self.rfile.read(int(self.headers.get("content-length", 0))))
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 owner._serve(self, Request(self.path, headers, body))
+
+            def do_GET(self) -> None:
+                known = self.path == "/v1/models" and owner.models is not None
+                payload = json.dumps({"object": "list", "data": owner.models} if known else {}).encode()
+                self.send_response(200 if known else 404)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(payload)))
+                self.end_headers()
+                self.wfile.write(payload)
 
             def log_message(self, format: str, *args: Any) -> None:
                 """Says nothing: the requests are recorded."""

@@ -35,10 +35,8 @@ class Server:
 
     @property
     def address(self) -> str:
-        """The base URL without the user and password that it may hold: this one may be shown."""
-        scheme, separator, rest = self.base_url.rpartition("://")
-        host, slash, path = rest.partition("/")
-        return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
+        """The base URL, as it may be shown."""
+        return shown_address(self.base_url)
 
     def headers(self) -> dict[str, str]:
         """What the SDK's own requests carry, so that Langfuse treats ours as the SDK's."""
@@ -61,6 +59,13 @@ class Server:
         import httpx
 
         return httpx.Client(timeout=time_limit(5), verify=verification())
+
+
+def shown_address(url: str) -> str:
+    """A URL without the user, password and query that it may hold."""
+    scheme, separator, rest = url.partition("?")[0].rpartition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
 
 
 def time_limit(default: float) -> float:

@@ -274,6 +274,19 @@ def _linked(model: Runnable[Any, AIMessage], messages: Messages) -> Runnable[Any
     return chain.with_config(run_name=version.name)
 
 
+def can_stream(endpoint: Endpoint) -> bool:
+    """Whether a short answer comes in pieces when it is asked for so; it is not counted."""
+    client, habits = client_of(endpoint), habits_of(endpoint)
+    import openai
+    from langchain_openai._compat import httpx
+
+    question = [("user", "This is a test of the connection: answer with the word yes.")]
+    try:
+        return any(piece.text for piece in client.stream(question, extra_body=habits.body()))
+    except (openai.OpenAIError, httpx.HTTPError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        return False
+
+
 def _is_streamed() -> bool:
     """Whether a host listens for the pieces of an answer, so that langchain asks for them."""
     from langchain_core.runnables.config import ensure_config

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from hansei.context import Context
 from hansei.errors import ModelFailed
+from hansei.tools.langfuse.connection import shown_address
 from hansei.tools.langfuse.masking import Mask, mask, unmasked
 from hansei.tools.language_model.answers import cache_file
 from hansei.tools.language_model.managed import PACKAGED, Prompts, prompts_of
@@ -65,6 +66,11 @@ class Endpoint:
         return self.model, self.url.get_secret_value() if self.url else None
 
     @property
+    def address(self) -> str:
+        """Where it is, as it may be shown."""
+        return shown_address(self.url.get_secret_value()) if self.url else "OpenAI"
+
+    @property
     def identity(self) -> tuple[str, ...]:
         """What tells whether the same question would be answered by the same model, to the same account."""
         return self.model, *((part.get_secret_value() if part else "") for part in (self.url, self.key))
@@ -112,6 +118,23 @@ def client_of(endpoint: Endpoint) -> ChatOpenAI:
         if endpoint not in _clients:
             _clients[endpoint] = _open(endpoint)
         return _clients[endpoint][0]
+
+
+def models_of(endpoint: Endpoint) -> dict[str, dict[str, Any]]:
+    """What the server tells of its models, by name.
+
+    Raises:
+        ModelFailed: it does not tell, or nothing that could be read.
+    """
+    client = client_of(endpoint)
+    import openai
+    from langchain_openai._compat import httpx
+
+    try:
+        listed = client.root_client.models.list().data
+        return {str(one.id): one.model_dump() for one in listed}
+    except (openai.OpenAIError, httpx.HTTPError, AttributeError, LookupError, TypeError, ValueError):
+        raise ModelFailed("The model's server does not tell which models it has.", reason="request") from None
 
 
 def close_models() -> None:

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from hansei.errors import ModelFailed
 from hansei.tools.language_model.calling import Called, Messages, Reply, and_then, call
 from hansei.tools.language_model.endpoint import Endpoint
+from hansei.tools.language_model.habits import habits_of
 from hansei.tools.language_model.structured import NOT_KNOWN, ask, fitted
 from hansei.tools.language_model.usage import ModelMeter
 
@@ -80,9 +81,6 @@ class Looks:
 Opening = Callable[[int], list[tuple[str, str]]]
 """Letters that what can be cut may take → the messages that begin the conversation."""
 
-_without_tools: set[Endpoint] = set()
-"""Endpoints whose model calls no tools."""
-
 
 def look_around(
     endpoint: Endpoint,
@@ -103,12 +101,13 @@ def look_around(
     Raises:
         ModelFailed: the model failed before anything was seen.
     """
+    habits = habits_of(endpoint)
     loop = _Loop(endpoint, meter, node, opening, tools, bounds)
     try:
-        if endpoint not in _without_tools:
+        if habits.tools is not False:
             loop.by_calls()
-        if not loop.seen.looks and (endpoint in _without_tools or not loop.seen.stopped):
-            _without_tools.add(endpoint)
+        if not loop.seen.looks and (habits.tools is False or not loop.seen.stopped):
+            habits.tools = False
             loop.by_choices()
     except ModelFailed as failure:
         if not loop.seen.looks:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from hansei.errors import ModelFailed
 from hansei.tools.language_model.calling import Messages, Reply, and_then, call, letters_of
 from hansei.tools.language_model.endpoint import Endpoint
-from hansei.tools.language_model.habits import habits_of
+from hansei.tools.language_model.habits import Way, forget_habits, habits_of, keep_habits
 from hansei.tools.language_model.usage import ModelMeter
 
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -22,14 +22,13 @@ Said = TypeVar("Said")
 HALVINGS = 4
 """How often a question is cut by half at most, when it is more than the model can read."""
 
-Way = Literal["json_schema", "function", "prompt"]
-"""How an endpoint gives structured answers: by a response format, a function that it must call, or as it is told."""
-
-_ways: dict[Endpoint, Way] = {}
-_ways_lock = threading.Lock()
+_probing = threading.Lock()
 
 NOT_KNOWN = (400, 404, 405, 415, 422, 501)
 """Statuses with which servers answer a feature that they do not have."""
+
+ANSWERED = ("empty", "refusal", "truncated")
+"""Reasons of failures of a model that is there."""
 
 LONGEST_ECHO = 2_000
 """Letters of an unfit answer that are shown to the model again when it may repair it."""
@@ -66,7 +65,15 @@ def ask(
     """
     way = way_of(endpoint, meter, node)
     try:
-        reply = _send(endpoint, meter, node, messages, schema, way, until)
+        try:
+            reply = _send(endpoint, meter, node, messages, schema, way, until)
+        except ModelFailed as failure:
+            if failure.status not in NOT_KNOWN or not habits_of(endpoint).recalled:
+                raise
+            # Another server may have taken the place of the one that was known.
+            forget_habits(endpoint)
+            way = way_of(endpoint, meter, node)
+            reply = _send(endpoint, meter, node, messages, schema, way, until)
         return _parse(reply, schema)
     except _Unfit as unfit:
         said, wrong = unfit.said[:LONGEST_ECHO], unfit.wrong
@@ -132,33 +139,42 @@ def fitted(
 
 
 def way_of(endpoint: Endpoint, meter: ModelMeter, node: str) -> Way:
-    """How the endpoint gives structured answers: found out by small questions, once, then kept in this process.
+    """How the endpoint gives structured answers: found out by small questions, once, then kept.
 
     Raises:
         ModelFailed: it cannot be asked at all.
     """
     if endpoint.dry:
         return "json_schema"
-    with _ways_lock:
-        if endpoint not in _ways:
-            _ways[endpoint] = _probe(endpoint, meter, node)
-        return _ways[endpoint]
+    with _probing:
+        habits = habits_of(endpoint)
+        if habits.way is None:
+            habits.way = _probe(endpoint, meter, node)
+            keep_habits(endpoint)
+        return habits.way
 
 
 def _probe(endpoint: Endpoint, meter: ModelMeter, node: str) -> Way:
     question = [("user", "This is a test of the connection: answer that you are ready, with the word yes.")]
     ways: tuple[Way, ...] = ("json_schema", "function")
+    there = False
     for way in ways:
         try:
             _parse(_send(endpoint, meter, node, question, _Ready, way), _Ready)
         except _Unfit:
-            continue
+            there = True
         except ModelFailed as failure:
-            unable = failure.reason in ("empty", "invalid", "refusal", "truncated") or failure.status in NOT_KNOWN
-            if not unable:
+            there |= failure.reason in ANSWERED
+            if failure.reason not in (*ANSWERED, "invalid") and failure.status not in NOT_KNOWN:
                 raise
         else:
             return way
+    if not there:  # a model or an address that does not exist refuses the ways as well
+        try:
+            _send(endpoint, meter, node, question, _Ready, "prompt")
+        except ModelFailed as failure:
+            if failure.reason not in ANSWERED:
+                raise
     return "prompt"
 
 

@@ -21,12 +21,19 @@ def doctor(
     project: Annotated[
         str | None, typer.Option(metavar="ID", help="Langfuse project. Default: HANSEI_PROJECT_ID.")
     ] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Language model to ask. Default: HANSEI_MODEL.")
+    ] = None,
+    no_llm: Annotated[bool, typer.Option("--no-llm", help="Ask no model, also where HANSEI_MODEL is set.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
     sql: Annotated[
         bool, typer.Option("--sql", help="Print the SQL that makes the right ClickHouse user for the project.")
     ] = False,
 ) -> int:
-    """Check the connection, the read-only session, the permissions, Langfuse's schema, the clocks and the tracing keys.
+    """Check the connection, the session, the permissions, Langfuse's schema, the clocks, the keys and the model.
+
+    A model is asked a few small questions: is it there, how does it give structured answers, does it call tools and
+    stream, which parameters does it take, how much can it read. What is found out is kept for later runs.
 
     Every failure comes with its fix. Exits with 0 when all is fine, with 2 when something has to be done.
 
@@ -38,16 +45,19 @@ def doctor(
       hansei doctor --clickhouse clickhouse://reader:secret@localhost:8123/default
       hansei doctor --project my-project --json
       hansei doctor --project my-project --sql
+      hansei doctor --model gpt-5-mini
     """
     from hansei.cli.analysis import make_context
     from hansei.cli.console import open_console
     from hansei.tools.langfuse.health import examine
+    from hansei.tools.language_model.examining import examine_model
 
     console = open_console(json_wanted=json)
-    context, project = make_context(clickhouse), project or os.environ.get("HANSEI_PROJECT_ID") or None
+    context = make_context(clickhouse, model=model, no_llm=no_llm)
+    project = project or os.environ.get("HANSEI_PROJECT_ID") or None
     if sql:
         return _print_sql(console, context, project)
-    findings = list(examine(context, project))
+    findings = [*examine(context, project), *examine_model(context)]
 
     console.table(["status", "check", "result"], [[item.status, item.name, item.detail] for item in findings])
     failed = [item for item in findings if item.status == "failed"]
