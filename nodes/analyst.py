@@ -83,6 +83,8 @@ def analyst(state: AnalystInput, runtime: Runtime[Context]) -> dict[str, Any]:
         return _investigated(Inquiry.model_validate(task["inquiry"]), state, runtime)
     if task.get("again"):
         return _again(state, runtime)
+    if "aside" in task:
+        return _aside(task["aside"], state, runtime)
     detector = detector_named(task["detector"])
     steps = Steps(runtime, "analyst", detector.question, task=detector.name)
     out: dict[str, Any] = {"drafts": {}, "screened": {}}
@@ -148,6 +150,28 @@ def _investigated(inquiry: Inquiry, state: AnalystInput, runtime: Runtime[Contex
         "investigations": {inquiry.id: found},
         "usage": {node: used.model_dump()} if used else {},
         "costs": bill(f"{ASIDE} {inquiry.id}", dataset.reader),
+    }
+
+
+def _aside(told: dict[str, Any], state: AnalystInput, runtime: Runtime[Context]) -> dict[str, Any]:
+    """A part of a finding that the critic's model asked about: measured as what a model proposes."""
+    task = state["task"]
+    steps = Steps(runtime, "analyst", task["question"], task=task["id"])
+    dataset = asking_dataset(state["scope"], runtime, state["costs"])
+    drafts: dict[str, Draft] = {}
+    try:
+        for candidate in CANDIDATES.validate_python(task["candidates"]):
+            draft = measure_candidate(dataset, candidate)
+            drafts[draft.id] = draft
+        steps.finished(f"{len(drafts)} measured")
+    except ConnectionFailed:
+        raise
+    except HanseiError as error:
+        steps.failed(error.message)
+    return {
+        "proposed": {key: draft.model_dump(mode="json") for key, draft in drafts.items()},
+        "investigations": {task["id"]: {"investigation": told, "about": list(drafts)}} if drafts else {},
+        "costs": bill(f"{ASIDE} {task['id']}", dataset.reader),
     }
 
 

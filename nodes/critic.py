@@ -16,10 +16,10 @@ from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
 from hansei.context import Context
-from hansei.contracts import Comparison, Evidence, Finding
+from hansei.contracts import Evidence, Finding
 from hansei.errors import BudgetExceeded, ModelFailed
 from hansei.nodes.doubting import doubt, doubt_proposals
-from hansei.nodes.rivalling import rivals_of
+from hansei.nodes.rivalling import parts_alone, rivals_of
 from hansei.nodes.scope import (
     ASIDE,
     Costs,
@@ -42,9 +42,10 @@ from hansei.tools.language_model import endpoint_of, model_meter_of
 from hansei.tools.playbook.catalogue import detector_of
 from hansei.tools.playbook.checks import changes_by_app
 from hansei.tools.playbook.conclude import Conclusion, Draft, conclude
+from hansei.tools.playbook.drafting import narrowed
 from hansei.tools.playbook.model import Candidate
 from hansei.tools.playbook.parts import kinds_of_traffic, top_users
-from hansei.tools.playbook.rivals import TOLD, Rival, ask_rival, carriers
+from hansei.tools.playbook.rivals import TOLD, Rival, ask_rival
 
 MOST_ROUNDS = 2
 """How often the critic may send tasks back."""
@@ -86,9 +87,10 @@ def critic(state: CriticInput, runtime: Runtime[Context]) -> dict[str, Any]:
     drafts = drafts_of(state["drafts"])
     facts, place = facts_of(state["scope"]), place_of(state["scope"], runtime)
     slices = sum(entry["slices"] for entry in state["screened"].values())
+    language = state["scope"]["language"]
 
     def judge() -> Conclusion:
-        return conclude(drafts, facts, slices, place, final=False)
+        return conclude(drafts, facts, slices, place, language, final=False)
 
     before = dict(drafts)
     spent = ""
@@ -116,8 +118,10 @@ def critic(state: CriticInput, runtime: Runtime[Context]) -> dict[str, Any]:
         steps.running(spent)
     changed = sorted(key for key, draft in drafts.items() if draft is not before[key])
     conclusion = judge()
-    back = _send_back(conclusion, drafts) if state["rounds"] < MOST_ROUNDS and not spent else []
     proposed = drafts_of(state.get("proposed") or {})
+    back: list[Task] = []
+    if state["rounds"] < MOST_ROUNDS and not spent:
+        back = [*_send_back(conclusion, drafts), *parts_alone(conclusion.findings, drafts, proposed, language)]
     aside: list[Reader] = []
     if proposed and not back:
         own = asking_dataset(state["scope"], runtime, state["costs"])
@@ -160,8 +164,8 @@ def _not_doubted(
 
 
 def _send_back(conclusion: Conclusion, drafts: dict[str, Draft]) -> list[Task]:
-    """New tasks: a finding that a single user makes, or of which a single app carries the change, or a part that was
-    asked about, is measured again about that."""
+    """New tasks: a finding that a single user makes, or of which a single app carries the change, is measured again
+    about that."""
     found: list[Narrower] = []
     for finding in conclusion.refuted:
         failed = {check.name for check in finding.checks if check.passed is False} - TOLD
@@ -171,10 +175,6 @@ def _send_back(conclusion: Conclusion, drafts: dict[str, Draft]) -> list[Task]:
             narrower = _one_app(finding, candidate)
         if narrower is not None:
             found.append(narrower)
-    for finding in conclusion.findings:
-        for part, known in carriers(finding):
-            narrow = _narrowed(drafts[finding.id].candidate, part, known)
-            found.append((narrow, "Is it this part alone?", "without this part the change is gone"))
     tasks: dict[str, Task] = {}
     for candidate, question, reason in found:
         id = Draft(candidate=candidate).id
@@ -200,7 +200,7 @@ def _one_user(finding: Finding, candidate: Candidate) -> Narrower | None:
     users = top_users(finding.evidence)
     if not users:
         return None
-    narrow = _narrowed(candidate, {"user_id": str(users[0]["user_id"])}, float(users[0]["reference_x"]))
+    narrow = narrowed(candidate, {"user_id": str(users[0]["user_id"])}, float(users[0]["reference_x"]))
     return narrow, "Is it this one user?", "without this user the change is gone"
 
 
@@ -215,12 +215,5 @@ def _one_app(finding: Finding, candidate: Candidate) -> Narrower | None:
     app = max(sorted(changed), key=lambda name: changed[name], default="")
     if not app or len(changed) < 2 or total <= 0 or changed[app] < _CARRIES * total:
         return None
-    narrow = _narrowed(candidate, {"trace_name": app}, metric.min_n)
+    narrow = narrowed(candidate, {"trace_name": app}, metric.min_n)
     return narrow, "Is it this one app?", "the mix moved, and this app carries what changed"
-
-
-def _narrowed(candidate: Candidate, part: dict[str, str], known: float) -> Candidate:
-    """The candidate about a part of it. A part that the reference hardly knows is compared with everybody in it."""
-    theirs = part if known >= detector_of(candidate.metric)[1].min_n else {}
-    comparison = Comparison(against=candidate.comparison.against, segment={**candidate.comparison.segment, **theirs})
-    return candidate.model_copy(update={"segment": {**candidate.segment, **part}, "comparison": comparison})

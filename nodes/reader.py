@@ -111,7 +111,8 @@ def _asked_model(question: str, report: Report, scope: Scope, runtime: Runtime[C
     steps.running("Asking the model")
     findings = [f"{f.id} | {f.metric} | {f.segment} | {f.title}" for f in (*report.findings, *report.refuted)]
     values = {
-        "question": quotation([question], most_letters=2_000),
+        "question": quotation([question], most_letters=2_000, masking=endpoint.masking),
+        "findings": quotation(findings, most_letters=8_000, longest_line=400, masking=endpoint.masking),
         "metrics": ", ".join(metric.name for detector in DETECTORS for metric in detector.metrics),
         "first": report.baseline.start.date().isoformat(),
         "last": report.window.end.date().isoformat(),

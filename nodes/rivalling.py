@@ -1,7 +1,9 @@
 """The critic's model policy: rival explanations, each a typed query whose answer a rule judges.
 
 The model sees names out of traces, so it may only choose questions. Of the answers one kind can lower a finding, and
-only by its own figures (see `hansei.tools.playbook.rivals`); whatever the model wants, none can raise one.
+only by its own figures (see `hansei.tools.playbook.rivals`); whatever the model wants, none can raise one. A part that
+turns out to carry a change is sent back to be measured, beside the findings as all that a model comes upon: among them
+it would take the wider one's place, and count in the others' q-values.
 """
 
 from __future__ import annotations
@@ -11,14 +13,18 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hansei.contracts import Finding
+from hansei.contracts import Finding, Investigation
 from hansei.nodes.prompts import PROMPTS
+from hansei.nodes.scope import Task
 from hansei.tools.language_model import Endpoint, ModelMeter, ask_fitting
 from hansei.tools.language_model.prompt import quotation
 from hansei.tools.playbook.catalogue import detector_of
 from hansei.tools.playbook.conclude import Draft
+from hansei.tools.playbook.drafting import narrowed
 from hansei.tools.playbook.parts import kinds_of_traffic, top_users
-from hansei.tools.playbook.rivals import PURPOSE, TRAFFIC, Rival
+from hansei.tools.playbook.rivals import PURPOSE, TRAFFIC, Rival, carriers
+from hansei.tools.playbook.telling import name
+from hansei.tools.report.catalogue import catalogue, say, speaking
 
 MOST_FINDINGS = 8
 """Findings that are doubted so: the first ones."""
@@ -111,3 +117,35 @@ def _lines(mark: str, finding: Finding) -> list[str]:
         f"{' / '.join(str(part) for part in row['stratum'])}: {row['x']} cases, {row['reference_x']} before"
         for row in (kinds_of_traffic(finding.evidence) or ())[:8]
     ]
+
+
+def parts_alone(
+    findings: Sequence[Finding], drafts: Mapping[str, Draft], proposed: Mapping[str, Draft], language: str
+) -> list[Task]:
+    """Tasks: each part without which a finding is gone, measured by itself.
+
+    Args:
+        findings: what stands.
+        drafts, proposed: what was measured, by fingerprint; it is not measured again.
+        language: of the question that the part is told under.
+    """
+    tasks: dict[str, Task] = {}
+    for finding in findings:
+        for part, known, detail in carriers(finding):
+            candidate = narrowed(drafts[finding.id].candidate, part, known)
+            id = Draft(candidate=candidate).id
+            if id in drafts or id in proposed or id in tasks:
+                continue
+            [(dimension, value)] = part.items()
+            with speaking(language):
+                place = {"dimension": catalogue().text(f"dimension.{dimension}"), "value": name(value, 40)}
+                question = say("rival.alone", title=finding.title, **place)
+            told = Investigation(
+                id=f"p{id}", question=question, hypothesis="", refuted_by="", verdict="supported", answer=detail
+            )
+            tasks[id] = {
+                "id": told.id, "detector": candidate.detector, "question": question,
+                "reason": "without this part the change is gone", "candidates": [candidate.model_dump()],
+                "aside": told.model_dump(mode="json"),
+            }  # fmt: skip
+    return list(tasks.values())

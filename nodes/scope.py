@@ -67,6 +67,8 @@ class Task(TypedDict):
     """Measure these; None: screen the data first."""
     inquiry: NotRequired[dict[str, Any]]
     """What a model is to find out, valid for `hansei.nodes.inquiries.Inquiry`; then there is no detector."""
+    aside: NotRequired[dict[str, Any]]
+    """The candidates are a model's: they are told under this, valid for `hansei.contracts.Investigation`."""
     again: NotRequired[list[dict[str, Any]]]
     """Instead: findings of the ledger to measure again, each valid for `hansei.contracts.since.Known`."""
 

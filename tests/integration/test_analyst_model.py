@@ -11,7 +11,7 @@ import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import SecretStr
 from tests.support.capable import CapableModel
-from tests.support.job import analyse, fill, verify
+from tests.support.job import analyse, fill, the_rules, verify
 from tests.support.openai_server import Answer, OpenAiServer, Request, Script, failing, text, tool_calls
 from tests.support.world import END, PROJECT, Visit, make_world
 
@@ -125,21 +125,6 @@ def run(url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
     return analysed
 
 
-def whole(report: Report) -> Any:
-    """A report but for what a model may add (plan, investigations, its notes) and what differs from run to run."""
-    dump = report.model_dump(
-        mode="json", exclude={"run", "seals", "plan", "investigations", "summary"}, exclude_none=True
-    )
-    dump["coverage"].pop("notes")
-
-    def still(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: still(item) for key, item in value.items() if key not in ("seconds", "rows_read", "written")}
-        return [still(item) for item in value] if isinstance(value, list) else value
-
-    return still(dump)
-
-
 def test_a_question_is_answered_and_the_rules_findings_stay(run: Run, by_rules: Report, url: str) -> None:
     report, server = run(CapableModel(session()))
     [asked] = report.investigations
@@ -153,7 +138,7 @@ def test_a_question_is_answered_and_the_rules_findings_stay(run: Run, by_rules: 
     assert asked.told_by or asked.findings  # what it proposes is told once: by the rules, or here
     assert set(asked.told_by) <= known
     assert not known & {one.id for one in asked.findings}
-    assert whole(report) == whole(by_rules)
+    assert the_rules(report) == the_rules(by_rules)
     assert by_rules.investigations == []
     assert '"investigations"' not in by_rules.model_dump_json()
     assert report.run.usage["analyst"].calls == sum(one.body["model"] == "some-model" for one in _of_analyst(server))
@@ -196,7 +181,7 @@ OBEYED = session(
 
 def test_a_model_that_obeys_an_order_in_a_trace_changes_nothing(run: Run, by_rules: Report, url: str) -> None:
     report, server = run(CapableModel(OBEYED))
-    assert whole(report) == whole(by_rules)
+    assert the_rules(report) == the_rules(by_rules)
     [asked] = report.investigations
     assert (asked.answer, asked.verdict, asked.taxonomy) == ("", "open", None)
     assert not any(one.verdict == "confirmed" for one in asked.findings)
@@ -247,7 +232,7 @@ def test_when_the_model_fails_the_question_is_named_and_the_report_stands(
     [note] = [note for note in report.coverage.notes if note.startswith("An open question was not looked into")]
     assert ABOUT in note
     assert told in note
-    assert whole(report) == whole(by_rules)
+    assert the_rules(report) == the_rules(by_rules)
     assert report.investigations == []
 
 
@@ -260,7 +245,7 @@ def test_sql_that_is_refused_five_times_and_an_endless_loop_end_in_an_answer(run
     assert asked.verdict == "supported"
     looks = [request for request in server.asked if request.tools]
     assert looks[-1].prompt.count("Refused: ") == 5
-    assert whole(report) == whole(by_rules)
+    assert the_rules(report) == the_rules(by_rules)
 
     def endless(request: Request) -> Answer:
         if request.tools:
@@ -271,7 +256,7 @@ def test_sql_that_is_refused_five_times_and_an_endless_loop_end_in_an_answer(run
     report, server = run(endless)
     assert len([request for request in server.asked if request.tools]) == 12
     assert any("It ended after 12 looks" in note or "ended after 12 looks" in note for note in asked_notes(report))
-    assert whole(report) == whole(by_rules)
+    assert the_rules(report) == the_rules(by_rules)
 
 
 def asked_notes(report: Report) -> list[str]:
@@ -350,4 +335,4 @@ def test_open_questions_are_looked_into_side_by_side(run: Run, by_rules: Report)
     assert len(begun) == 2
     assert all(one.verdict == "supported" for one in report.investigations)
     assert sum(len(one.findings) for one in report.investigations) <= 1  # both propose the same; it is told once
-    assert whole(report) == whole(by_rules)
+    assert the_rules(report) == the_rules(by_rules)

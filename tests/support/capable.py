@@ -30,13 +30,16 @@ class CapableModel:
     def __call__(self, request: Request) -> Answer:
         if request.is_probe:
             return says({"ready": "yes"})
-        kind = _kind(request)
+        kind = kind_of(request)
         self.turns.append(kind)
         if kind not in self.session:
             return text("I have nothing to say to that.")
         answer = self.session[kind]
         if isinstance(answer, Answer):
             return answer  # a failure, each time
+        if callable(answer):
+            found = answer(request)
+            return found if isinstance(found, Answer) else says(found)
         if kind == "looks":
             said = sum(message["role"] == "assistant" for message in request.body["messages"])
             turn = answer[said] if said < len(answer) else "I have seen enough."
@@ -50,7 +53,8 @@ class CapableModel:
         return says(answer)
 
 
-def _kind(request: Request) -> str:
+def kind_of(request: Request) -> str:
+    """What a request is about, by its prompt: also the key of its answer in a session."""
     if request.tools:
         return "looks"
     system = str(request.body["messages"][0]["content"])
@@ -60,6 +64,11 @@ def _kind(request: Request) -> str:
         ("You conclude an investigation", "conclusion"),
         ("You read traces", "labels"),
         ("You sort bad traces", "marks"),
+        ("You doubt the findings", "rivals"),
+        ("You tell a team", "summary"),
+        ("You explain one finding", "explanation"),
+        ("Write each anew", "anew"),
+        ("You turn a question", "form"),
     ):
         if words in system:
             return kind

@@ -62,6 +62,28 @@ def verify(url: str, report: Report) -> Verification:
         reader.close()
 
 
+def the_rules(report: Report) -> Any:
+    """A report without what a model may add, and without what differs from run to run.
+
+    A model may add: words beside the rules' (the summary, `worded`), hypotheses and open questions in the plan,
+    investigations, notes of the coverage, usage of the run; and the questions of its rival explanations (evidence
+    `rival:…`, checks `rival_…`), of which only `rival_mix` may lower a finding.
+    """
+    dump = report.model_dump(mode="json", exclude={"run", "seals", "plan", "investigations", "summary"})
+    dump["coverage"].pop("notes")
+    for finding in (*dump["findings"], *dump["refuted"]):
+        finding.pop("worded", None)
+        finding["evidence"] = [one for one in finding["evidence"] if not one["purpose"].startswith("rival:")]
+        finding["checks"] = [one for one in finding["checks"] if not one["name"].startswith("rival_")]
+
+    def still(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: still(item) for key, item in value.items() if key not in ("seconds", "rows_read")}
+        return [still(item) for item in value] if isinstance(value, list) else value
+
+    return still(dump)
+
+
 def told(report: Report) -> dict[str, Any]:
     """What a report says, without what differs from run to run and from schema to schema.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hansei.contracts import Evidence
+from hansei.contracts import Comparison, Evidence
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.playbook.catalogue import detector_of
 from hansei.tools.playbook.conclude import Draft
@@ -32,3 +32,10 @@ def _slow_ms(metric: Metric, candidate: Candidate, grid: Evidence) -> float:
     if other not in rows:
         return 0.0
     return round(float(rows[other]["seconds"][LEVELS.index(metric.level)]) * 1000, 3)
+
+
+def narrowed(candidate: Candidate, part: dict[str, str], known: float) -> Candidate:
+    """The candidate about a part of it. A part that the reference hardly knows is compared with everybody in it."""
+    theirs = part if known >= detector_of(candidate.metric)[1].min_n else {}
+    comparison = Comparison(against=candidate.comparison.against, segment={**candidate.comparison.segment, **theirs})
+    return candidate.model_copy(update={"segment": {**candidate.segment, **part}, "comparison": comparison})

@@ -159,11 +159,11 @@ def rival_checks(metric: Metric, finding: Finding, facts: Facts) -> list[Check]:
     return checks
 
 
-def carriers(finding: Finding) -> list[tuple[dict[str, str], float]]:
+def carriers(finding: Finding) -> list[tuple[dict[str, str], float, str]]:
     """Each value of a dimension without which the change is gone, as answers to `leave_out` show.
 
     Returns:
-        The value as a segment, and how many cases the reference has of it.
+        The value as a segment, how many cases the reference has of it, and what the check says.
     """
     asked = [evidence for evidence in finding.evidence if evidence.purpose.startswith(PURPOSE)]
     checks = [check for check in finding.checks if check.name in _NAMES.values()]
@@ -177,7 +177,8 @@ def carriers(finding: Finding) -> list[tuple[dict[str, str], float]]:
                 sum(float(row["x"]) for row in one.records() if row["period"] != "window")
                 for one in (evidence, measured)
             )
-            found.append(({evidence.purpose.split(":", 2)[2]: str(evidence.parameters["rival0"])}, whole - left))
+            part = {evidence.purpose.split(":", 2)[2]: str(evidence.parameters["rival0"])}
+            found.append((part, whole - left, check.detail))
     return found
 
 
