@@ -112,7 +112,6 @@ def _asked_model(question: str, report: Report, scope: Scope, runtime: Runtime[C
     findings = [f"{f.id} | {f.metric} | {f.segment} | {f.title}" for f in (*report.findings, *report.refuted)]
     values = {
         "question": quotation([question], most_letters=2_000, masking=endpoint.masking),
-        "findings": quotation(findings, most_letters=8_000, longest_line=400, masking=endpoint.masking),
         "metrics": ", ".join(metric.name for detector in DETECTORS for metric in detector.metrics),
         "first": report.baseline.start.date().isoformat(),
         "last": report.window.end.date().isoformat(),
@@ -121,7 +120,8 @@ def _asked_model(question: str, report: Report, scope: Scope, runtime: Runtime[C
     prompt = endpoint.prompts.read(PROMPTS / "reader_question.md")
 
     def messages(letters: int) -> list[tuple[str, str]]:
-        return prompt.filled({**values, "findings": quotation(findings, most_letters=letters, longest_line=400)})
+        told = quotation(findings, most_letters=letters, longest_line=400, masking=endpoint.masking)
+        return prompt.filled({**values, "findings": told})
 
     try:
         guess = ask_fitting(endpoint, meter, "reader", messages, 8_000, Guess)

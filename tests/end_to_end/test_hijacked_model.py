@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 from markdown_it import MarkdownIt
 from pydantic import SecretStr
@@ -312,13 +313,12 @@ def test_texts_of_traces_stand_in_marked_sections_that_they_cannot_end(run: Run)
 def test_what_is_asked_about_a_report_carries_no_secret_either(
     run: Run, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    report = run.report.model_copy(update={"project_id": PROJECT})
     question = f"What would {SECRETS['e-mail']} with {SECRETS['key']} say to it all?"
-    graph, thread = build_graph(InMemorySaver()), {"configurable": {"thread_id": "1"}}
+    graph, thread = build_graph(InMemorySaver()), RunnableConfig(configurable={"thread_id": "1"})
     with OpenAiServer(Hijacked({"form": {"form": "none"}})) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
         context = Context(clickhouse_url=SecretStr(url), model="hijacked", model_cache=False)
-        begin_thread(graph, thread, report)
+        begin_thread(graph, thread, run.report, context)
         graph.invoke({"messages": [{"role": "user", "content": question}]}, thread, context=context)
     assert [kind_of(request) for request in server.asked] == ["form"]
     [body] = [json.dumps(request.body, ensure_ascii=False) for request in server.asked]
