@@ -3,9 +3,13 @@
     python benchmarks/model_latency.py /data/demo
 
 Makes the demo data with ``hansei demo`` when the directory is missing. The endpoint is scripted, in this process, and
-waits before each answer. A chain is a conversation; the planner's and the critic's calls wait for one another, those of
-other nodes run side by side. The critical path is the longest chain of each node, one after the other. What the same
-run takes when the model answers at once is counted into both sides.
+waits before each answer. Its model is a busy one: three open questions, each looked into with several calls, concluded,
+its traces read and sorted; rival explanations of each finding; all findings told, and each text written anew once.
+
+The critical path is what must wait for something else, by what the calls are about and not by when they came: the
+planner's and the critic's calls one after the other; of the analysts the longest conversation, one conclusion, one
+reading and one sorting of traces; of the writer one text and one that is written anew. What the same run takes when the
+model answers at once is added.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -23,50 +28,76 @@ from urllib.parse import quote
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.support.openai_server import Answer, OpenAiServer, Request, structured
+from tests.support.capable import SESSIONS, CapableModel, kind_of
+from tests.support.openai_server import Answer, OpenAiServer, Request
 
 PATH_BOUND = 1.3
 """Most that a run may take, in critical paths."""
 
-PROMPTS = Path(__file__).resolve().parents[1] / "nodes" / "prompts"
-ONE_BY_ONE = ("planner", "critic")
+STAGES: dict[str, str] = {
+    "probe": "probe", "question": "planner", "plan": "planner",
+    "looks": "analyst: looks", "conclusion": "analyst: answer",
+    "labels": "analyst: reading", "marks": "analyst: sorting", "rivals": "critic", "summary": "writer: text",
+    "explanation": "writer: text", "anew": "writer: text anew",
+}  # fmt: skip
+"""What a call is about → the stage that it belongs to; stages follow one another, the calls of one may not have to."""
+
+ONE_BY_ONE = ("probe", "planner", "critic")
 
 
-def node_of(request: Request) -> str:
-    """Which node asks, by the prompt that its question begins with."""
-    if request.is_probe:
-        return "probe"
-    said = str(request.body["messages"][0]["content"])
-    for file in sorted(PROMPTS.glob("*.md")):
-        opening = file.read_text(encoding="utf-8").partition("<system>\n")[2].splitlines()[0]
-        if said.startswith(opening.partition("{{")[0]):
-            return file.stem.partition("_")[0]
-    return "other"
+def stage_of(request: Request) -> str:
+    """The stage of a call."""
+    return STAGES.get("probe" if request.is_probe else kind_of(request), "other")
 
 
 def chain(requests: list[Request]) -> dict[str, int]:
-    """Node → its longest chain of calls."""
-    talks = Counter((node_of(one), str(one.body["messages"][:2])) for one in requests)
-    nodes = {node for node, _ in talks}
+    """Stage → how many of its calls must wait for one another."""
+    talks = Counter((stage_of(one), str(one.body["messages"][:2])) for one in requests)
+    stages = {stage for stage, _ in talks}
     return {
-        node: (sum if node in ONE_BY_ONE else max)(count for (other, _), count in talks.items() if other == node)
-        for node in sorted(nodes)
+        stage: (sum if stage in ONE_BY_ONE else max)(count for (other, _), count in talks.items() if other == stage)
+        for stage in sorted(stages)
     }
 
 
-def answers(latency: float) -> Any:
-    """A model that takes its time and says what fits each schema and is never wrong."""
+def busy_session() -> dict[str, Any]:
+    """The session of the tests with three questions, doubts on every finding, and words on each."""
+    session = json.loads((SESSIONS / "demo_answer_v7.json").read_text(encoding="utf-8"))
+    [asked] = session["plan"]["questions"]
+    others = ["Which customers dislike what they are told?", "What do disliked answers share?"]
+    questions = [asked, *({**asked, "question": other} for other in others)]
+    invented = "It costs $987654."
+    return {
+        **session,
+        "plan": {**session["plan"], "questions": questions},
+        "rivals": lambda request: {"rivals": [rival for mark in _marks(request) for rival in _rivals(mark)]},
+        "summary": {"sentences": [{"text": said, "about": [1]} for said in ("Look at the first one first.", invented)]},
+        "explanation": {"cause": ["A change may be behind it.", invented], "recommendation": [], "edit": None},
+        "anew": {"sentences": ["It costs money."]},
+    }
+
+
+def _marks(request: Request) -> list[str]:
+    return re.findall(r"^(f\d+):", request.prompt, re.MULTILINE)
+
+
+def _rivals(mark: str) -> list[dict[str, Any]]:
+    none = {"finding": mark, "dimension": "", "value": "", "first": 0, "last": 0}
+    return [
+        {**none, "test": "hold_fixed", "dimension": "user_id"}, {**none, "test": "hold_fixed", "dimension": "hour"},
+        {**none, "test": "only_weekdays", "first": 6, "last": 7},
+    ]  # fmt: skip
+
+
+def slowly(latency: float) -> Any:
+    """A busy model that takes its time."""
+    model = CapableModel(busy_session())
 
     def answer(request: Request) -> Answer:
         time.sleep(latency)
-        wanted = (request.body.get("response_format") or {}).get("json_schema", {}).get("schema", {})
-        return structured({name: _empty(one) for name, one in wanted.get("properties", {}).items()})(request)
+        return model(request)
 
     return answer
-
-
-def _empty(schema: dict[str, Any]) -> Any:
-    return {"array": [], "boolean": True, "string": "", "integer": 0, "object": {}}.get(schema.get("type", ""))
 
 
 def seconds_of(directory: Path, model: str | None) -> float:
@@ -92,18 +123,19 @@ def main() -> int:
     if not directory.exists():
         command = [sys.executable, "-m", "hansei", "demo", "--out", str(directory)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    with OpenAiServer(answers(0)) as server:
+    with OpenAiServer(slowly(0)) as server:
         os.environ["OPENAI_BASE_URL"] = server.url
         seconds_of(directory, "scripted")  # so that nothing is loaded or opened for the first time
         # What runs beside the calls (queries, reading of examples) is no wait for the model.
         instant = seconds_of(directory, "scripted")
-    with OpenAiServer(answers(chosen.latency)) as server:
+    with OpenAiServer(slowly(chosen.latency)) as server:
         os.environ["OPENAI_BASE_URL"] = server.url
         wall = seconds_of(directory, "scripted")
     longest = chain(server.requests)
     path = instant + sum(longest.values()) * chosen.latency
-    for node, calls in longest.items():
-        print(f"{node:10} {calls} calls in its longest chain")
+    made = Counter(map(stage_of, server.requests))
+    for stage, calls in longest.items():
+        print(f"{stage:18} {made[stage]:3} calls, {calls} in its longest chain")
     print(f"{len(server.requests)} calls; at no latency {instant:.2f} s, here {wall:.2f} s, critical path {path:.2f} s")
     holds = wall <= PATH_BOUND * path
     print(f"run / critical path {wall / path:.2f}  at most {PATH_BOUND:g}  {'holds' if holds else 'BROKEN'}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,6 +17,7 @@ from hansei.contracts import Evidence, Segment, Taxonomy
 from hansei.nodes.desk import LANGUAGES, Desk
 from hansei.nodes.founded import founded
 from hansei.nodes.prompts import PROMPTS
+from hansei.nodes.scope import at_once
 from hansei.tools.inquiry.sampling import sample_traces
 from hansei.tools.langfuse.trace_excerpt import excerpt
 from hansei.tools.langfuse.trace_tree import read_trees
@@ -153,20 +155,25 @@ def _marks(labels: Mapping[str, str], trace_ids: Sequence[str], desk: Desk) -> d
     """Trace → label, for those that got one."""
     known = {label.casefold(): label for label in (*labels, OTHER)}
     told = quoted("\n".join(f"{label}: {definition}" for label, definition in labels.items()))
-    found: dict[str, str] = {}
-    for start in range(0, len(trace_ids), AT_ONCE):
-        shown = _Shown(trace_ids[start : start + AT_ONCE], desk)
 
-        def messages(letters: int, shown: _Shown = shown) -> list[tuple[str, str]]:
+    def sorted_by_model(shown: _Shown) -> dict[str, str]:
+        def messages(letters: int) -> list[tuple[str, str]]:
             values = {"labels": told, "traces": shown.told(letters), "other": OTHER}
             return desk.endpoint.prompts.read(PROMPTS / "analyst_marks.md").filled(values)
 
         answer = ask_fitting(desk.endpoint, desk.meter, desk.node, messages, LETTERS * AT_ONCE, Marks)
+        found: dict[str, str] = {}
         for mark in answer.marks:
             trace_id, label = shown.ids.get(mark.trace.strip()), known.get(mark.label.strip().casefold())
             if trace_id is not None and label is not None:
                 found.setdefault(trace_id, label)
-    return found
+        return found
+
+    shown = [_Shown(trace_ids[start : start + AT_ONCE], desk) for start in range(0, len(trace_ids), AT_ONCE)]
+    answers, failed = at_once([partial(sorted_by_model, one) for one in shown])
+    if failed is not None:
+        raise failed
+    return {trace_id: label for found in answers for trace_id, label in (found or {}).items()}
 
 
 class _Shown:

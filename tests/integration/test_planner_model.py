@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -267,6 +269,25 @@ def test_what_only_a_question_measures_is_bounded_and_apart_from_the_rules() -> 
     found = settled(inquiry, measured).aside
     assert found == candidates[8:12]
     assert len(found) == MOST_ASIDE
+
+
+@pytest.mark.long
+def test_the_planner_is_told_what_earlier_runs_found(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inside a marked section, since titles hold names out of traces."""
+    ledger = SecretStr(str(tmp_path / "ledger.sqlite"))
+    plain = Context(clickhouse_url=SecretStr(url), ledger=ledger, model=None)
+    before = {"project_id": PROJECT, "until": (END - timedelta(days=1)).isoformat()}
+    found = Report.model_validate(build_graph().invoke(before, context=plain)["report"])
+    assert any(finding.segment.get("tool_name") == ORDER for finding in found.findings)
+    with OpenAiServer(structured(planned())) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        context = Context(clickhouse_url=SecretStr(url), ledger=ledger, model="some-model", model_cache=False)
+        build_graph().invoke({"project_id": PROJECT, "until": END.isoformat()}, context=context)
+    [prompt] = [request.prompt for request in server.asked if "<earlier_findings>" in request.prompt]
+    earlier = prompt.partition("<earlier_findings>")[2]
+    assert "new: " in earlier
+    assert earlier.strip().startswith('<data untrusted="true">')
+    assert "search" in earlier.partition("</data>")[0]
 
 
 def test_every_analysis_can_be_chosen(run: Run) -> None:
