@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.cli import hansei
 from tests.support.clickhouse_http import RunningServer, User, start_server
+from tests.support.langfuse_api import LangfuseServer
+from tests.support.openai_server import Answer, OpenAiServer, Request, structured
 from tests.support.otlp_server import PROJECT_ID, Mode, OtlpServer, Span, refusing_url
 from tests.support.world import END, PROJECT, Visit, make_world
 
-import hansei
+from hansei import __version__
 from hansei.demo import Writer, create_tables
 from hansei.tools.clickhouse import open_writer
 
@@ -101,7 +104,7 @@ def test_every_node_analyst_and_query_is_in_one_trace(clickhouse: RunningServer,
         sessions.add(span.attributes["session.id"])
         assert span.attributes["langfuse.trace.name"] == "hansei"
         assert span.attributes["langfuse.trace.tags"] == ["cli"]
-        assert span.attributes["langfuse.version"] == hansei.__version__
+        assert span.attributes["langfuse.version"] == __version__
         assert span.attributes["langfuse.environment"] == "hansei"
     assert len(sessions) == 1
     bodies = b"".join(request.body for request in requests)
@@ -109,6 +112,35 @@ def test_every_node_analyst_and_query_is_in_one_trace(clickhouse: RunningServer,
     assert SECRET_KEY.encode() not in bodies
     assert ROWS_OF_A_USER.encode() not in bodies
     assert {request.credentials for request in requests} == {f"pk-lf-1:{SECRET_KEY}"}
+
+
+@pytest.mark.long
+def test_each_call_of_a_model_names_its_prompt(clickhouse: RunningServer, tmp_path: Path) -> None:
+    def model(request: Request) -> Answer:
+        """Says nothing, in the form that it is asked for."""
+        schema = request.body.get("response_format", {}).get("json_schema", {}).get("schema", {})
+        return structured({name: None if name == "edit" else [] for name in schema.get("properties", {})})(request)
+
+    settings = {"HANSEI_CLICKHOUSE_URL": clickhouse.url("reader", PASSWORD), "HANSEI_MODEL_CACHE": "off"}
+    with LangfuseServer() as langfuse, OpenAiServer(model) as models:
+        settings |= langfuse.settings | {"OPENAI_BASE_URL": models.url}
+        assert hansei(tmp_path, "prompts", "push", "--yes", **settings).returncode == 0
+        pushed, asked = {prompt["name"] for prompt in langfuse.state.prompts}, len(langfuse.named("get_prompt"))
+        arguments = ("analyze", "--project", PROJECT, "--until", END.isoformat(), "--model", "some-model")
+        done = hansei(tmp_path, *arguments, **settings)
+        assert done.returncode == 0, done.stderr
+        spans = langfuse.spans
+        assert len(langfuse.named("get_prompt")) - asked == len(pushed)  # each once
+    assert not [note for note in report_in(tmp_path)["coverage"]["notes"] if "prompt" in note]
+    told = [span for span in spans if span.type == "generation"]
+    named = [span.attributes.get("langfuse.observation.prompt.name") for span in told]
+    assert len(told) == len(models.requests)
+    assert named.count(None) == len(models.requests) - len(models.asked)  # the probe
+    assert (
+        {"hansei/planner_hypotheses", "hansei/critic_rivals", "hansei/writer_summary"} <= set(named) - {None} <= pushed
+    )
+    assert {span.attributes.get("langfuse.observation.prompt.version") for span in told} == {None, 1}
+    assert "?" not in {parent for _, parent in tree(spans)}
 
 
 @pytest.mark.parametrize(

@@ -76,12 +76,13 @@ def test_the_bounds_of_the_command_line_are_those_of_the_run(
 
 
 def test_an_amount_that_is_none_is_refused() -> None:
-    assert model_bounds(tokens=7, cost=0.5, calls=3, questions=1) == ModelBudget(
-        tokens=7, usd=0.5, calls=3, questions=1
-    )
-    for cost in (float("nan"), float("inf")):
+    given = model_bounds(tokens=7, cost=0.5, calls=3, seconds=9, questions=1)
+    assert given == ModelBudget(tokens=7, usd=0.5, calls=3, seconds=9, questions=1)
+    for wrong in (float("nan"), float("inf")):
         with pytest.raises(UsageError, match="--max-cost"):
-            model_bounds(cost=cost)
+            model_bounds(cost=wrong)
+        with pytest.raises(UsageError, match="--max-seconds"):
+            model_bounds(seconds=wrong)
 
 
 def test_without_a_model_there_is_nothing_to_tell(url: str) -> None:

@@ -214,6 +214,16 @@ def test_one_answer_in_between_is_enough_to_be_asked_again() -> None:
         assert call(endpoint(server), counted, "planner", QUESTION).text == "Yes."
 
 
+@pytest.mark.parametrize(
+    ("base", "path"), [("/v1", "/v1"), ("/v1/", "/v1"), ("/deployments/some model", "/deployments/some%20model")]
+)
+def test_any_address_is_asked_as_it_is_named(base: str, path: str) -> None:
+    with OpenAiServer([text("Yes.")]) as server:
+        asked = replace(endpoint(server), url=SecretStr(server.url.removesuffix("/v1") + base))
+        assert call(asked, meter(), "planner", QUESTION).text == "Yes."
+    assert server.requests[0].path == f"{path}/chat/completions"
+
+
 def test_nobody_there() -> None:
     nowhere = Endpoint("some-model", SecretStr(f"{refusing_url()}/v1"), None, 5)
     with pytest.raises(ModelFailed) as failed:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from hansei.cli.bounds import MaxCalls, MaxCost, MaxQuestions, MaxTokens, model_bounds
+from hansei.cli.bounds import MaxCalls, MaxCost, MaxQuestions, MaxSeconds, MaxTokens, model_bounds
 from hansei.errors import UsageError
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def analyze(
     max_tokens: MaxTokens = None,
     max_cost: MaxCost = None,
     max_calls: MaxCalls = None,
+    max_seconds: MaxSeconds = None,
     max_questions: MaxQuestions = None,
     ledger: Annotated[
         str | None,
@@ -136,7 +137,7 @@ def analyze(
     # With many projects the ledger lies among their folders, which is beside each report's.
     beside = folder / DEFAULT_OUT if folder and many else folder
     kept_in = None if no_ledger else ledger or default_ledger(beside)
-    bounds = model_bounds(max_tokens, max_cost, max_calls, max_questions)
+    bounds = model_bounds(max_tokens, max_cost, max_calls, max_seconds, max_questions)
     settings: dict[str, Any] = {
         "model": model, "no_llm": no_llm, "no_cache": no_cache, "bounds": bounds, "ledger": kept_in,
     }  # fmt: skip

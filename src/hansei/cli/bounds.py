@@ -27,6 +27,10 @@ MaxCost = Annotated[
 MaxCalls = Annotated[
     int | None, typer.Option("--max-calls", metavar="N", min=0, help="Most calls of the model. Default: 100.")
 ]
+MaxSeconds = Annotated[
+    float | None,
+    typer.Option("--max-seconds", metavar="N", min=0, help="Longest wait for the model in all. Default: 1200."),
+]
 MaxQuestions = Annotated[
     int | None,
     typer.Option(
@@ -36,16 +40,21 @@ MaxQuestions = Annotated[
 
 
 def model_bounds(
-    tokens: int | None = None, cost: float | None = None, calls: int | None = None, questions: int | None = None
+    tokens: int | None = None,
+    cost: float | None = None,
+    calls: int | None = None,
+    seconds: float | None = None,
+    questions: int | None = None,
 ) -> ModelBudget:
     """The bounds with what the options say; the rest is as by default.
 
     Raises:
-        UsageError: a cost that is no amount.
+        UsageError: a cost or a time that is no amount.
     """
     from hansei.context import ModelBudget
 
-    if cost is not None and not math.isfinite(cost):
-        raise UsageError("--max-cost is no amount.", "Give US dollars, such as 0.5.")
-    given = {"tokens": tokens, "usd": cost, "calls": calls, "questions": questions}
+    for option, amount in (("--max-cost", cost), ("--max-seconds", seconds)):
+        if amount is not None and not math.isfinite(amount):
+            raise UsageError(f"{option} is no amount.", "Give a number, such as 0.5.")
+    given = {"tokens": tokens, "usd": cost, "calls": calls, "seconds": seconds, "questions": questions}
     return ModelBudget.model_validate({name: value for name, value in given.items() if value is not None})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hansei.cli.bounds import MaxCalls, MaxCost, MaxTokens, model_bounds
+from hansei.cli.bounds import MaxCalls, MaxCost, MaxSeconds, MaxTokens, model_bounds
 from hansei.errors import HanseiError, UsageError
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def chat(
     max_tokens: MaxTokens = None,
     max_cost: MaxCost = None,
     max_calls: MaxCalls = None,
+    max_seconds: MaxSeconds = None,
 ) -> int:
     """Ask questions on a finished report, on the same window and the same findings.
 
@@ -68,7 +69,7 @@ def chat(
     from hansei.tools.report.files import read_report
 
     folder = report if report.is_dir() else report.parent
-    bounds = model_bounds(max_tokens, max_cost, max_calls)
+    bounds = model_bounds(max_tokens, max_cost, max_calls, max_seconds)
     found, context = read_report(report), make_context(clickhouse, model=model, no_llm=no_llm, bounds=bounds)
     console = open_console()
     with Conversation(folder, found, context) as talk:
