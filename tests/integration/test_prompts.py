@@ -81,8 +81,13 @@ def test_a_push_is_shown_first_written_once_and_leaves_changed_texts_as_versions
     assert len(langfuse.state.prompts) == len(NAMES)
 
     put(langfuse, name_of(SUMMARY), edited("You tell a team", "You tell the board"))
-    listed = json.loads(prompts(langfuse, tmp_path, "list", "--json").stdout)["prompts"]
-    assert [one["name"] for one in listed if not one["packaged_text"]] == [name_of(SUMMARY)]
+    told = json.loads(prompts(langfuse, tmp_path, "list", "--json").stdout)["prompts"]
+    assert [one["name"] for one in told if not one["packaged_text"]] == [name_of(SUMMARY)]
+    put(langfuse, NAMES[0], [("user", "Anything.")])
+    listed = prompts(langfuse, tmp_path, "list").stdout
+    assert "version 2, refused: not a chat" in " ".join(listed.split())
+    langfuse.state.prompts.pop()
+    langfuse.state.prompts[0]["labels"].append("production")
     diff = prompts(langfuse, tmp_path, "show", "writer_summary", "--diff").stdout
     assert "version 2" in diff
     assert "+You tell the board" in diff

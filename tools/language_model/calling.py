@@ -234,7 +234,7 @@ def _once(
     if not habits.streams:
         how["stream"] = False
     try:
-        message = _linked(client.bind(**how), messages).invoke(list(messages))
+        message = _sent(client.bind(**how), messages)
     except ContextOverflowError:
         raise too_long() from None
     except (openai.APITimeoutError, httpx.TimeoutException):
@@ -261,17 +261,17 @@ def _once(
     return _reply(message, habits)
 
 
-def _linked(model: Runnable[Any, AIMessage], messages: Messages) -> Runnable[Any, AIMessage]:
-    """The model behind a step that names the messages' prompt, where Langfuse holds it.
+def _sent(model: Runnable[Any, AIMessage], messages: Messages) -> AIMessage:
+    """What the model answers, behind a step that names the messages' prompt where Langfuse holds it.
 
     Langfuse's handler links a generation to the prompt that a step before it, in the same chain, has in its metadata.
     """
     version = _version_of(messages)
     if version is None:
-        return model
-    told: Runnable[Any, Any] = RunnableLambda(lambda asked: asked, name="prompt")
+        return model.invoke(list(messages))
+    told: Runnable[Any, Any] = RunnableLambda(lambda nothing: list(messages), name="prompt")
     chain = told.with_config(metadata={"langfuse_prompt": version}) | model
-    return chain.with_config(run_name=version.name)
+    return chain.with_config(run_name=version.name).invoke({})
 
 
 def can_stream(endpoint: Endpoint) -> bool:

@@ -18,6 +18,7 @@ from hansei.contracts.writes import PendingWrite, WritePlan, WriteResult
 from hansei.errors import HanseiError, LangfuseFailed
 from hansei.tools.langfuse.api import in_path, open_api
 from hansei.tools.langfuse.prompts import Message, StoredPrompt, get_prompt, versions_of
+from hansei.tools.language_model.managed import Unfit, fitting
 from hansei.tools.language_model.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -42,11 +43,22 @@ class PromptState:
         return self.labelled is not None and self.labelled == self.same
 
     @property
+    def refused(self) -> str:
+        """Why a run does not take what has the label; empty: it does, or there is nothing."""
+        try:
+            if self.labelled is not None:
+                fitting(self.labelled.messages, self.packaged)
+        except Unfit as why:
+            return str(why)
+        return ""
+
+    @property
     def told(self) -> str:
         """What Langfuse holds, in a few words."""
         if self.labelled is None:
             return f"version {self.same.version} without the label" if self.same else "not there"
-        return f"version {self.labelled.version}, {'the packaged text' if self.is_there else 'another text'}"
+        text = "the packaged text" if self.is_there else f"refused: {self.refused}" if self.refused else "another text"
+        return f"version {self.labelled.version}, {text}"
 
     @property
     def what(self) -> str:

@@ -48,7 +48,8 @@ def group(context: typer.Context) -> None:
 def list_prompts(label: Label = None, json: Json = False) -> int:
     """Show the packaged prompts, and what Langfuse holds of each under the label.
 
-    Without Langfuse's keys only the packaged ones are shown.
+    What does not fit is refused: a run takes the packaged text in its place. Without Langfuse's keys only the packaged
+    ones are shown.
 
     \b
     Examples:
@@ -79,6 +80,7 @@ def list_prompts(label: Label = None, json: Json = False) -> int:
                     "name": state.name,
                     "version": state.labelled.version if state.labelled else None,
                     "packaged_text": state.is_there,
+                    "refused": state.refused or None,
                 }
                 for state in states
             ],
