@@ -85,6 +85,21 @@ def test_the_best_way_that_the_endpoint_knows_is_found_once_and_kept(ways: list[
     assert len(server.requests) - len(server.asked) == probes
 
 
+def test_a_server_that_fails_at_a_way_that_it_does_not_know_is_asked_in_another() -> None:
+    """As llama-cpp-python's does: HTTP 500 for a response format of a schema."""
+
+    def failing_at_schemas(request: Request) -> Answer:
+        return structured(PEAR)(request) if request.way == "prompt" else failing(500)
+
+    found, server = asked(failing_at_schemas)
+    assert found == Fruit(name="pear", ripe=True)
+    assert [request.way for request in server.asked] == ["prompt"]
+    gone, server = asked([failing(500)])
+    assert isinstance(gone, ModelFailed)
+    assert gone.status == 500
+    assert server.asked == []
+
+
 def test_a_server_that_ignores_the_schema_is_told_in_the_prompt() -> None:
     def chatty(request: Request) -> Answer:
         return text("Sure! " + ('{"name": "pear"} is what I think.' if "JSON object" in request.prompt else "A pear."))

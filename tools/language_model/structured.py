@@ -24,8 +24,8 @@ HALVINGS = 4
 
 _probing = threading.Lock()
 
-NOT_KNOWN = (400, 404, 405, 415, 422, 501)
-"""Statuses with which servers answer a feature that they do not have."""
+NOT_KNOWN = (400, 404, 405, 415, 422, 500, 501)
+"""Statuses with which servers answer a feature that they do not have; llama.cpp's for Python fails with 500."""
 
 ANSWERED = ("empty", "refusal", "truncated")
 """Reasons of failures of a model that is there."""
