@@ -134,7 +134,7 @@ def test_a_run_fetches_each_prompt_once(langfuse: LangfuseServer) -> None:
     assert run.prompts.read(other) == read_prompt(other)
     # Those that nobody has put there are named in one note.
     [note] = run.prompts.notes
-    assert note.startswith(f"{len(NAMES) - 1} of {len(NAMES)} prompts are the packaged ones")
+    assert note.startswith(f"For {len(NAMES) - 1} of {len(NAMES)} prompts the packaged text")
     assert len(langfuse.named("get_prompt")) == len(NAMES)
 
 

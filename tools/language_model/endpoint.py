@@ -189,6 +189,7 @@ def _open(endpoint: Endpoint) -> tuple[ChatOpenAI, Callable[[], None]]:
         use_responses_api=False,
         stream_usage=True,
         http_client=wire,
+        http_socket_options=(),  # of a client that is not used; they make it warn about proxies
         **given,
     )
     return client, wire.close

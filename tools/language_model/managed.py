@@ -133,7 +133,8 @@ def _told(unfit: Mapping[str, str], count: int) -> str:
         for why, names in sorted(by_reason.items(), key=lambda one: one[0] == MISSING)
     ]
     more = f"; and {len(told) - 3} more reasons" if len(told) > 3 else ""
-    return f"{len(unfit)} of {count} prompts are the packaged ones, not Langfuse's: {'; '.join(told[:3])}{more}."
+    which = f"For {len(unfit)} of {count} prompts the packaged text took the place of Langfuse's"
+    return f"{which}: {'; '.join(told[:3])}{more}."
 
 
 PACKAGED = Prompts()
