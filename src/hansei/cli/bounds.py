@@ -21,7 +21,11 @@ MaxTokens = Annotated[
 MaxCost = Annotated[
     float | None,
     typer.Option(
-        "--max-cost", metavar="USD", min=0, help="Most US dollars for the model, as far as they are known. Default: 5."
+        "--max-cost",
+        "--max-usd",
+        metavar="USD",
+        min=0,
+        help="Most US dollars for the model, as far as they are known. Default: 5.",
     ),
 ]
 MaxCalls = Annotated[
