@@ -148,6 +148,11 @@ class Context(BaseModel):
         description="Where findings are kept from run to run: the path of a SQLite file, or clickhouse://… or chdb://… "
         "with a database of its own. None: nowhere. Default: HANSEI_LEDGER.",
     )
+    verdicts: str | None = Field(
+        default_factory=lambda: os.environ.get("HANSEI_VERDICTS") or None,
+        description="Where an evaluation keeps its verdicts, so that nothing is judged twice: a SQLite file. "
+        "Default: HANSEI_VERDICTS, else a file in the user's cache directory.",
+    )
     limits: Limits = Field(default_factory=Limits, description="Bounds on each query.")
     budget: Budget = Field(default_factory=Budget, description="Bounds on all queries of a run together.")
     model: str | None = Field(

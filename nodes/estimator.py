@@ -1,0 +1,59 @@
+"""estimator: says what judging would take before any of it is spent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langgraph.runtime import Runtime
+
+from hansei.context import Context
+from hansei.contracts.evaluation import Estimated
+from hansei.contracts.spent import Usage
+from hansei.nodes.evaluating import Evaluating, judges_of, store_of
+from hansei.nodes.scope import Steps, bill, context_of, dataset_of
+from hansei.tools.evaluation.asking import shown_of
+from hansei.tools.langfuse.trace_tree import read_trees
+from hansei.tools.language_model.usage import LETTERS_PER_TOKEN
+
+LOOKED_AT = 100
+"""Traces that are read for the estimate; the rest is taken to be like them."""
+
+ANSWER = 120
+"""Tokens of a judge's answer: a sentence, a quote and a verdict."""
+
+SCHEMA = 700
+"""Letters that the answer's schema adds to a question."""
+
+
+def estimator(state: Evaluating, runtime: Runtime[Context]) -> dict[str, Any]:
+    """Counts calls, tokens and, where prices are known, dollars; verdicts that are kept cost nothing.
+
+    Raises:
+        HanseiError: ClickHouse cannot be asked.
+    """
+    context = context_of(runtime)
+    judges = judges_of(state, context)
+    ids = [one["id"] for one in state["chosen"]]
+    if not judges:
+        return {"estimated": None}
+    steps = Steps(runtime, "estimate", "Estimating what judging would take")
+    dataset = dataset_of(state["scope"], runtime, state["costs"])
+    trees = read_trees(dataset, ids[:LOOKED_AT])
+    letters: dict[str, int] = {}
+    for tree in trees.values():
+        shown = shown_of(tree, judges[0].endpoint)
+        for judge in judges:
+            letters[judge.key(tree.trace_id, shown)] = sum(len(text) for _, text in judge.messages(shown)) + SCHEMA
+    known = set(store_of(context).find(list(letters)))
+    share = len(ids) / max(1, len(trees))
+    calls = round(share * (len(letters) - len(known)))
+    read = round(share * sum(count for key, count in letters.items() if key not in known) / LETTERS_PER_TOKEN)
+    prices, budget = context.model_prices, context.model_budget
+    usd = (read * prices.input + calls * ANSWER * prices.output) / 1e6 if prices else 0.0
+    usage = Usage(calls=calls, input_tokens=read, output_tokens=calls * ANSWER, usd=round(usd, 6))
+    estimated = Estimated(
+        traces=len(ids), verdicts=round(share * len(letters)), known=round(share * len(known)), usage=usage,
+        priced=prices is not None, within=usage.tokens <= budget.tokens and usage.usd <= budget.usd,
+    )  # fmt: skip
+    steps.finished(f"{calls:,} calls, about {usage.tokens:,} tokens")
+    return {"estimated": estimated.model_dump(mode="json"), "costs": bill("estimate", dataset.reader)}

@@ -1,0 +1,168 @@
+"""`hansei evaluate`: traces judged by criteria, with what that costs told first and its scores planned for Langfuse."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from hansei.errors import UsageError
+
+if TYPE_CHECKING:
+    from hansei.context import Context
+
+DEFAULT_OUT = Path("hansei-evaluation")
+
+
+def evaluate(
+    clickhouse: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where Langfuse's tables are. Default: HANSEI_CLICKHOUSE_URL.")
+    ] = None,
+    project: Annotated[
+        str | None, typer.Option(metavar="ID", help="Langfuse project. Default: HANSEI_PROJECT_ID.")
+    ] = None,
+    criteria: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What to judge by, a YAML file. Default: the checks.")
+    ] = None,
+    from_langfuse: Annotated[
+        bool, typer.Option("--from-langfuse", help="Judge by the project's score configs in Langfuse as well.")
+    ] = False,
+    discover: Annotated[
+        bool, typer.Option("--discover", help="Let the model read traces and propose criteria; you approve them.")
+    ] = False,
+    traces: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, max=100_000, help="How many traces. Default: 100 with a judge, else 2000."),
+    ] = None,
+    plan: Annotated[
+        Literal["uniform", "stratified", "finding", "sequential"],
+        typer.Option(help="How traces are chosen. With --finding: finding."),
+    ] = "uniform",
+    by: Annotated[
+        str, typer.Option(metavar="NAME", help="With --plan stratified: trace_name, release, outcome, …")
+    ] = "trace_name",
+    finding: Annotated[
+        str | None, typer.Option(metavar="REPORT#ID", help="Only traces of a finding: report.json#its-id.")
+    ] = None,
+    window: Annotated[str, typer.Option(metavar="SPAN", help="Length of the span, such as 24h, 7d or 2w.")] = "7d",
+    until: Annotated[
+        str | None, typer.Option(metavar="ISO", help="End of the span, ISO 8601, UTC. Default: the newest trace.")
+    ] = None,
+    environment: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only this environment; may be repeated. Default: all.")
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Another one draws other traces.")] = 1,
+    language: Annotated[Literal["en", "ja"], typer.Option(help="Language of the page.")] = "en",
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The run's folder; the same one goes on.")] = DEFAULT_OUT,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Language model that judges. Default: HANSEI_MODEL.")
+    ] = None,
+    no_llm: Annotated[bool, typer.Option("--no-llm", help="Checks only, also where HANSEI_MODEL is set.")] = False,
+    max_usd: Annotated[
+        float | None, typer.Option(metavar="X", min=0.0, help="Most US dollars of this run. Default: 5.")
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Most tokens of this run. Default: 500000.")
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say how many calls, tokens and dollars judging would take; judge nothing."),
+    ] = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="Plan the verdicts as scores, show them, and write them if you agree.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Agree to the criteria, the cost and the writing.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print evaluation.json to stdout, and nothing else.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing; write the files.")] = False,
+) -> int:
+    """Judge traces by criteria: checks that need no model, and a judge for each way to go wrong.
+
+    Without --criteria the checks run. With --discover a model reads traces, proposes criteria and stops: they are in
+    criteria.yaml in the run's folder, to be edited, kept in git and given with --criteria. What judging would take is
+    told before it is spent, and needs --yes or your answer at the terminal. Every verdict is kept as it comes: the same
+    command goes on where it stopped, and no trace is judged twice by the same version of a criterion.
+
+    evaluation.json and evaluation.md are written into the run's folder. With --write the verdicts become scores in
+    Langfuse, after a preview; hansei undo takes them back. Shares by a judge are told as uncalibrated unless people's
+    scores were held against them.
+
+    \b
+    Examples:
+      hansei evaluate --clickhouse URL --project my-project
+      hansei evaluate --discover --model gpt-5-mini
+      hansei evaluate --criteria criteria.yaml --dry-run
+      hansei evaluate --criteria criteria.yaml --traces 200 --max-usd 2 --yes
+      hansei evaluate --criteria criteria.yaml --yes --write
+    """
+    from json import loads
+
+    from pydantic import ValidationError
+
+    from hansei.cli.console import open_console
+    from hansei.cli.evaluation_run import plan_scores, run_evaluation, run_id_of, segment_of, tell_evaluation
+    from hansei.cli.writes import write_journal
+    from hansei.contracts.evaluation import EvaluationRequest
+    from hansei.tools.evaluation.criteria import NAME, read_criteria
+    from hansei.tools.evaluation.telling import render_evaluation
+    from hansei.tools.report.files import write_texts
+
+    project_id = project or os.environ.get("HANSEI_PROJECT_ID")
+    if not project_id:
+        raise UsageError("No project is named.", "Give --project ID, or set HANSEI_PROJECT_ID.")
+    context = _context(clickhouse, out, model=model, no_llm=no_llm, max_usd=max_usd, max_tokens=max_tokens)
+    given = read_criteria(criteria) if criteria else []
+    segment, end = segment_of(finding) if finding else ({}, None)
+    try:
+        request = EvaluationRequest(
+            project_id=project_id, window=window, until=until or end, environments=environment or [], language=language,
+            criteria=given, from_langfuse=from_langfuse, discover=discover, traces=traces,
+            plan="finding" if finding else plan, by=by, segment=segment, seed=seed, approved=yes, dry_run=dry_run,
+        )  # fmt: skip
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        cause = first.get("ctx", {}).get("error")
+        raise (cause if isinstance(cause, UsageError) else UsageError(f"{first['msg']}.", "See --help.")) from None
+    if plan == "finding" and not finding:
+        raise UsageError("--plan finding needs a finding.", "Give --finding report.json#ID.")
+    request = request.model_copy(update={"run_id": run_id_of(out, dry=dry_run)})
+    console = open_console(json_wanted=json, quiet=quiet)
+    evaluated = run_evaluation(request, context, console, out)
+    evaluation = evaluated.result
+    if evaluation is None:
+        console.line(f"{len(evaluated.criteria)} criteria stand in {out / NAME}. Read and edit them, then:")
+        console.line(f"  hansei evaluate --criteria {out / NAME}")
+        console.data({"proposed": [one.model_dump(mode="json") for one in evaluated.criteria]})
+        return 0
+    document = evaluation.model_dump_json(indent=2)
+    files: list[Path] = []
+    if not dry_run:
+        page = render_evaluation(evaluation)
+        files = list(write_texts({"evaluation.json": f"{document}\n", "evaluation.md": page}, out).values())
+    tell_evaluation(console, evaluation, files, context)
+    if not write or dry_run:
+        console.data(loads(document))
+        return 0
+    with plan_scores(evaluated, context, out) as journal, console:
+        return write_journal(console, journal, yes=yes)
+
+
+def _context(
+    clickhouse: str | None,
+    out: Path,
+    *,
+    model: str | None,
+    no_llm: bool,
+    max_usd: float | None,
+    max_tokens: int | None,
+) -> Context:
+    """The settings of the run; verdicts are kept in its folder, unless HANSEI_VERDICTS names another place."""
+    from hansei.cli.analysis import make_context
+    from hansei.tools.evaluation.store import NAME
+
+    context = make_context(clickhouse, model=model, no_llm=no_llm)
+    bounds = {key: value for key, value in (("usd", max_usd), ("tokens", max_tokens)) if value is not None}
+    budget = context.model_budget.model_copy(update=bounds)
+    kept_in = context.verdicts or str(out / NAME)
+    return context.model_copy(update={"model_budget": budget, "verdicts": kept_in})

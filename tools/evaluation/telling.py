@@ -1,0 +1,182 @@
+"""An evaluation for people: one line, a table, and a page of Markdown, in its language."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hansei.contracts.evaluation import Calibration, CriterionResult, EvaluationResult
+from hansei.tools.report.catalogue import Catalogue, catalogue
+from hansei.tools.report.formats import format_count, format_estimate, format_span, format_value
+from hansei.tools.report.markdown_text import code, escape, paragraph, table
+
+MOST_EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Row:
+    """A criterion's line."""
+
+    name: str
+    by: str
+    value: str
+    n: str
+    unscored: str
+    believed: str
+
+    @property
+    def cells(self) -> list[str]:
+        return [self.name, self.by, self.value, self.n, self.unscored, self.believed]
+
+
+def headline(evaluation: EvaluationResult) -> str:
+    """What it comes to, in one line."""
+    words, language = catalogue(evaluation.language), evaluation.language
+    if not evaluation.results and evaluation.estimated:
+        used = evaluation.estimated.usage
+        return words.text(
+            "evaluation.headline.estimated", calls=format_count(used.calls, language),
+            tokens=format_value(used.tokens, "tokens", language),
+        )  # fmt: skip
+    failing = [one for one in evaluation.results if one.rate is not None and one.failing]
+    failing.sort(key=lambda one: -(one.rate.value if one.rate else 0))
+    worst = ", ".join(
+        words.text("evaluation.worst", name=one.criterion.name, share=format_value(one.rate.value, "ratio", language))
+        for one in failing[:3]
+        if one.rate
+    )
+    key = "evaluation.headline" if worst else "evaluation.headline.none"
+    count = format_count(evaluation.traces, language)
+    return words.text(key, count=count, criteria=len(evaluation.results), worst=worst)
+
+
+def headings(language: str) -> list[str]:
+    """Of the table of `rows`."""
+    words = catalogue(language)
+    return [words.text(f"evaluation.{key}") for key in ("criterion", "by", "value", "n", "unscored", "believed")]
+
+
+def rows(evaluation: EvaluationResult) -> list[Row]:
+    """A line for each criterion, those that fail most first."""
+    order = sorted(evaluation.results, key=lambda one: (-(one.rate.value if one.rate else 0), one.criterion.name))
+    return [_row(one, catalogue(evaluation.language)) for one in order]
+
+
+def _row(one: CriterionResult, words: Catalogue) -> Row:
+    language = words.language
+    return Row(
+        one.criterion.name,
+        words.text(f"evaluation.kind.{one.criterion.kind}"),
+        _value(one, words),
+        format_count(one.n, language),
+        format_count(one.unscored, language),
+        _believed(one, words),
+    )
+
+
+def _value(one: CriterionResult, words: Catalogue) -> str:
+    language = words.language
+    if (pair := one.pairwise) is not None and one.criterion.compared is not None:
+        changed = pair.order_dependent
+        return words.text(
+            "evaluation.pairwise", first=one.criterion.compared.first, second=one.criterion.compared.second,
+            a=pair.first, b=pair.second, tie=pair.tie,
+            changed=format_estimate(changed, "ratio", language) if changed else "0",
+        )  # fmt: skip
+    if one.rate is not None:
+        return format_estimate(one.rate, "ratio", language)
+    if one.mean is not None:
+        return words.text("evaluation.mean", mean=format_estimate(one.mean, "score", language))
+    if one.shares:
+        return "; ".join(f"{name} {format_estimate(share, 'ratio', language)}" for name, share in one.shares.items())
+    return words.text("evaluation.nothing") if not one.unscored else "–"
+
+
+def _believed(one: CriterionResult, words: Catalogue) -> str:
+    found, language = one.calibration, words.language
+    if not isinstance(found, Calibration):
+        return words.text("evaluation.not_needed" if found == "not needed" else "evaluation.uncalibrated")
+    if found.tpr is None or found.tnr is None:
+        return words.text("evaluation.uncalibrated")
+    told = words.text(
+        "evaluation.calibrated", tpr=format_estimate(found.tpr, "ratio", language),
+        tnr=format_estimate(found.tnr, "ratio", language), labels=format_count(found.labels, language),
+    )  # fmt: skip
+    if found.corrected is None:
+        return told
+    return f"{told}; {words.text('evaluation.corrected', share=format_estimate(found.corrected, 'ratio', language))}"
+
+
+def frame(evaluation: EvaluationResult) -> str:
+    """What was looked at, in one line."""
+    words, language = catalogue(evaluation.language), evaluation.language
+    return words.text(
+        "evaluation.of", project=evaluation.project_id, window=format_span(evaluation.window, language),
+        traces=format_count(evaluation.traces, language), population=format_count(evaluation.population, language),
+        plan=evaluation.plan,
+    )  # fmt: skip
+
+
+def remarks(evaluation: EvaluationResult) -> list[str]:
+    """What must be known beside the table: the cost, what ended early, what is unscored and why, notes."""
+    words, language, used = catalogue(evaluation.language), evaluation.language, evaluation.usage
+    kept = sum(one.kept for one in evaluation.results)
+    told: list[str] = []
+    if evaluation.model and any(one.criterion.kind != "code" for one in evaluation.results):
+        usd = words.text("evaluation.usd", usd=format_value(used.usd, "usd", language)) if used.usd else ""
+        told.append(
+            words.text(
+                "evaluation.cost", calls=format_count(used.calls, language), usd=usd, kept=format_count(kept, language),
+                tokens=format_value(used.tokens, "tokens", language),
+            )
+        )  # fmt: skip
+    if evaluation.stopped:
+        told.append(words.text("evaluation.stopped", reason=evaluation.stopped))
+    for one in evaluation.results:
+        if one.reasons:
+            reasons = ", ".join(
+                f"{words.text(f'evaluation.reason.{key}')} {format_count(count, language)}"
+                for key, count in one.reasons.items()
+            )
+            count = format_count(one.unscored, language)
+            told.append(words.text("evaluation.why", name=one.criterion.name, count=count, reasons=reasons))
+    if any(_is_uncalibrated(one) for one in evaluation.results):
+        told.append(words.text("evaluation.uncalibrated_note"))
+    return [*told, *evaluation.notes]
+
+
+def _is_uncalibrated(one: CriterionResult) -> bool:
+    found = one.calibration
+    return found == "uncalibrated" or (isinstance(found, Calibration) and found.tpr is None)
+
+
+def render_evaluation(evaluation: EvaluationResult) -> str:
+    """The evaluation as a page of Markdown; ends with one line end."""
+    words = catalogue(evaluation.language)
+    cells = [[escape(cell) for cell in row.cells] for row in rows(evaluation)]
+    blocks = [
+        f"# {words.text('evaluation.title')}",
+        f"**{paragraph(headline(evaluation))}**",
+        paragraph(frame(evaluation)),
+    ]
+    if cells:
+        heads = [escape(one) for one in headings(evaluation.language)]
+        blocks.append(table(heads, cells, [False, False, False, True, True, False]))
+    blocks.append("\n".join(f"- {paragraph(text)}" for text in remarks(evaluation)))
+    if examples := _examples(evaluation.results, words):
+        blocks += [f"## {words.text('evaluation.failing')}", *examples]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _examples(results: Sequence[CriterionResult], words: Catalogue) -> list[str]:
+    blocks = []
+    for one in results:
+        if not one.examples:
+            continue
+        lines = [f"**{escape(one.criterion.name)}**: {escape(one.criterion.definition)}", ""]
+        for verdict in one.examples[:MOST_EXAMPLES]:
+            told = words.text("evaluation.example", trace=verdict.trace_id, reason=verdict.reason or "–")
+            quote = f" {code(verdict.quote)}" if verdict.quote else ""
+            lines.append(f"- {paragraph(told)}{quote}")
+        blocks.append("\n".join(lines))
+    return blocks
