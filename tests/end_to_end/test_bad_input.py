@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tests.support.cli import hansei, hansei_here
 from tests.support.job import analyse, fill, verify
+from tests.support.schemas import both
 from tests.support.world import END, PERIODS, PROJECT, Visit, make_world
 
 from hansei import NoData, Report, UsageError
@@ -82,15 +83,15 @@ def assert_true(report: Report, rows: Rows) -> None:
 # Spans of time
 
 
-@pytest.mark.parametrize("schema", SCHEMAS)
+@pytest.mark.parametrize("schema", both("v4"))
 @pytest.mark.parametrize(
     "request_",
     [
-        {"window": "1h"},
+        pytest.param({"window": "1h"}, marks=pytest.mark.long),
         {"window": "1h", "baseline": "13d"},
         {"window": "3d", "until": END.isoformat()},
         {"window": "30d"},
-        {"window": "9000w"},
+        pytest.param({"window": "9000w"}, marks=pytest.mark.long),
         {"until": (END + timedelta(days=3)).isoformat()},
         {"until": "2026-11-09T13:37:11.123456+09:00"},
     ],
@@ -110,7 +111,7 @@ def test_any_span_gives_a_true_report(
         assert told["error"].status == "partial"
 
 
-@pytest.mark.parametrize("schema", SCHEMAS)
+@pytest.mark.parametrize("schema", both("v4"))
 def test_without_a_baseline_changes_are_not_measured(
     stored: Callable[[Schema, Rows], str], tmp_path: Path, schema: Schema
 ) -> None:
@@ -124,7 +125,7 @@ def test_without_a_baseline_changes_are_not_measured(
     assert all(finding.direction == "hotspot" for finding in report.findings)
 
 
-@pytest.mark.parametrize("schema", SCHEMAS)
+@pytest.mark.parametrize("schema", both("v4"))
 def test_an_empty_window_is_a_stop_of_the_traffic_and_nothing_else(
     stored: Callable[[Schema, Rows], str], tmp_path: Path, schema: Schema
 ) -> None:
@@ -155,11 +156,10 @@ def test_fractions_of_a_second_lose_no_finding(stored: Callable[[Schema, Rows], 
 
     url = stored("v3", make_world(fault))
     exact = checked(url, tmp_path, until=END.isoformat())
-    for until in ("2026-11-15T23:59:59.250Z", "2026-11-15T23:59:59.999999Z"):
-        report = checked(url, tmp_path, until=until)
-        assert report.window == exact.window
-        assert [finding.id for finding in report.findings] == [finding.id for finding in exact.findings]
-        assert report.findings
+    report = checked(url, tmp_path, until="2026-11-15T23:59:59.999999Z")
+    assert report.window == exact.window
+    assert [finding.id for finding in report.findings] == [finding.id for finding in exact.findings]
+    assert report.findings
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,13 @@ NASTY = {
 }
 
 
-@pytest.mark.parametrize(("name", "schema"), [(name, SCHEMAS[i % 2]) for i, name in enumerate(NASTY)])
+@pytest.mark.parametrize(
+    ("name", "schema"),
+    [
+        pytest.param(name, SCHEMAS[i % 2], marks=[] if name in ("controls", "unicode and quotes") else pytest.mark.long)
+        for i, name in enumerate(NASTY)
+    ],
+)
 def test_findings_about_hostile_names_are_measured_and_verified(
     stored: Callable[[Schema, Rows], str], tmp_path: Path, schema: Schema, name: str
 ) -> None:
@@ -231,7 +237,7 @@ def assert_value(finding: Finding, total: float, of: int) -> None:
     assert finding.example_trace_ids
 
 
-@pytest.mark.parametrize("schema", SCHEMAS)
+@pytest.mark.parametrize("schema", both("v4"))
 def test_rows_that_hold_next_to_nothing(stored: Callable[[Schema, Rows], str], tmp_path: Path, schema: Schema) -> None:
     rows = Rows()
     for number in range(14 * 30):
@@ -253,7 +259,7 @@ def test_rows_that_hold_next_to_nothing(stored: Callable[[Schema, Rows], str], t
     assert "100 % of generations have no cost, so what is said about money leaves them out." in report.coverage.missing
 
 
-@pytest.mark.parametrize("schema", SCHEMAS)
+@pytest.mark.parametrize("schema", both("v4"))
 def test_payloads_of_two_megabytes(stored: Callable[[Schema, Rows], str], tmp_path: Path, schema: Schema) -> None:
     huge = "payload " * 250_000
 

@@ -118,6 +118,7 @@ def test_a_server_is_asked_for_several_and_one_bad_run_hurts_nobody(server: Runn
     assert report["window"]["start"].startswith("2026-11-11")
 
 
+@pytest.mark.long
 def test_a_run_that_was_cut_off_goes_on(embedded: str, tmp_path: Path) -> None:
     (tmp_path / "projects.json").write_text('["quiet", {"project": "broken", "window": "6d"}]')
     arguments = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -18,21 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.support.cli import clean_environment, hansei
-from tests.support.world import END, PROJECT, Visit
-
-SETUP = """
-import sys
-from tests.end_to_end.test_chat import faults
-from tests.support.world import make_world
-from hansei.demo import Writer, create_tables
-from hansei.tools.clickhouse import open_writer
-client = open_writer(sys.argv[1])
-create_tables(client, "v4")
-with Writer(client, "v4") as writer:
-    writer.write(make_world(faults, per_day=40))
-client.close()
-"""
+from tests.support.cli import clean_environment, hansei_here
+from tests.support.job import fill
+from tests.support.world import END, PROJECT, Visit, make_world
 
 
 def faults(visit: Visit) -> None:
@@ -42,13 +31,12 @@ def faults(visit: Visit) -> None:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """Where the data is, and a folder with a report on it. Each process opens the embedded ClickHouse by itself."""
+    """Where the data is, and a folder with a report on it. Nobody holds the embedded ClickHouse open."""
     folder = tmp_path_factory.mktemp("chat")
     url = f"chdb://{folder / 'clickhouse'}"
-    root = Path(__file__).resolve().parents[2]
-    subprocess.run([sys.executable, "-c", SETUP, url], cwd=root, check=True)
+    fill(url, "v4", make_world(faults, per_day=40))
     report = folder / "report"
-    done = hansei(
+    done = hansei_here(
         folder, "analyze", "--clickhouse", url, "--project", PROJECT, "--until", END.isoformat(), "--out", str(report)
     )
     assert done.returncode == 0, done.stderr
@@ -86,9 +74,13 @@ def test_a_pipe_asks_and_the_next_process_goes_on(place: tuple[str, Path]) -> No
 
 
 @pytest.mark.parametrize("line", ["/save ../elsewhere", "/save report", "/nonsense", "/trace", "/sql 99"])
-def test_a_command_that_cannot_be_done_is_told_and_gives_exit_code_2(place: tuple[str, Path], line: str) -> None:
+def test_a_command_that_cannot_be_done_is_told_and_gives_exit_code_2(
+    place: tuple[str, Path], line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, report = place
     before = {file: file.read_bytes() for file in place[1].glob("report.*")}
-    done = piped(place, line)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{line}\n"))
+    done = hansei_here(report.parent, "chat", str(report), HANSEI_CLICKHOUSE_URL=url)
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
     assert {file: file.read_bytes() for file in place[1].glob("report.*")} == before
@@ -105,14 +97,14 @@ def test_what_cannot_begin_is_told_in_one_line(place: tuple[str, Path], tmp_path
         ["chat", str(report)],
         ["chat", str(fresh), "--clickhouse", "clickhouse://me:s3cret@127.0.0.1:1/db"],
     ):
-        done = hansei(tmp_path, *arguments)
+        done = hansei_here(tmp_path, *arguments)
         assert done.returncode == 2
         assert len(done.stderr.strip().splitlines()) == 1
         assert "Traceback" not in done.stderr
         assert "s3cret" not in done.stderr + done.stdout
     (tmp_path / "report.json").write_bytes((report / "report.json").read_bytes())
     (tmp_path / "chat.sqlite").write_text("this is no database, but a text that is long enough to be looked at" * 20)
-    done = hansei(tmp_path, "chat", str(tmp_path), "--clickhouse", url)
+    done = hansei_here(tmp_path, "chat", str(tmp_path), "--clickhouse", url)
     assert done.returncode == 2
     assert "Move the file away" in done.stderr
 

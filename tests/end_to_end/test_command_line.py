@@ -215,6 +215,7 @@ def test_make_help_names_every_target() -> None:
     assert shown == set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
 
 
+@pytest.mark.long
 @pytest.mark.skipif(Path(sys.prefix) != PROJECT_VENV, reason="make demo would set up .venv; these tests run elsewhere")
 def test_make_demo_runs(tmp_path: Path) -> None:
     command = ["make", "demo", f"DEMO=--traces 500 --out {tmp_path / 'demo'}"]

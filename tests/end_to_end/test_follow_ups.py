@@ -10,6 +10,7 @@ import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import SecretStr
 from tests.support.openai_server import KEY, OpenAiServer, failing, structured
+from tests.support.schemas import both
 from tests.support.world import END, PROJECT, Visit, make_world
 
 from hansei import Context, Report, build_graph
@@ -39,7 +40,7 @@ def world() -> Rows:
     return make_world(faults, per_day=60)
 
 
-@pytest.fixture(scope="module", params=["v3", "v4"])
+@pytest.fixture(scope="module", params=both("v4"))
 def url(request: pytest.FixtureRequest, world: Rows, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     url = f"chdb://{tmp_path_factory.mktemp('asked')}"
     client = open_writer(url)

@@ -66,6 +66,7 @@ def only_day(folder: Path) -> Path:
     return day
 
 
+@pytest.mark.long
 def test_many_projects(url: str, tmp_path: Path) -> None:
     for script in blocks("Many projects", "sh"):
         done = run(f"set -e\n{script}", tmp_path, url)
@@ -79,7 +80,11 @@ def test_many_projects(url: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("projects", "said"),
-    [(PROJECTS[:1], "Hansei found something"), (("nobody",), "exit code 2"), (PROJECTS[1:], "")],
+    [
+        (PROJECTS[:1], "Hansei found something"),
+        pytest.param(("nobody",), "exit code 2", marks=pytest.mark.long),
+        pytest.param(PROJECTS[1:], "", marks=pytest.mark.long),
+    ],
 )
 def test_cron(projects: tuple[str, ...], said: str, url: str, tmp_path: Path) -> None:
     (tmp_path / "projects.txt").write_text("\n".join(projects))
@@ -101,6 +106,7 @@ def test_github_actions(url: str, tmp_path: Path) -> None:
     assert "lookup_order" in (tmp_path / "summary").read_text("utf-8").replace("\\", "")
 
 
+@pytest.mark.long
 def test_kubernetes(url: str, tmp_path: Path) -> None:
     job: dict[str, Any] = yaml.safe_load(blocks("Kubernetes", "yaml")[0])["spec"]["jobTemplate"]["spec"]
     [container] = job["template"]["spec"]["containers"]

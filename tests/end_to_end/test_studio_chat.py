@@ -58,6 +58,7 @@ def test_an_assistant_holds_a_project_and_a_language_of_its_own(studio: Studio) 
         studio.client.assistants.delete(assistant["assistant_id"])
 
 
+@pytest.mark.long
 def test_a_run_that_is_interrupted_goes_on_and_says_the_same(studio: Studio) -> None:
     whole = studio.run(studio.new_thread(), REQUEST)
     thread = studio.new_thread()

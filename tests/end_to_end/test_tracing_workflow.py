@@ -167,6 +167,7 @@ def test_the_report_does_not_need_langfuse(clickhouse: RunningServer, tmp_path: 
 STEPS = ("connect: ", "profile: ", "planner: ", "analyst ", "critic: ", "writer: ")
 
 
+@pytest.mark.long
 def test_without_keys_nothing_is_said_and_nothing_sent(clickhouse: RunningServer, tmp_path: Path) -> None:
     done = analyze(clickhouse, tmp_path, None)
     assert done.returncode == 0

@@ -241,6 +241,7 @@ def test_a_second_request_on_a_thread_does_not_mix_with_the_first(context: Conte
     assert len(graph.get_state(thread("twice")).values["messages"]) == 3
 
 
+@pytest.mark.long
 def test_a_batch_over_two_projects(context: Context, whole: dict[str, Any]) -> None:
     requests = [REQUEST, {**REQUEST, "project_id": OTHER}, {**REQUEST, "project_id": "nobody"}]
     done = build_graph().batch(requests, context=context, return_exceptions=True)
@@ -255,6 +256,7 @@ def test_an_asynchronous_host_gets_the_same_report(context: Context, whole: dict
     assert told(result["report"]) == told(whole)
 
 
+@pytest.mark.long
 def test_without_a_context_the_environment_counts(
     server: RunningServer, whole: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -274,6 +276,7 @@ def test_a_refused_query_costs_what_it_was_for_and_is_said(
     assert [finding["title"] for finding in report["findings"]] == [finding["title"] for finding in whole["findings"]]
 
 
+@pytest.mark.long
 def test_a_refused_measurement_keeps_the_slices_of_its_screen(
     server: RunningServer, context: Context, whole: dict[str, Any]
 ) -> None:
@@ -295,6 +298,7 @@ def test_a_busy_clickhouse_is_asked_again(server: RunningServer, context: Contex
     assert server.faults - before == ASKED_BY_ONE_ATTEMPT + 1
 
 
+@pytest.mark.long
 def test_a_bug_in_a_node_is_raised_and_can_be_resumed_from(context: Context, whole: dict[str, Any]) -> None:
     graph = build_graph(InMemorySaver())
     graph.invoke(REQUEST, thread("bug"), context=context, interrupt_before=["analyst"])
@@ -344,6 +348,7 @@ def test_what_one_user_makes_is_sent_back_to_be_measured_about_that_user(context
     assert "user-0" in told_about
 
 
+@pytest.mark.long
 def test_the_critic_sends_tasks_back_twice_at_most(context: Context) -> None:
     graph = build_graph(InMemorySaver())
     request = {**REQUEST, "project_id": OTHER}

@@ -215,7 +215,11 @@ def test_a_model_that_obeys_an_order_in_a_trace_changes_nothing(run: Run, by_rul
             "the model cannot be reached, or the connection was cut.",
             marks=pytest.mark.long,
         ),
-        ({"conclusion": text('{"verdict": "supp')}, "the model answered twice with something that does not fit"),
+        pytest.param(
+            {"conclusion": text('{"verdict": "supp')},
+            "the model answered twice with something that does not fit",
+            marks=pytest.mark.long,
+        ),
         pytest.param(
             {"conclusion": {"verdict": "supported", "answer": "all is well"}},
             "does not fit the schema.",

@@ -144,7 +144,16 @@ def test_a_model_that_wants_a_finding_gone_cannot_drop_it(run: Run, url: str, by
     assert verify(url, report).ok
 
 
-@pytest.mark.parametrize("answer", [failing(500), failing(429), text("No."), text('{"rivals": [{"sql": "DROP"}]}')])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        failing(500),
+        *(
+            pytest.param(answer, marks=pytest.mark.long)
+            for answer in (failing(429), text("No."), text('{"rivals": [{"sql": "DROP"}]}'))
+        ),
+    ],
+)
 def test_when_the_model_fails_the_rules_doubt_alone_and_the_report_says_so(
     run: Run, by_rules: Report, answer: Answer
 ) -> None:
@@ -153,6 +162,7 @@ def test_when_the_model_fails_the_rules_doubt_alone_and_the_report_says_so(
     assert [numbers(one) for one in report.findings] == [numbers(one) for one in by_rules.findings]
 
 
+@pytest.mark.long
 def test_the_checks_are_told_in_japanese(run: Run) -> None:
     report, _ = run({"test": "hold_fixed", "dimension": "user_id"}, language="ja")
     told = [

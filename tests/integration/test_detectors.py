@@ -26,6 +26,7 @@ from tests.support.faults import (
     wanders,
 )
 from tests.support.in_memory import Analyse, in_memory
+from tests.support.schemas import both
 from tests.support.world import PERIODS, Fault, make_world
 
 from hansei.contracts import Direction, Finding, Kind, Report, Segment, Window
@@ -310,7 +311,7 @@ def test_the_coverage_says_that_the_detector_ran(name: str, analysed: Analysed) 
     assert lines[name].slices > 0
 
 
-@pytest.mark.parametrize("schema", SCHEMAS)
+@pytest.mark.parametrize("schema", both("v4"))
 def test_a_project_without_a_fault_has_no_finding(schema: Schema, engine: Analyse) -> None:
     report = engine(make_world(seed=5), schema)
     assert report.findings == []

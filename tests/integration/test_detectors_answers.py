@@ -11,11 +11,12 @@ from datetime import timedelta
 import pytest
 from tests.support.faults import answers, ends_with, fills, on_step
 from tests.support.in_memory import Analyse, in_memory
+from tests.support.schemas import both
 from tests.support.world import PERIODS, Fault, Step, Visit, make_world
 
 from hansei.contracts import Finding, Report, Window
 from hansei.demo.rows import ObservationRow, Rows
-from hansei.demo.tables import SCHEMAS, Schema
+from hansei.demo.tables import Schema
 
 ALWAYS = -7
 """A fault from the baseline's first day on."""
@@ -44,7 +45,7 @@ SEARCHES: list[Fault] = [
 ]
 
 
-@pytest.mark.parametrize("schema", SCHEMAS)
+@pytest.mark.parametrize("schema", both("v3"))
 @pytest.mark.parametrize("nothing", ['{"query": "refund", "results": []}', "No matching documents found.", "[]"])
 def test_searches_that_find_nothing(engine: Analyse, schema: Schema, nothing: str) -> None:
     rows = make_world(*SEARCHES, on_step("support", "search_docs", answers(nothing), day=3, share=0.4))
@@ -95,7 +96,7 @@ LIMITED: list[Fault] = [
 ]
 
 
-@pytest.mark.parametrize("schema", SCHEMAS)
+@pytest.mark.parametrize("schema", both("v3"))
 @pytest.mark.parametrize("reason", ["length", "MAX_TOKENS"])
 def test_answers_that_the_model_says_are_cut_off(engine: Analyse, schema: Schema, reason: str) -> None:
     rows = make_world(*LIMITED, on_step("support", "answer", ends_with(reason), day=2, share=0.2))
@@ -109,7 +110,7 @@ def test_answers_that_the_model_says_are_cut_off(engine: Analyse, schema: Schema
         assert (estimate.n, estimate.value) == (len(ended), pytest.approx(ended.count(reason) / len(ended)))
 
 
-@pytest.mark.parametrize("schema", SCHEMAS)
+@pytest.mark.parametrize("schema", both("v3"))
 def test_answers_that_take_all_their_tokens(engine: Analyse, schema: Schema) -> None:
     """No reason is noted; a fifth of the answers is as long as the call allows."""
 

@@ -11,10 +11,11 @@ from datetime import timedelta
 import pytest
 from tests.support.faults import on_step, uncounted, unpriced
 from tests.support.in_memory import Analyse, in_memory
+from tests.support.schemas import both
 from tests.support.world import PERIODS, Step, Visit, make_world
 
 from hansei.contracts import Finding, Report
-from hansei.demo.tables import SCHEMAS, Schema
+from hansei.demo.tables import Schema
 
 ALWAYS = -7
 STEPS = (("support", "answer"), ("research", "summarise"), ("research", "plan"))
@@ -32,7 +33,7 @@ def only(report: Report) -> Finding:
     return found
 
 
-@pytest.mark.parametrize("schema", SCHEMAS)
+@pytest.mark.parametrize("schema", both("v3"))
 def test_cost_that_vanishes_is_a_gap_where_and_since_when(engine: Analyse, schema: Schema) -> None:
     rows = make_world(on_step("research", "summarise", unpriced, day=2))
     found = only(engine(rows, schema))
@@ -61,7 +62,7 @@ def test_a_model_without_a_price_stands_out(engine: Analyse) -> None:
     assert found.segment == {"model": "small-1"}
 
 
-@pytest.mark.parametrize("schema", SCHEMAS)
+@pytest.mark.parametrize("schema", both("v3"))
 def test_what_the_whole_project_lacks_is_one_finding(engine: Analyse, schema: Schema) -> None:
     found = only(engine(make_world(*(on_step(app, name, unpriced, day=ALWAYS) for app, name in STEPS)), schema))
     assert (found.metric, found.segment, found.baseline) == ("generations_without_cost", {}, None)

@@ -11,9 +11,10 @@ from datetime import timedelta
 import pytest
 from tests.support.faults import rated
 from tests.support.in_memory import Analyse, in_memory
+from tests.support.schemas import both
 from tests.support.world import PERIODS, Fault, Visit, make_world
 
-from hansei.demo.tables import SCHEMAS, Schema
+from hansei.demo.tables import Schema
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def judged(*, wrong: float, day: int = -7) -> Fault:
     return fault
 
 
-@pytest.mark.parametrize("schema", SCHEMAS)
+@pytest.mark.parametrize("schema", both("v3"))
 def test_a_judge_that_goes_astray(engine: Analyse, schema: Schema) -> None:
     rows = make_world(judged(wrong=0.1), judged(wrong=0.5, day=2), per_day=120)
     (found,) = [one for one in engine(rows, schema).findings if one.kind == "judge_disagreement"]

@@ -8,9 +8,10 @@ from datetime import timedelta
 import pytest
 from tests.support.faults import answers, on_step
 from tests.support.in_memory import Analyse, in_memory
+from tests.support.schemas import both
 from tests.support.world import PERIODS, make_world
 
-from hansei.demo.tables import SCHEMAS, Schema
+from hansei.demo.tables import Schema
 from hansei.tools.clickhouse import open_writer
 from hansei.tools.playbook.texts import REFUSES, SAYS_NOTHING
 
@@ -67,7 +68,7 @@ def engine() -> Iterator[Analyse]:
         yield analyse_rows
 
 
-@pytest.mark.parametrize("schema", SCHEMAS)
+@pytest.mark.parametrize("schema", both("v4"))
 @pytest.mark.parametrize(
     ("text", "metric"), [(REFUSALS[0], "refusal_rate"), (REFUSALS[6], "refusal_rate"), (EMPTY[3], "empty_answer_rate")]
 )

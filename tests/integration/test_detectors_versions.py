@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from tests.support.faults import fails, on_step
 from tests.support.in_memory import Analyse, in_memory
+from tests.support.schemas import both
 from tests.support.world import PERIODS, Visit, make_world
 
 from hansei.demo.rows import Rows
@@ -36,7 +37,7 @@ def seventh_fails(share: float, day: int) -> object:
     return fault
 
 
-@pytest.mark.parametrize("schema", SCHEMAS)
+@pytest.mark.parametrize("schema", both("v4"))
 def test_of_two_versions_side_by_side_the_worse_is_told_against_the_other(schema: Schema, engine: Analyse) -> None:
     rows = make_world(two_versions, seventh_fails(0.12, -30), seed=31, per_day=200)  # type: ignore[arg-type]
     (found,) = engine(rows, schema).findings
@@ -89,7 +90,7 @@ def as_scores(rows: Rows) -> Rows:
     return rows
 
 
-@pytest.mark.parametrize("schema", SCHEMAS)
+@pytest.mark.parametrize("schema", both("v4"))
 def test_a_bad_category_that_grew_is_a_regression(schema: Schema, engine: Analyse) -> None:
     rows = as_scores(make_world(with_outcomes(0.4, 3), seed=34, per_day=200))  # type: ignore[arg-type]
     (found,) = engine(rows, schema).findings
@@ -109,7 +110,7 @@ def test_categories_that_stay_give_nothing(engine: Analyse) -> None:
         assert engine(rows, SCHEMAS[seed % 2]).findings == []
 
 
-@pytest.mark.parametrize("schema", SCHEMAS)
+@pytest.mark.parametrize("schema", both("v4"))
 def test_a_release_that_was_new_on_the_first_day_is_named_in_the_cause(schema: Schema, engine: Analyse) -> None:
     """Only half of the failing calls are in it: so it is not the cause, but it is what happened at that time."""
 

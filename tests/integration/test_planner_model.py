@@ -193,15 +193,20 @@ def test_a_question_beyond_the_data_is_said_to_be_one(run: Run, by_rules: Report
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        (failing(401), "Planned by rules: the model answered with HTTP 401."),
         (failing(500), "Planned by rules: the model answered with HTTP 500."),
-        (failing(429), "Planned by rules: the model answered with HTTP 429."),
         (text("I would rather not."), "twice with something that does not fit the schema."),
-        (text(""), "Planned by rules: the model's answer was empty."),
-        (Answer(refusal="No."), "Planned by rules: the model declined to answer."),
-        (says({"entries": [{"sql": "DROP TABLE traces"}]}), "twice with something that does not fit the schema."),
-        (Answer(fault="cut"), "Planned by rules: the model cannot be reached"),
-        (Answer(fault="not_json"), "no chat completion"),
+        *(
+            pytest.param(answer, told, marks=pytest.mark.long)
+            for answer, told in (
+                (failing(401), "Planned by rules: the model answered with HTTP 401."),
+                (failing(429), "Planned by rules: the model answered with HTTP 429."),
+                (text(""), "Planned by rules: the model's answer was empty."),
+                (Answer(refusal="No."), "Planned by rules: the model declined to answer."),
+                (says({"entries": [{"sql": "DROP TABLE traces"}]}), "twice with something that does not fit"),
+                (Answer(fault="cut"), "Planned by rules: the model cannot be reached"),
+                (Answer(fault="not_json"), "no chat completion"),
+            )
+        ),
     ],
 )
 def test_when_the_model_fails_the_rules_plan_stands_and_is_named(
@@ -290,6 +295,7 @@ def test_the_planner_is_told_what_earlier_runs_found(url: str, tmp_path: Path, m
     assert "search" in earlier.partition("</data>")[0]
 
 
+@pytest.mark.long
 def test_every_analysis_can_be_chosen(run: Run) -> None:
     names = [detector.name for detector in DETECTORS]
     _, server = run(script({"answerable": True, "analyses": names}, planned()), question="要約は？")

@@ -13,7 +13,7 @@ from hansei import Context, Report, build_graph
 from hansei.demo.rows import Rows
 from hansei.demo.tables import Schema, create_tables
 from hansei.demo.writer import write
-from hansei.tools.clickhouse import open_reader, open_writer
+from hansei.tools.clickhouse import open_reader, open_writer, parse_url
 from hansei.tools.report.verify import Verification, verify_report
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def fill(url: str, schema: Schema, *sets: Rows) -> str:
 
 def database_of(url: str) -> str:
     """The database that a URL names."""
-    return url.rpartition("database=")[2]
+    return parse_url(url).database
 
 
 def analyse(url: str, project_id: str, **request: Any) -> Report:
