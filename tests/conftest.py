@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+
 import pytest
 
 LONG = "long: takes long and proves what shorter tests prove in part; `make test-long` runs these"
@@ -11,6 +14,23 @@ LONG = "long: takes long and proves what shorter tests prove in part; `make test
 def no_kept_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers of a model are not kept from one test to the next: a server may get the same port again."""
     monkeypatch.setenv("HANSEI_MODEL_CACHE", "off")
+
+
+@pytest.fixture
+def quick_model(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Pauses before a model is asked again are as in life, only shorter; the next test begins without clients."""
+    from hansei.tools.language_model import calling, close_models
+
+    monkeypatch.setattr(calling, "FIRST_PAUSE", 0.01)
+    yield
+    close_models()
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded and collected stays: looking through it again and again took a tenth of the processor's time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -41,7 +41,8 @@ def test_the_readme_names_each_script_and_its_bounds() -> None:
     assert f"profile ≤ {profile:g} scans, run ≤ {job:g} scans, peak below {memory:g} GiB" in readme
 
 
-@pytest.mark.parametrize("schema", ["v3", pytest.param("v4", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("schema", ["v3", "v4"])
 def test_the_run_is_held_against_a_scan(tmp_path: Path, schema: str) -> None:
     done = run("scale.py", tmp_path / "data", "--observations", "20000", "--rounds", "1", "--schema", schema)
     assert done.returncode in (BOUNDS_HOLD, BOUND_BROKEN), done.stderr

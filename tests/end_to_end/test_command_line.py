@@ -84,6 +84,7 @@ def test_the_demo_ends_by_naming_the_files_and_what_to_do_next(desk: Desk) -> No
     assert "\x1b" not in desk.told + desk.progress
 
 
+@pytest.mark.long
 def test_the_demo_takes_its_own_data_again_and_makes_other_data_anew(tmp_path: Path) -> None:
     command = ["demo", "--traces", "500", "--out", "it's mine"]
     small = hansei_here(tmp_path, *command)
@@ -190,6 +191,7 @@ def test_every_command_of_the_readme_is_known() -> None:
     assert strange == ["make demo", "make help"], "these two are run below"
 
 
+@pytest.mark.long
 def test_every_hansei_command_of_the_readme_runs(desk: Desk, tmp_path: Path) -> None:
     settings = {"HANSEI_CLICKHOUSE_URL": desk.url, "HANSEI_PROJECT_ID": desk.project}
     (tmp_path / "projects.txt").write_text(f"{desk.project}\n", encoding="utf-8")
@@ -199,6 +201,7 @@ def test_every_hansei_command_of_the_readme_runs(desk: Desk, tmp_path: Path) -> 
             assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
 
 
+@pytest.mark.long
 def test_the_python_of_the_readme_runs(desk: Desk, tmp_path: Path) -> None:
     (code,) = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
     command = [sys.executable, "-c", on_the_sample_data(code, desk)]

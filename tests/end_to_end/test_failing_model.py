@@ -15,8 +15,6 @@ from tests.support.world import END, PROJECT, Visit, make_world
 from hansei import Context, Report, build_graph
 from hansei.context import ModelBudget
 from hansei.tools.clickhouse import close_readers, open_writer
-from hansei.tools.language_model import calling as calling_module
-from hansei.tools.language_model import close_models
 
 URL = "chdb://?database=failing_model"
 
@@ -36,11 +34,7 @@ def url() -> Iterator[str]:
     holding.close()
 
 
-@pytest.fixture(autouse=True)
-def quickly(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(calling_module, "FIRST_PAUSE", 0.01)
-    yield
-    close_models()
+pytestmark = pytest.mark.usefixtures("quick_model")
 
 
 @pytest.fixture(scope="module")

@@ -25,8 +25,6 @@ from hansei.cli.first_screen import tell_report
 from hansei.context import ModelBudget
 from hansei.graph.threads import begin_thread
 from hansei.tools.clickhouse import close_readers, open_writer
-from hansei.tools.language_model import calling as calling_module
-from hansei.tools.language_model import close_models
 from hansei.tools.report.html import render_html
 from hansei.tools.report.markdown import render_markdown
 
@@ -84,11 +82,7 @@ def url() -> Iterator[str]:
     holding.close()
 
 
-@pytest.fixture(autouse=True)
-def quickly(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(calling_module, "FIRST_PAUSE", 0.01)
-    yield
-    close_models()
+pytestmark = pytest.mark.usefixtures("quick_model")
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 from tests.support.clickhouse_http import RunningServer, User, start_server
+from tests.support.in_memory import Analyse, in_memory
 
 from hansei.tools.clickhouse import close_readers, open_writer
 
@@ -53,6 +54,13 @@ def clickhouse_server() -> Iterator[RunningServer]:
     }
     with start_server(users=users) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Analyse]:
+    """Analyses rows in memory, each time in a database of its own."""
+    with in_memory() as analyse_rows:
+        yield analyse_rows
 
 
 @pytest.fixture(scope="module", params=["embedded", "http", *(["server"] if REAL_SERVER else [])])

@@ -19,8 +19,6 @@ from hansei import Context, Report, build_graph
 from hansei.errors import ConnectionFailed
 from hansei.nodes import analyst as analyst_module
 from hansei.tools.clickhouse import close_readers, open_writer
-from hansei.tools.language_model import calling as calling_module
-from hansei.tools.language_model import close_models
 from hansei.tools.report.html import render_html
 from hansei.tools.report.markdown import render_markdown
 
@@ -95,11 +93,7 @@ def url() -> Iterator[str]:
     holding.close()
 
 
-@pytest.fixture(autouse=True)
-def quickly(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(calling_module, "FIRST_PAUSE", 0.01)
-    yield
-    close_models()
+pytestmark = pytest.mark.usefixtures("quick_model")
 
 
 @pytest.fixture(scope="module")

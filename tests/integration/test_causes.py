@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 from tests.support.faults import costs, fails, on_step, repeats, takes
-from tests.support.in_memory import Analyse, in_memory
+from tests.support.in_memory import Analyse
 from tests.support.world import Visit, make_world
 
 from hansei.contracts import Report, Segment
 from hansei.demo.tables import Schema
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Analyse]:
-    with in_memory() as analyse_rows:
-        yield analyse_rows
 
 
 def told(report: Report) -> set[tuple[str, str, tuple[tuple[str, str], ...]]]:

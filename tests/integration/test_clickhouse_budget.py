@@ -119,7 +119,9 @@ def test_the_report_says_what_was_spent(server: RunningServer, whole: Report) ->
     assert (again.queries, again.rows, again.bytes) == (spent.queries, spent.rows, spent.bytes)
 
 
-@pytest.mark.parametrize("budget", [{"rows": 0}, {"bytes": 0}, {"seconds": 0}])
+@pytest.mark.parametrize(
+    "budget", [{"rows": 0}, *(pytest.param({name: 0}, marks=pytest.mark.long) for name in ("bytes", "seconds"))]
+)
 def test_a_run_without_any_budget_ends_with_a_report(
     server: RunningServer, whole: Report, budget: dict[str, Any]
 ) -> None:
@@ -132,7 +134,9 @@ def test_a_run_without_any_budget_ends_with_a_report(
         assert "The run's budget is spent" in detector.reason
 
 
-@pytest.mark.parametrize("share", [0.3, 0.5, 0.8, 0.95])
+@pytest.mark.parametrize(
+    "share", [pytest.param(0.3, marks=pytest.mark.long), 0.5, pytest.param(0.8, marks=pytest.mark.long), 0.95]
+)
 def test_a_run_whose_budget_ends_on_the_way_says_what_was_left_out(
     server: RunningServer, whole: Report, share: float
 ) -> None:

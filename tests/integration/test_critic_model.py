@@ -14,8 +14,6 @@ from tests.support.world import END, PROJECT, Visit, make_world
 from hansei import Report
 from hansei.contracts import Finding
 from hansei.tools.clickhouse import close_readers, open_writer
-from hansei.tools.language_model import calling as calling_module
-from hansei.tools.language_model import close_models
 
 URL = "chdb://?database=doubted_by_a_model"
 
@@ -39,11 +37,7 @@ def url() -> Iterator[str]:
     holding.close()
 
 
-@pytest.fixture(autouse=True)
-def quickly(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(calling_module, "FIRST_PAUSE", 0.01)
-    yield
-    close_models()
+pytestmark = pytest.mark.usefixtures("quick_model")
 
 
 Run = Callable[..., tuple[Report, OpenAiServer]]

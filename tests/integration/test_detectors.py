@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,7 +25,7 @@ from tests.support.faults import (
     takes,
     wanders,
 )
-from tests.support.in_memory import Analyse, in_memory
+from tests.support.in_memory import Analyse
 from tests.support.schemas import both
 from tests.support.world import PERIODS, Fault, make_world
 
@@ -33,13 +33,6 @@ from hansei.contracts import Direction, Finding, Kind, Report, Segment, Window
 from hansei.demo.rows import ObservationRow, Rows
 from hansei.demo.tables import SCHEMAS, Schema
 from hansei.tools.playbook.catalogue import DETECTORS
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Analyse]:
-    with in_memory() as analyse_rows:
-        yield analyse_rows
-
 
 # The figures once more, from the rows
 

@@ -5,12 +5,11 @@ The project is a small one, written as v3 or v4; the figures are computed once m
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 from tests.support.faults import on_step, reads_from_cache, starts_after, streams, uncounted
-from tests.support.in_memory import Analyse, in_memory
+from tests.support.in_memory import Analyse
 from tests.support.schemas import both
 from tests.support.world import PERIODS, Fault, Step, Visit, make_world
 
@@ -20,12 +19,6 @@ from hansei.demo.tables import Schema
 
 ALWAYS = -7
 """A fault from the baseline's first day on."""
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Analyse]:
-    with in_memory() as analyse_rows:
-        yield analyse_rows
 
 
 def calls(rows: Rows, span: Window, name: str) -> list[ObservationRow]:

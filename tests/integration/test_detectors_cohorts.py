@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 from tests.support.faults import answers, costs, fails, on_step, on_visits, takes
-from tests.support.in_memory import Analyse, in_memory
+from tests.support.in_memory import Analyse
 from tests.support.schemas import both
 from tests.support.world import PERIODS, Visit, make_world
 
 from hansei.contracts import Finding, Report, Segment
 from hansei.demo.tables import SCHEMAS, Schema
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Analyse]:
-    with in_memory() as analyse_rows:
-        yield analyse_rows
 
 
 def carrying(visit: Visit) -> None:
@@ -48,7 +41,12 @@ FAILS = on_step("support", "lookup_order", fails("no such customer"), share=0.5,
         ("tag", lambda visit: "beta" in visit.tags, {"tag": "beta"}),
         ("metadata", lambda visit: visit.metadata["plan"] == "pro", {"metadata.plan": "pro"}),
         ("hours", lambda visit: 2 <= visit.at.hour < 5, {"hour_of_day": "02:00-05:00"}),
-        ("midnight", lambda visit: visit.at.hour in (22, 23, 0, 1), {"hour_of_day": "22:00-02:00"}),
+        pytest.param(
+            "midnight",
+            lambda visit: visit.at.hour in (22, 23, 0, 1),
+            {"hour_of_day": "22:00-02:00"},
+            marks=pytest.mark.long,
+        ),
     ],
 )
 @pytest.mark.parametrize("schema", both("v3"))
@@ -130,6 +128,7 @@ def test_what_hits_all_alike_is_not_told_by_a_cohort(schema: Schema, engine: Ana
     assert found.segment == {"tool_name": "lookup_order"}
 
 
+@pytest.mark.long
 def test_quiet_projects_that_carry_much_have_no_finding(engine: Analyse) -> None:
     for seed in range(6):
         report = engine(make_world(carrying, seed=seed, per_day=80), SCHEMAS[seed % 2])

@@ -5,12 +5,11 @@ The project is a small one, written as v3 or v4; the figures are computed once m
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 from tests.support.faults import on_step, uncounted, unpriced
-from tests.support.in_memory import Analyse, in_memory
+from tests.support.in_memory import Analyse
 from tests.support.schemas import both
 from tests.support.world import PERIODS, Step, Visit, make_world
 
@@ -19,12 +18,6 @@ from hansei.demo.tables import Schema
 
 ALWAYS = -7
 STEPS = (("support", "answer"), ("research", "summarise"), ("research", "plan"))
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Analyse]:
-    with in_memory() as analyse_rows:
-        yield analyse_rows
 
 
 def only(report: Report) -> Finding:

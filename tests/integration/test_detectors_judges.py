@@ -5,22 +5,15 @@ The project is a small one, written as v3 or v4.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 from tests.support.faults import rated
-from tests.support.in_memory import Analyse, in_memory
+from tests.support.in_memory import Analyse
 from tests.support.schemas import both
 from tests.support.world import PERIODS, Fault, Visit, make_world
 
 from hansei.demo.tables import Schema
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Analyse]:
-    with in_memory() as analyse_rows:
-        yield analyse_rows
 
 
 def judged(*, wrong: float, day: int = -7) -> Fault:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 from tests.support.faults import answers, on_step
-from tests.support.in_memory import Analyse, in_memory
+from tests.support.in_memory import Analyse
 from tests.support.schemas import both
 from tests.support.world import PERIODS, make_world
 
@@ -60,12 +59,6 @@ def test_what_the_patterns_find(condition: str, yes: list[str], no: list[str]) -
     found = client.query(sql, parameters={"texts": [*yes, *no]}).result_rows
     client.close()
     assert [text[:80] for text, hit in found if hit] == [text[:80] for text in yes]
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Analyse]:
-    with in_memory() as analyse_rows:
-        yield analyse_rows
 
 
 @pytest.mark.parametrize("schema", both("v4"))

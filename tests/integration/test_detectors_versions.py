@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 from tests.support.faults import fails, on_step
-from tests.support.in_memory import Analyse, in_memory
+from tests.support.in_memory import Analyse
 from tests.support.schemas import both
 from tests.support.world import PERIODS, Visit, make_world
 
 from hansei.demo.rows import Rows
 from hansei.demo.tables import SCHEMAS, Schema
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Analyse]:
-    with in_memory() as analyse_rows:
-        yield analyse_rows
 
 
 def two_versions(visit: Visit) -> None:

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from tests.support.faults import fails, never_ends, on_step
-from tests.support.in_memory import Analyse, in_memory
+from tests.support.in_memory import Analyse
 from tests.support.schemas import both
 from tests.support.world import END, PERIODS, Step, Visit, make_world
 
 from hansei.contracts import Check, Finding
 from hansei.demo.rows import Rows
 from hansei.demo.tables import SCHEMAS, Schema
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Analyse]:
-    with in_memory() as analyse_rows:
-        yield analyse_rows
 
 
 def failed(finding: Finding) -> list[Check]:

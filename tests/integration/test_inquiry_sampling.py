@@ -9,6 +9,7 @@ import pytest
 from tests.support.inquiry import dataset_in
 from tests.support.inquiry_kit import Kit, world
 from tests.support.job import writing
+from tests.support.schemas import both
 
 from hansei.tools.clickhouse import open_reader
 from hansei.tools.inquiry.sampling import METRICS
@@ -16,7 +17,7 @@ from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.untrusted import OPENING
 
 
-@pytest.fixture(scope="module", params=["v3", "v4"])
+@pytest.fixture(scope="module", params=both("v4"))
 def dataset(request: pytest.FixtureRequest, place: Any) -> Iterator[Dataset]:
     url = f"{place.url}_{request.param}"
     with writing(url) as client:

@@ -14,6 +14,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from tests.support.inquiry import CANARY, dataset_in, step
 from tests.support.inquiry_kit import Kit, world
 from tests.support.job import writing
+from tests.support.schemas import both
 from tests.support.world import PERIODS, PROJECT
 
 from hansei.context import Budget
@@ -28,7 +29,7 @@ from hansei.tools.langfuse.trusted import ReportGuard
 from hansei.tools.langfuse.untrusted import CLOSING, OPENING
 
 
-@pytest.fixture(scope="module", params=["v3", "v4"])
+@pytest.fixture(scope="module", params=both("v4"))
 def dataset(request: pytest.FixtureRequest, place: Any) -> Iterator[Dataset]:
     url = f"{place.url}_{request.param}"
     with writing(url) as client:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.support.inquiry import AT, CANARY, dataset_in, hard_traces
 from tests.support.job import writing
+from tests.support.schemas import both
 
 from hansei.errors import NoData
 from hansei.tools.clickhouse import open_reader
@@ -17,7 +18,7 @@ from hansei.tools.langfuse.trace_excerpt import DEEPEST, FEWEST_CHARACTERS, exce
 from hansei.tools.langfuse.trace_tree import TraceTree, read_tree
 
 
-@pytest.fixture(scope="module", params=["v3", "v4"])
+@pytest.fixture(scope="module", params=both("v4"))
 def dataset(request: pytest.FixtureRequest, place: Any) -> Iterator[Dataset]:
     url = f"{place.url}_{request.param}"
     with writing(url) as client:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -28,7 +27,7 @@ from tests.support.otlp_server import refusing_url
 from hansei import Context
 from hansei.context import ModelBudget, ModelPrices
 from hansei.errors import ModelFailed
-from hansei.tools.language_model import Endpoint, ModelMeter, Usage, ask, close_models, endpoint_of
+from hansei.tools.language_model import Endpoint, ModelMeter, Usage, ask, endpoint_of
 from hansei.tools.language_model import calling as calling_module
 from hansei.tools.language_model.calling import ATTEMPTS, Called, call
 from hansei.tools.language_model.usage import SILENCES
@@ -49,12 +48,7 @@ class Fruit(BaseModel):
 PEAR = {"name": "pear", "ripe": True}
 
 
-@pytest.fixture(autouse=True)
-def quickly(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Pauses are as in life, only shorter; each test begins without clients."""
-    monkeypatch.setattr(calling_module, "FIRST_PAUSE", 0.01)
-    yield
-    close_models()
+pytestmark = pytest.mark.usefixtures("quick_model")
 
 
 def endpoint(server: OpenAiServer, timeout: float = 20) -> Endpoint:

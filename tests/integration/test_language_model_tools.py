@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -24,8 +24,7 @@ from tests.support.openai_server import (
 
 from hansei.context import ModelBudget
 from hansei.errors import ModelFailed
-from hansei.tools.language_model import Endpoint, ModelMeter, close_models
-from hansei.tools.language_model import calling as calling_module
+from hansei.tools.language_model import Endpoint, ModelMeter
 from hansei.tools.language_model.looping import LEFT_OUT, Looks, LoopBounds, look_around
 
 
@@ -53,11 +52,7 @@ def opening(room: int) -> list[tuple[str, str]]:
     return [("system", "Look at the shelves."), ("user", "Where are the apples?")]
 
 
-@pytest.fixture(autouse=True)
-def quickly(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(calling_module, "FIRST_PAUSE", 0.01)
-    yield
-    close_models()
+pytestmark = pytest.mark.usefixtures("quick_model")
 
 
 def looked(script: Script, **bounds: Any) -> tuple[Looks | ModelFailed, OpenAiServer]:

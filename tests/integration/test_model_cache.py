@@ -7,7 +7,6 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +22,6 @@ from hansei.contracts.spent import Usage
 from hansei.errors import ModelFailed, UsageError
 from hansei.tools.language_model import Endpoint, ModelMeter, ask, close_models, endpoint_of
 from hansei.tools.language_model import answers as answers_module
-from hansei.tools.language_model import calling as calling_module
 from hansei.tools.language_model.calling import call
 
 QUESTION = [("system", "Be brief."), ("user", "Which fruit does ann@example.com like?")]
@@ -37,11 +35,7 @@ class Fruit(BaseModel):
     name: str
 
 
-@pytest.fixture(autouse=True)
-def quickly(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(calling_module, "FIRST_PAUSE", 0.01)
-    yield
-    close_models()
+pytestmark = pytest.mark.usefixtures("quick_model")
 
 
 @pytest.fixture

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import pairwise
 from statistics import median
 
 import pytest
 from tests.support.faults import fails, on_step, repeats
-from tests.support.in_memory import Analyse, in_memory
+from tests.support.in_memory import Analyse
 from tests.support.world import END, PERIODS, Visit, make_world
 
 from hansei.contracts import Flow, Report, Sign
@@ -42,12 +41,6 @@ def world() -> Rows:
 @pytest.fixture(scope="module")
 def rows() -> Rows:
     return world()
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Analyse]:
-    with in_memory() as analyse_rows:
-        yield analyse_rows
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,6 @@ from hansei.cli.analysis import make_context
 from hansei.nodes.founded import founded
 from hansei.nodes.inquiries import MOST_ASIDE, Inquiry, settled
 from hansei.tools.clickhouse import close_readers, open_writer
-from hansei.tools.language_model import calling as calling_module
-from hansei.tools.language_model import close_models
 from hansei.tools.playbook.catalogue import DETECTORS
 from hansei.tools.playbook.conclude import Draft
 from hansei.tools.playbook.model import Candidate
@@ -48,11 +46,7 @@ def url() -> Iterator[str]:
     holding.close()
 
 
-@pytest.fixture(autouse=True)
-def quickly(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(calling_module, "FIRST_PAUSE", 0.01)
-    yield
-    close_models()
+pytestmark = pytest.mark.usefixtures("quick_model")
 
 
 Run = Callable[..., tuple[Report, OpenAiServer]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -10,16 +9,10 @@ from benchmarks.quality.scorer import Scorer
 from benchmarks.quality.session import analysed
 from benchmarks.quality.world import make_world as make_simulated
 from tests.support.faults import on_step, takes, wanders
-from tests.support.in_memory import Analyse, in_memory
+from tests.support.in_memory import Analyse
 from tests.support.world import Visit, make_world
 
 from hansei.demo.rows import ObservationRow, Rows
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Analyse]:
-    with in_memory() as analyse_rows:
-        yield analyse_rows
 
 
 def wrapped(rows: Rows) -> Rows:

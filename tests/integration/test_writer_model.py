@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -16,8 +16,7 @@ from hansei import Report
 from hansei.context import ModelBudget
 from hansei.nodes.writing import MOST_TOLD, write
 from hansei.tools.langfuse.instructions import Instruction
-from hansei.tools.language_model import Endpoint, ModelMeter, close_models
-from hansei.tools.language_model import calling as calling_module
+from hansei.tools.language_model import Endpoint, ModelMeter
 from hansei.tools.ledger.entries import Entry
 from hansei.tools.ledger.fold import fold
 from hansei.tools.ledger.identity import matches
@@ -29,11 +28,7 @@ PROMPT = "You answer questions of customers.\nAnswer in one paragraph.\nMail ann
 INSTRUCTION = Instruction("prompt", "answer", TRACE_IDS[0], "o-1", PROMPT)
 
 
-@pytest.fixture(autouse=True)
-def quickly(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(calling_module, "FIRST_PAUSE", 0.01)
-    yield
-    close_models()
+pytestmark = pytest.mark.usefixtures("quick_model")
 
 
 Model = Callable[[Request], Answer]

@@ -39,7 +39,7 @@ def world(
     return treated, others
 
 
-@pytest.mark.parametrize("effect", [0.0, 0.1])
+@pytest.mark.parametrize("effect", [0.0, pytest.param(0.1, marks=pytest.mark.long)])
 def test_the_interval_covers_what_was_planted(effect: float) -> None:
     covered, naive, of = 0, 0, 150
     for seed in range(of):
