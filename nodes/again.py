@@ -21,7 +21,7 @@ from hansei.tools.ledger import recording
 from hansei.tools.ledger.asking import began, candidates_of, effects, moment_of, spans
 from hansei.tools.ledger.entries import scope_of
 from hansei.tools.ledger.fold import fold
-from hansei.tools.ledger.judge import OWN, PLACE, evidence_id
+from hansei.tools.ledger.judge import OWN, PLACE, evidence_id, is_open
 from hansei.tools.ledger.opening import open_ledger
 from hansei.tools.playbook.catalogue import detector_of
 from hansei.tools.playbook.measure import measure, quantiles
@@ -30,6 +30,9 @@ from hansei.tools.report.labels import label, segment_text
 
 MOST_AGAIN = 24
 """Findings of the ledger that a run measures again, those of the worst severity first."""
+
+FIXED_AGAIN = 6
+"""Of these, at most so many that are fixed: one that comes back in part may not stand out."""
 
 
 class Remembered(TypedDict):
@@ -80,11 +83,12 @@ def told_of(remembered: Remembered | None) -> list[dict[str, Any]]:
 
 
 def to_measure(known: Sequence[Known]) -> tuple[list[Known], int]:
-    """Which findings are measured again, and how many open ones are left out."""
-    wanted = [one for one in known if one.state != "fixed" or (one.acted is not None and one.settled is None)]
-    wanted = [one for one in wanted if _is_known(one)]
-    wanted.sort(key=lambda one: (SEVERITIES.index(one.severity), one.id))
-    return wanted[:MOST_AGAIN], max(0, len(wanted) - MOST_AGAIN)
+    """Which findings are measured again, and how many open ones are left out. Open ones come first."""
+    ours = sorted((one for one in known if _is_known(one)), key=lambda one: (SEVERITIES.index(one.severity), one.id))
+    wanted = [one for one in ours if is_open(one)]
+    room = min(FIXED_AGAIN, max(0, MOST_AGAIN - len(wanted)))
+    fixed = [one for one in ours if not is_open(one)][:room]
+    return [*wanted[:MOST_AGAIN], *fixed], max(0, len(wanted) - MOST_AGAIN)
 
 
 def _is_known(known: Known) -> bool:

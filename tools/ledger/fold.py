@@ -164,6 +164,10 @@ def _counted(known: Known, seen: Seen, run: RunEntry) -> Known:
 
 def _measured(known: Known, measured: Measured, run: RunEntry) -> Known:
     changed = known.model_copy(update={"state": measured.state, "last_run": run.run_id})
+    if known.state == "fixed" and measured.state == "regressed":
+        # It is back without standing out; what was done about it before is over, and what was expected still holds.
+        came = {"since": run.window.start, "acted": None, "settled": None, "counted_to": run.window.start}
+        changed = changed.model_copy(update={**came, "worst": measured.now or known.worst})
     if measured.now is not None:
         changed = changed.model_copy(update={"last": measured.now, "result_hash": measured.result_hash})
     if measured.state == "fixed":

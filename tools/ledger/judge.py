@@ -7,7 +7,8 @@ it was found:
 - fixed: there is enough traffic, the interval reaches the expected range, and it excludes that half of the excess is
   left;
 - ongoing: the run found it anew, or the interval lies beyond the expected range;
-- unclear: too little traffic, or an interval that allows for both.
+- unclear: too little traffic, or an interval that allows for both;
+- regressed: it was fixed, and the run found it anew, or its interval lies beyond the expected range again.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ ORDER: tuple[LedgerState, ...] = ("fixed", "regressed", "new", "ongoing", "uncle
 """In which a report tells them."""
 
 HALF = 0.5
+
+BACK = 0.2
+"""Of what was wrong, so much must be there again for certain before a fixed finding is said to be back."""
 
 OWN, PLACE = "own", "place"
 """What a finding's ledger evidence is named after: its own rows, and what these took the place of."""
@@ -68,6 +72,8 @@ def since_last(
         for one in known
         if one.id in found or one.state != "fixed" or again.get(one.id)
     ]
+    # What is fixed and stays so is not told again.
+    items = [one for one in items if one.known is None or is_open(one.known) or one.state != "fixed"]
     items += [_new(finding, facts) for finding in findings if is_problem(finding) and finding.id not in matched]
     severities = {one.id: one.severity for one in known} | {one.id: one.severity for one in findings}
 
@@ -76,6 +82,11 @@ def since_last(
         return ORDER.index(one.state), SEVERITIES.index(mine), one.id
 
     return Since(run_id=run_id, window=window, items=sorted(items, key=place), not_measured=not_measured)
+
+
+def is_open(known: Known) -> bool:
+    """Whether it is not fixed, or is waited for what a fix has done."""
+    return known.state != "fixed" or (known.acted is not None and known.settled is None)
 
 
 def again_from_report(since: Since, findings: Sequence[Finding], facts: Facts, answers: Mapping[int, Evidence],
@@ -120,8 +131,9 @@ def item(
         numbers, on = measured(known, evidence, facts)
         now = numbers.current if numbers else None
         state, reason = decide(known, now) if evidence_for(evidence, "measure") else (_still(known), "not_measured")
-        if known.state == "fixed":  # it comes back only as a finding that survived the critic
-            state = "fixed"
+        if known.state == "fixed":
+            back = reason == "measured" and _is_back(known, now)
+            state, since = ("regressed", window.start) if back else ("fixed", since)
         cost, traces = _excess(known, numbers) if numbers and state != "fixed" else (None, None)
     totals = so_far(known, cost, traces, window)
     return SinceItem(
@@ -186,6 +198,18 @@ def decide(known: Known, now: Estimate | None) -> tuple[LedgerState, SinceReason
     if pessimistic <= max(tolerance, HALF * excess):
         return "fixed", "measured"
     return ("ongoing", "measured") if sign * (now.value - expected) > HALF * excess else ("unclear", "between")
+
+
+def _is_back(known: Known, now: Estimate | None) -> bool:
+    """Whether a finding that was fixed is there again without standing out: the whole interval lies beyond the expected
+    range, and so much further that a fifth of the former excess is back. Less may be what is usual by now."""
+    _, metric = detector_of(known.metric)
+    sign = _sign(known, metric)
+    expected, tolerance = expected_of(known, metric)
+    excess = sign * (known.worst.value - expected)
+    return now is not None and min(sign * (now.low - expected), sign * (now.high - expected)) > max(
+        tolerance, BACK * excess
+    )
 
 
 def expected_of(known: Known, metric: Metric) -> tuple[float, float]:
