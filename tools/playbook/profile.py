@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+import numpy as np
+
+from hansei.contracts import Periods
 from hansei.errors import PermissionMissing, QueryFailed
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.relations import Needs
@@ -36,6 +39,9 @@ FIRST_TOKEN_MS = (250, 500, 1_000, 2_000, 5_000, 10_000, 20_000)
 MANY_STEPS = (25, 50, 75, 100, 200)
 """Bounds at which long traces are counted."""
 
+HISTORY_DAYS = 28
+"""Days before the window that tell how much traffic is usual on a weekday."""
+
 SETTLE = timedelta(hours=1)
 """Rows younger than this at the window's end may still be running or on their way."""
 
@@ -48,18 +54,18 @@ TOOL_DIMENSIONS = ("trace_name", "environment", "release", "version", "type", "n
 _DAY = "toInt32(floor(dateDiff('millisecond', {window_start:DateTime64(6, 'UTC')}, %s) / 86400000)) AS day"
 _OVER = ", ".join(f"countIf(latency_ms > {ms}) AS over_{ms}" for ms in SLOW_MS)
 _TIMED = f"""count(latency_ms) AS timed, sum(ifNull(log(latency_ms + 1), 0)) AS log_ms,
-  sum(ifNull(pow(log(latency_ms + 1), 2), 0)) AS log2_ms, {_OVER}"""
+  sum(ifNull(log(latency_ms + 1) * log(latency_ms + 1), 0)) AS log2_ms, {_OVER}"""
 _STREAMED = f"""count(first_token_ms) AS streamed, sum(ifNull(log(greatest(first_token_ms, 0) + 1), 0)) AS log_first,
-  sum(ifNull(pow(log(greatest(first_token_ms, 0) + 1), 2), 0)) AS log2_first,
+  sum(ifNull(log(greatest(first_token_ms, 0) + 1) * log(greatest(first_token_ms, 0) + 1), 0)) AS log2_first,
   {", ".join(f"countIf(first_token_ms > {ms}) AS first_over_{ms}" for ms in FIRST_TOKEN_MS)}"""
 _CACHED = """countIf(input_tokens > 0) AS fed, sum(if(input_tokens > 0, cached_tokens / input_tokens, 0)) AS cached,
-  sum(if(input_tokens > 0, pow(cached_tokens / input_tokens, 2), 0)) AS cached2"""
+  sum(if(input_tokens > 0, cached_tokens / input_tokens * (cached_tokens / input_tokens), 0)) AS cached2"""
 _ENDED = "type = 'GENERATION' AND level != 'ERROR' AND end_time IS NOT NULL"
 _LACKING = f"""countIf({_ENDED}) AS ended, countIf({_ENDED} AND model = '') AS no_model,
   countIf({_ENDED} AND total_tokens IS NULL) AS no_usage, countIf({_ENDED} AND total_cost IS NULL) AS no_cost"""
 _SPENT = """count(total_cost) AS costed, sum(ifNull(toFloat64(total_cost), 0)) AS cost,
-  sum(ifNull(pow(toFloat64(total_cost), 2), 0)) AS cost2, count(total_tokens) AS counted,
-  sum(ifNull(total_tokens, 0)) AS tokens, sum(ifNull(pow(total_tokens, 2), 0)) AS tokens2"""
+  sum(ifNull(toFloat64(total_cost) * toFloat64(total_cost), 0)) AS cost2, count(total_tokens) AS counted,
+  sum(ifNull(total_tokens, 0)) AS tokens, sum(ifNull(toFloat64(total_tokens) * total_tokens, 0)) AS tokens2"""
 
 
 @dataclass(frozen=True)
@@ -70,11 +76,14 @@ class Profile:
     a tool in a trace: uses, looping (uses with an input that repeats), calls (that say that all is well), failed (calls
     whose output is an error or empty), errors (whose output is an error), searches and empty (those that found
     nothing); or why there are none: texts take longest to read, and the other tables stand without them.
+    `earlier` are the traces before the baseline, of which only n is known: a weekly pattern takes `HISTORY_DAYS`.
     `cohorts` are the steps by what their traces carry, see `attributes`.
     """
 
+    periods: Periods
     steps: Cells
     runs: Cells
+    earlier: Cells
     tools: Cells | str
     notes: tuple[str, ...] = ()
     cohorts: Cohorts = field(default_factory=lambda: Cohorts({}))
@@ -93,7 +102,21 @@ def read_profile(dataset: Dataset) -> Profile:
     notes = [
         f"{name} has too many values to be compared one by one; it was left out of the profile." for name in dropped
     ]
-    return Profile(steps, runs, tools, tuple(notes))
+    return Profile(dataset.periods, steps, runs, _earlier(dataset), tools, tuple(notes))
+
+
+def history_start(periods: Periods) -> datetime:
+    """Since when the number of traces is read: as long before the window as a weekly pattern takes, or longer."""
+    return min(periods.baseline.start, periods.window.start - timedelta(days=HISTORY_DAYS))
+
+
+def _earlier(dataset: Dataset) -> Cells:
+    start, end = history_start(dataset.periods), dataset.periods.baseline.start
+    if start == end:
+        return Cells({}, {}, np.zeros(0, dtype=np.int64), {})
+    sql = f"SELECT {_DAY % 'timestamp'}, name AS trace_name, environment, count() AS n FROM traces GROUP BY ALL"
+    columns = dataset.columns(dataset.bind(sql, ("traces",)), {"range_end": end}, since=start)
+    return Cells.read(columns, ("trace_name", "environment"))
 
 
 def _read_tools(dataset: Dataset) -> tuple[Cells | str, list[str]]:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from hansei.contracts import Comparison, Finding, Segment
 from hansei.tools import statistics
-from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.playbook import telling
 from hansei.tools.playbook.assess import DAY
-from hansei.tools.playbook.cells import Cells, is_blank, segment_of
+from hansei.tools.playbook.cells import Floats, is_blank, segment_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
+from hansei.tools.playbook.profile import HISTORY_DAYS, Profile, history_start
 from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_count, format_relative, format_value
-
-HISTORY_DAYS = 28
 
 PER_DAY = Metric(
     name="traces_per_day",
@@ -38,44 +37,49 @@ _P = 1e-3
 """Screen: a far looser bound than the one on false alarms that follows."""
 
 
-def screen(dataset: Dataset) -> Screening:
-    """One pass over the traces of the window and the four weeks before it."""
-    start = dataset.periods.window.start
-    sql = """
-SELECT toInt32(floor(dateDiff('millisecond', {window_start:DateTime64(6, 'UTC')}, timestamp) / 86400000)) AS day,
-  name AS trace_name, environment, count() AS n
-FROM traces
-GROUP BY ALL"""
-    since = min(dataset.periods.baseline.start, start - HISTORY_DAYS * DAY)
-    columns = dataset.columns(dataset.bind(sql, ("traces",)), since=since)
-    cells = Cells.read(columns, ("trace_name", "environment"))
-    if not cells.has_baseline:
+def screen(profile: Profile) -> Screening:
+    """The traces of the window's days, and of the four weeks before it."""
+    if not (profile.runs.has_baseline or len(profile.earlier)):
         return Screening.nothing("there are no traces before the window to compare with")
-    window = math.ceil(dataset.periods.window.length / DAY)
-    first = int(cells.day.min())
-    history = min(-first, math.ceil((start - since) / DAY))
-    if dataset.periods.window.length % DAY:
+    window = profile.periods.window
+    if window.length % DAY:
         return Screening.nothing("the window is no whole number of days, so days cannot be compared")
+    days = window.length // DAY
+    known = math.ceil((window.start - history_start(profile.periods)) / DAY)
+    first = min(int(cells.day.min()) for cells in (profile.runs, profile.earlier) if len(cells))
+    history = min(-first, known)
     moved: list[_Moved] = []
     slices, unknown = 0, 0
     for units in _GROUPINGS:
-        index, names = cells.group(units)
-        for i, values in enumerate(names):
+        for values, counts in _daily(profile, units, history, days).items():
             if is_blank(units, values):
                 continue
-            mine = index == i
-            days = cells.day[mine] + history
-            counts = np.bincount(days, weights=cells.sums["n"][mine], minlength=history + window)[: history + window]
             test = statistics.count_test(list(counts[:history]), list(counts[history:]))
             if test is None:
                 unknown += 1
                 continue
             slices += 1
             now = float(counts[history:].sum())
-            moved.append(_Moved(segment_of(units, values), now, test.expected * window, test.p, test.factor))
+            moved.append(_Moved(segment_of(units, values), now, test.expected * days, test.p, test.factor))
     if unknown and not slices:
         return Screening.nothing("no weekday of the window occurs in the days before it")
     return Screening(_told_once(moved), slices)
+
+
+def _daily(
+    profile: Profile, units: Sequence[str], history: int, window: int
+) -> dict[tuple[tuple[str, ...], ...], Floats]:
+    """Traces by day of each slice: of `history` days before the window, then of the window's."""
+    found: dict[tuple[tuple[str, ...], ...], Floats] = {}
+    for cells in (profile.earlier, profile.runs):
+        if not len(cells):
+            continue
+        index, names = cells.group(units)
+        for i, values in enumerate(names):
+            mine = index == i
+            counts = np.bincount(cells.day[mine] + history, weights=cells.sums["n"][mine], minlength=history + window)
+            found.setdefault(values, np.zeros(history + window))[:] += counts[: history + window]
+    return found
 
 
 @dataclass(frozen=True)
@@ -160,6 +164,6 @@ DETECTOR = Detector(
     question="Where did traffic fall or grow beyond its weekly pattern?",
     metrics=(PER_DAY,),
     tell=tell,
-    screen_data=screen,
+    screen_profile=screen,
     parameters={"history_days": "days before the window that tell what is usual"},
 )
