@@ -61,10 +61,16 @@ def doubt(
     def standing() -> Sequence[Finding]:
         return [finding for finding in judge() if only is None or finding.id in only]
 
-    def ask(questions: Mapping[str, Question]) -> bool:
-        """Puts the questions to what stands, where they have not been put to it yet; whether there were any."""
+    def ask(questions: Mapping[str, Question], *, but: Collection[str] = ()) -> bool:
+        """Puts the questions to what stands, where they have not been put to it yet; whether there were any.
+
+        Args:
+            but: findings that are not asked.
+        """
         asked: list[tuple[str, Callable[[], Evidence]]] = []
         for finding in standing():
+            if finding.id in but:
+                continue
             draft, (_, metric) = drafts[finding.id], detector_of(finding.metric)
             asked += [
                 (finding.id, partial(question, dataset, metric, draft, f"{finding.id}.{purpose}"))
@@ -74,9 +80,14 @@ def doubt(
         _keep(drafts, asked)
         return bool(asked)
 
-    while ask({"parts": _parts}):
-        pass
-    _hold_against_each_other(dataset, drafts, judge, facts, only)
+    # What turns out to be an echo needs no further question; when its cause falls, it stands again and is asked.
+    more = True
+    while more:
+        all_standing = judge()
+        perhaps = {one.id for one in all_standing if any(may_echo(one, other) for other in all_standing)}
+        more = ask({"parts": _parts}, but=perhaps)
+        _hold_against_each_other(dataset, drafts, judge, facts, only)
+        more |= ask({"parts": _parts})
     # Only what stands is put to the rest; when one falls, what was thought to be its echo stands again.
     while ask({"rederive": partial(_rederive, observations=observations)}):
         pass
