@@ -133,3 +133,58 @@ def test_quiet_projects_that_carry_much_have_no_finding(engine: Analyse) -> None
     for seed in range(6):
         report = engine(make_world(carrying, seed=seed, per_day=80), SCHEMAS[seed % 2])
         assert report.findings == [], [found.title for found in report.findings]
+
+
+QUESTIONS = {
+    "en": "Where is my order? I have not received it yet.",
+    "ja": "注文がまだ届いていません。いつ届きますか。",
+    "": "order 4711",
+}
+
+
+def speaking(visit: Visit) -> None:
+    """A fifth of the customers ask in Japanese, some too briefly to tell."""
+    visit.input = QUESTIONS[visit.random.choice(["en"] * 7 + ["ja"] * 2 + [""])]
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_errors_of_questions_in_one_language_are_told_as_that(schema: Schema, engine: Analyse) -> None:
+    fault = on_visits(lambda visit: visit.day >= 2 and visit.input == QUESTIONS["ja"], FAILS)
+    found = only(engine(make_world(carrying, speaking, fault, seed=25, per_day=200), schema))
+    assert found.segment == {"tool_name": "lookup_order", "language": "ja"}
+    assert found.current.value == pytest.approx(0.36, abs=0.08)
+    assert "questions in Japanese" in found.title
+
+
+@pytest.mark.parametrize(
+    ("schema", "which", "segment"),
+    [
+        ("v3", lambda visit: visit.metadata["plan"] == "pro", {"metadata.plan": "pro"}),
+        ("v4", lambda visit: visit.input == QUESTIONS["ja"], {"language": "ja"}),
+        ("v4", lambda visit: "beta" in visit.tags, {"tag": "beta"}),
+    ],
+)
+def test_scores_that_fall_for_some_alone_are_told_as_that(
+    schema: Schema, which: object, segment: Segment, engine: Analyse
+) -> None:
+    def fault(visit: Visit) -> None:
+        disliked = visit.day >= 1 and which(visit)  # type: ignore[operator]
+        visit.scores = [("helpful", float(visit.random.random() < (0.4 if disliked else 0.85)), "BOOLEAN")]
+
+    found = only(engine(make_world(carrying, speaking, fault, seed=26, per_day=200), schema))
+    assert (found.kind, found.direction) == ("quality", "regression")
+    assert segment.items() <= found.segment.items()
+    assert found.segment.keys() - segment.keys() - {"score_name", "trace_name"} == set()
+
+
+def test_scores_that_differ_between_languages_as_they_did_before_are_no_finding(engine: Analyse) -> None:
+    """Japanese customers like it less, in both periods, and there are more of them now."""
+
+    def fault(visit: Visit) -> None:
+        share = 0.4 if visit.day >= 0 else 0.2
+        visit.input = QUESTIONS["ja" if visit.random.random() < share else "en"]
+        liked = visit.random.random() < (0.55 if visit.input == QUESTIONS["ja"] else 0.85)
+        visit.scores = [("helpful", float(liked), "BOOLEAN")]
+
+    report = engine(make_world(fault, seed=27, per_day=150), "v4")
+    assert [found for found in report.findings if "language" in found.segment] == []

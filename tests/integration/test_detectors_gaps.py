@@ -85,3 +85,46 @@ def test_calls_that_fail_have_no_cost_and_that_is_no_gap(engine: Analyse) -> Non
     report = engine(make_world(on_step("research", "summarise", fails_without_usage, day=2, share=0.4)), "v4")
     assert "error" in {finding.kind for finding in report.findings}
     assert "instrumentation_gap" not in {finding.kind for finding in report.findings}
+
+
+def test_an_app_whose_steps_never_end_was_not_told_to_end_them(engine: Analyse) -> None:
+    def fault(visit: Visit) -> None:
+        for step in visit.steps:
+            step.finished = step.finished and visit.app != "research"
+
+    found = only(engine(make_world(fault, share_of_research=lambda day: 0.1, per_day=150), "v4"))
+    assert (found.metric, found.direction) == ("steps_without_end", "hotspot")
+    assert found.segment == {"trace_name": "research"}
+    assert "unfinished" in {echo.kind for echo in found.echoes}
+
+
+def test_steps_that_no_longer_end_are_unfinished_and_no_gap(engine: Analyse) -> None:
+    def fault(visit: Visit) -> None:
+        for step in visit.steps:
+            step.finished = visit.app != "research" or visit.day < 2
+
+    report = engine(make_world(fault, share_of_research=lambda day: 0.1, per_day=150), "v3")
+    kinds = {found.kind for found in report.findings}
+    assert "unfinished" in kinds
+    assert "instrumentation_gap" not in kinds
+
+
+def test_links_to_prompts_that_are_lost_are_a_gap(engine: Analyse) -> None:
+    def fault(visit: Visit) -> None:
+        for step in visit.steps:
+            if step.name == "answer" and visit.day >= 2:
+                step.prompt = None
+
+    found = only(engine(make_world(fault), "v4"))
+    assert (found.metric, found.direction) == ("generations_without_prompt", "regression")
+    assert found.severity == "low"
+
+
+def test_an_app_that_links_no_prompt_while_the_rest_does_stands_out(engine: Analyse) -> None:
+    def fault(visit: Visit) -> None:
+        for step in visit.steps:
+            if visit.app == "research":
+                step.prompt = None
+
+    found = only(engine(make_world(fault, share_of_research=lambda day: 0.1, per_day=150), "v3"))
+    assert (found.metric, found.segment) == ("generations_without_prompt", {"trace_name": "research"})

@@ -66,6 +66,8 @@ class Visit:
     """Scores that evaluators gave."""
     tags: list[str] = field(default_factory=list)
     metadata: dict[str, str] = field(default_factory=dict)
+    input: str = ""
+    output: str = ""
     session: str | None = None
     """Default: one of its own."""
 
@@ -132,7 +134,7 @@ def _write(rows: Rows, visit: Visit, trace_id: str) -> None:
         TraceRow(
             id=trace_id, timestamp=visit.at, name=visit.app, project_id=PROJECT, user_id=visit.user,
             release=visit.release, environment=visit.environment, session_id=visit.session or f"s-{trace_id}",
-            tags=visit.tags, metadata=visit.metadata,
+            tags=visit.tags, metadata=visit.metadata, input=visit.input, output=visit.output,
         )
     )  # fmt: skip
     at = visit.at

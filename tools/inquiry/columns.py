@@ -89,6 +89,8 @@ MEANINGS: dict[RelationName, dict[str, str]] = {
         "comment": "why, in words",
         "trace_name": "name of its trace",
         "version": "version of its trace's application",
+        "metadata": "what the application noted of its trace",
+        "input": "what its trace was asked (v4: the first 200 characters)",
     },
 }
 

@@ -21,7 +21,7 @@ Columns (the same for both schemas; a missing text is '', a missing number or ti
 ``  with tools``  and: tool_definitions (what a model call was told of its tools, name → JSON)
 ``scores``        id, timestamp, trace_id, observation_id, session_id, name, value, string_value, data_type, source,
                   comment, environment
-``  with trace``  and: trace_name, user_id, release, version
+``  with trace``  and: trace_name, user_id, release, version, tags, metadata, input
 
 `total_cost` (US dollars, exact decimal) is NULL on observations that call no model: some SDKs repeat their children's
 cost there, and it would be counted twice.

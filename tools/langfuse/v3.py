@@ -108,7 +108,7 @@ class V3:
         """`rows` joined with the trace they belong to; a row whose trace is missing keeps empty values."""
         wanted = "t.user_id AS user_id, t.release AS release, t.tags AS tags"
         if versions:
-            wanted += ", t.version AS version"
+            wanted += ", t.version AS version, t.metadata AS metadata, t.input AS input"
         else:
             wanted += ", t.session_id AS session_id"
         return f"""SELECT r.*, t.name AS trace_name, {wanted}
@@ -172,6 +172,7 @@ _RAW: dict[str, tuple[dict[str, str], str, str]] = {
             "version": "ifNull(r.version, '')",
             "tags": "r.tags",
             "metadata": "r.metadata",
+            "input": "ifNull(r.input, '')",
         },
         "toDate(r.timestamp), r.id",
         "timestamp",

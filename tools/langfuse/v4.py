@@ -168,8 +168,9 @@ class V4:
     def _with_trace(self, rows: str, also: str, *, few: bool = False) -> str:
         """`rows` joined with the trace they belong to; with `few` rows, only these traces are put together."""
         of = f"SELECT trace_id FROM ({rows})" if few else ""
+        more = ", t.metadata AS metadata, t.input AS input" if few else ""
         return f"""SELECT r.*, t.name AS trace_name, t.user_id AS user_id, t.release AS release, t.tags AS tags,
-      t.{also} AS {also}
+      t.{also} AS {also}{more}
     FROM ({rows}) AS r
     LEFT ANY JOIN ({self._traces(slack=True, of=of)}) AS t ON {same_id("r.trace_id", "t.id")}"""
 
@@ -197,7 +198,8 @@ class V4:
         AS name, max(s.user_id) AS user_id,
       max(s.session_id) AS session_id, max(s.environment) AS environment, max(s.release) AS release,
       tupleElement(arraySort(groupArrayIf({as_root}, s.parent_id = ''))[1], 5) AS version,
-      argMinIf(s.tags, {first}, {root}) AS tags, argMinIf(s.metadata, {first}, {root}) AS metadata
+      argMinIf(s.tags, {first}, {root}) AS tags, argMinIf(s.metadata, {first}, {root}) AS metadata,
+      argMinIf(s.input, {first}, {root}) AS input
     FROM ({spans}) AS s
     GROUP BY s.trace_id"""
 

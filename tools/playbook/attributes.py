@@ -1,4 +1,4 @@
-"""Cells by what traces carry: users, sessions, tags, metadata, and by the hour of the day.
+"""Cells by what traces carry: users, sessions, tags, languages, metadata, and by the hour of the day.
 
 These would blow up the profile's cells, so they are read apart, and bounded three times: at most so many observations
 are read, of each key only the values that are frequent or stand out are told apart, and the others count as one.
@@ -15,9 +15,11 @@ from typing import Any
 from hansei.errors import HanseiError, PermissionMissing, QueryFailed
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.playbook.cells import Cells
+from hansei.tools.playbook.languages import language_of
 from hansei.tools.playbook.texts import LOOKS_EMPTY, LOOKS_FAILED, QUIET
 
 HOUR = "hour_of_day"
+LANGUAGE = "language"
 
 ENOUGH = 1_000_000
 """Observations that are enough to see by what they carry: of more, a day of each period, then a share of the traces."""
@@ -36,10 +38,22 @@ DIMENSIONS = ("trace_name", "environment", "type", "name")
 _DAY = "toInt32(floor(dateDiff('millisecond', {window_start:DateTime64(6, 'UTC')}, start_time) / 86400000))"
 
 # A name as programs write it: what is free text is no kind of traffic, and would have to be quoted everywhere.
-_CARRIED = r"""arrayDistinct(arrayFilter(a -> a.2 != '' AND lengthUTF8(a.2) <= 80, arrayConcat(
-      [('user_id', user_id), ('session_id', session_id)], arrayMap(t -> ('tag', t), tags),
+_NOTED = r"""arrayMap(t -> ('tag', t), tags), [('language', @language)],
       arrayFilter(a -> match(a.1, '^metadata[.][A-Za-z][A-Za-z0-9_.-]{0,39}$'), arrayMap(
-        (k, v) -> (concat('metadata.', toString(k)), v), mapKeys(metadata), mapValues(metadata))))))"""
+        (k, v) -> (concat('metadata.', toString(k)), v), mapKeys(metadata), mapValues(metadata)))""".replace(
+    "@language", language_of("input")
+)
+
+
+def _carried(*more: str) -> str:
+    """SQL of what a trace carries, as pairs of key and value."""
+    pairs = f"arrayConcat({', '.join((*more, _NOTED))})"
+    return f"arrayDistinct(arrayFilter(a -> a.2 != '' AND lengthUTF8(a.2) <= 80, {pairs}))"
+
+
+NOTED = _carried()
+"""The same without users and sessions."""
+_CARRIED = _carried("[('user_id', user_id), ('session_id', session_id)]")
 
 # Of each key the values that most traces carry, and those that fail most.
 _VALUES = f"""
@@ -53,7 +67,9 @@ SELECT key, value, hash, traces, kinds FROM (
       SELECT any(trace_id) AS id, countIf(level = 'ERROR') > 0 AS failed
       FROM observations WHERE cityHash64(trace_id) % {{sample:UInt64}} = 0 GROUP BY cityHash64(trace_id)
     ) AS o
-    INNER JOIN (SELECT id, {_CARRIED} AS attributes FROM traces) AS t ON cityHash64(o.id) = cityHash64(t.id)
+    INNER JOIN (
+      SELECT id, {_CARRIED} AS attributes FROM traces WHERE cityHash64(id) % {{sample:UInt64}} = 0
+    ) AS t ON cityHash64(o.id) = cityHash64(t.id)
     ARRAY JOIN attributes AS carried
     GROUP BY key, value
     HAVING traces >= {{least:UInt64}} OR startsWith(key, 'metadata.')
@@ -67,7 +83,8 @@ _CELLS = f"""
 SELECT day, trace_name, environment, type, name, carried.1 AS key, carried.2 AS value,
   sum(o.n) AS n, sum(o.errors) AS errors, sum(o.due) AS due, sum(o.unfinished) AS unfinished,
   sum(o.timed) AS timed, sum(o.log_ms) AS log_ms, sum(o.log2_ms) AS log2_ms, sum(o.costed) AS costed,
-  sum(o.cost) AS cost, sum(o.cost2) AS cost2, sum(o.calls) AS calls, sum(o.failed) AS failed
+  sum(o.cost) AS cost, sum(o.cost2) AS cost2, sum(o.counted) AS counted, sum(o.tokens) AS tokens,
+  sum(o.tokens2) AS tokens2, sum(o.calls) AS calls, sum(o.failed) AS failed
 FROM (
   SELECT cityHash64(trace_id) AS trace, {_DAY} AS day, toHour(start_time, 'UTC') AS hour, environment, type, name,
     count() AS n, countIf(level = 'ERROR') AS errors,
@@ -76,7 +93,8 @@ FROM (
     count(latency_ms) AS timed, sum(ifNull(log(latency_ms + 1), 0)) AS log_ms,
     sum(ifNull(log(latency_ms + 1) * log(latency_ms + 1), 0)) AS log2_ms,
     count(total_cost) AS costed, sum(ifNull(toFloat64(total_cost), 0)) AS cost,
-    sum(ifNull(toFloat64(total_cost) * toFloat64(total_cost), 0)) AS cost2,
+    sum(ifNull(toFloat64(total_cost) * toFloat64(total_cost), 0)) AS cost2, count(total_tokens) AS counted,
+    sum(ifNull(total_tokens, 0)) AS tokens, sum(ifNull(toFloat64(total_tokens) * total_tokens, 0)) AS tokens2,
     countIf({QUIET}) AS calls, countIf({QUIET} AND ({LOOKS_FAILED} OR {LOOKS_EMPTY})) AS failed
   FROM observations
   WHERE cityHash64(trace_id) % {{sample:UInt64}} = 0
@@ -86,6 +104,7 @@ LEFT ANY JOIN (
   SELECT cityHash64(id) AS trace, name AS trace_name,
     arrayFilter(a -> has({{chosen:Array(UInt64)}}, cityHash64(a.1, a.2)), {_CARRIED}) AS attributes
   FROM traces
+  WHERE cityHash64(id) % {{sample:UInt64}} = 0
 ) AS t ON o.trace = t.trace
 ARRAY JOIN arrayConcat([('{HOUR}', leftPad(toString(hour), 2, '0'))], attributes,
   arrayMap(k -> (k, ''), arrayFilter(k -> NOT has(attributes.1, k), {{keys:Array(String)}}))) AS carried
@@ -138,11 +157,11 @@ def _part(dataset: Dataset, observations: int) -> tuple[list[dict[str, datetime]
     starts = [window.end - day, window.end - day - 7 * math.ceil(window.days / 7) * day]
     share = 1.0
     spans: list[dict[str, datetime]] = [{}]
-    note = "Users, sessions, tags, metadata and hours were looked for in one of {sample} traces."
+    note = "Users, sessions, tags, languages, metadata and hours were looked for in one of {sample} traces."
     if starts[0] >= window.start and starts[1] >= baseline.start:
         spans = [{"range_start": start, "range_end": start + day} for start in starts]
         share = 2 * day / (window.length + baseline.length)
-        note = "Users, sessions, tags, metadata and hours were looked for on {day} and {before} only"
+        note = "Users, sessions, tags, languages, metadata and hours were looked for on {day} and {before} only"
         note += ", in one of {sample} traces."
     sample = max(1, math.ceil(observations * share / ENOUGH))
     days = {"day": starts[0].strftime("%Y-%m-%d"), "before": starts[1].strftime("%Y-%m-%d")}
@@ -150,16 +169,21 @@ def _part(dataset: Dataset, observations: int) -> tuple[list[dict[str, datetime]
 
 
 def _not_read(error: HanseiError) -> str:
-    return f"Users, sessions, tags, metadata and hours were not looked at: {error.message}"
+    return f"Users, sessions, tags, languages, metadata and hours were not looked at: {error.message}"
 
 
 def _keys(chosen: Mapping[str, Sequence[Any]]) -> list[str]:
-    """The keys to look at: users, sessions, tags, and the metadata that most traces carry."""
+    """Users, sessions, tags, languages, and the metadata that most traces carry."""
     carried: dict[str, int] = {}
     for key, traces in zip(chosen["key"], chosen["traces"], strict=True):
         carried[str(key)] = carried.get(str(key), 0) + int(traces)
+    return keys_of(carried)
+
+
+def keys_of(carried: Mapping[str, int]) -> list[str]:
+    """The keys to look at, of those that so many rows carry."""
     metadata = sorted((key for key in carried if key.startswith("metadata.")), key=lambda key: (-carried[key], key))
-    return [key for key in ("user_id", "session_id", "tag") if key in carried] + metadata[:MOST_KEYS]
+    return [key for key in ("user_id", "session_id", "tag", LANGUAGE) if key in carried] + metadata[:MOST_KEYS]
 
 
 def _by_key(columns: Mapping[str, Sequence[Any]]) -> dict[str, Cells]:

@@ -21,9 +21,6 @@ from hansei.tools.playbook.hours import hours_compared, hours_in_excess
 from hansei.tools.playbook.model import Candidate, Metric
 from hansei.tools.playbook.screen import Hit, causes
 
-_ALIKE = (("trace_name", "environment", "step"), ("trace_name", "step"), ("step",))
-"""What is like a step, whatever its trace carries."""
-
 MOST = 3
 """Places that are told of one metric, in each direction."""
 
@@ -52,8 +49,8 @@ def confined(
     found: list[Candidate] = []
     slices = 0
     for key, cells in cohorts.cells.items():
-        if (question.yy is not None and key in _SINGLE) or (key == HOUR and question.x == "costed"):
-            # An average over a single user's calls is made by its few largest; and prices have no hours.
+        if (question.yy is not None and key in _SINGLE) or (key == HOUR and question.x in ("costed", "counted")):
+            # An average over a single user's calls is made by its few largest; and prices and prompts have no hours.
             continue
         cells = cells.where(cells.sums[question.x] > 0)
         window, baseline = cells.where(cells.in_window), cells.where(~cells.in_window)
@@ -70,11 +67,29 @@ def confined(
             for hit in told:
                 keep &= ~hit.cells
             rest = window.where(keep)
-            asked = replace(always, contexts=_ALIKE, limit=MOST, min_x=min(always.min_x, metric.min_n))
+            asked = replace(always, contexts=_alike(cells), limit=MOST, min_x=min(always.min_x, metric.min_n))
             hot, looked = _look(key, rest, asked, expect(rest, rest, asked, scatter=False)) if len(rest) else ([], 0)
             slices += looked
             found += _candidates(detector, metric, key, cells, hot, question.x, "hotspot")
     return list(_strongest(found)), slices
+
+
+def _alike(cells: Cells) -> tuple[tuple[str, ...], ...]:
+    """What is like a step, or a score, whatever its trace carries."""
+    what = _what(cells)
+    return (("trace_name", "environment", what), ("trace_name", what), (what,))
+
+
+def _what(cells: Cells) -> str:
+    """The unit that must be the same: scores of another name are something else."""
+    return "score" if "score" in cells.codes else "step"
+
+
+def _groupings(key: str, cells: Cells) -> tuple[tuple[str, ...], ...]:
+    if _what(cells) == "step":
+        return ((key,), (key, "step"), (key, "trace_name"))
+    prompts = (("score", key, "prompt"),) if "prompt" in cells.codes else ()
+    return (("score", key), ("score", key, "trace_name"), *prompts)
 
 
 def _look(key: str, window: Cells, question: Question, expected: Expectation) -> tuple[list[Hit], int]:
@@ -82,7 +97,7 @@ def _look(key: str, window: Cells, question: Question, expected: Expectation) ->
     able = window.where(_able(window, question))
     if key == HOUR:
         return hours_in_excess(window, question, expected), hours_compared(able, question)
-    groupings = ((key,), (key, "step"), (key, "trace_name"))
+    groupings = _groupings(key, window)
     hits, _ = causes(window, replace(question, groupings=groupings), expected)
     return hits, sum(_compared(able, question, units) for units in groupings)
 
@@ -91,7 +106,7 @@ def _able(cells: Cells, question: Question) -> NDArray[np.bool_]:
     """Cells of steps that can give a finding at all: of shares, those in which it happened often enough."""
     if question.yy is not None or question.sign < 0:
         return np.ones(len(cells), dtype=bool)
-    group, names = cells.group(("step",))
+    group, names = cells.group((_what(cells),))
     return np.bincount(group, weights=cells.sums[question.y], minlength=len(names))[group] >= _FEWEST_EVENTS
 
 
@@ -103,8 +118,9 @@ def _compared(cells: Cells, question: Question, units: tuple[str, ...]) -> int:
 
 def _moved(key: str, window: Cells, baseline: Cells, question: Question) -> Expectation:
     """What each cell was in the baseline, moved as far as all values together moved since, where that was worse."""
-    alike = replace(question, contexts=_ALIKE)
-    own = expect(window, baseline, replace(question, contexts=tuple((*units, key) for units in _ALIKE) + _ALIKE))
+    contexts = _alike(window)
+    alike = replace(question, contexts=contexts)
+    own = expect(window, baseline, replace(question, contexts=tuple((*units, key) for units in contexts) + contexts))
     now, before = expect(window, window, alike, scatter=False), expect(window, baseline, alike)
     shift = np.maximum(question.sign * (now.y - before.y), 0.0) * question.sign
     y = own.y + shift
@@ -127,8 +143,11 @@ def _candidates(
         reference = Comparison(against="rest_of_window", segment=place)
         if direction == "regression":
             before = float(amounts[inside & ~cells.in_window].sum())
-            # What the baseline hardly knows is compared with its whole place there.
-            reference = Comparison(against="baseline", segment=segment if before >= metric.min_n else place)
+            # What the baseline hardly knows is compared with its whole place there, a new version with the former ones.
+            known = segment if before >= metric.min_n else place
+            if before < metric.min_n and "prompt_version" in segment:
+                known = {name: value for name, value in segment.items() if name != "prompt_version"}
+            reference = Comparison(against="baseline", segment=known)
         yield Candidate(
             detector=detector, metric=metric.name, direction=direction, segment=segment, comparison=reference,
             strength=round(hit.z, 2),

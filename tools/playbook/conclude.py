@@ -131,6 +131,9 @@ def _fold(judged: dict[str, Finding], facts: Facts) -> dict[str, Finding]:
         twin = next((other for other in standing if is_twin(finding, other)), None)
         cause = told_by.get(twin.id, twin.id) if twin is not None else None
         detail = "" if cause is None else say("echo.twin", title=_title(judged[cause]))
+        if cause is None and (whole := next((other for other in standing if _is_part(finding, other, facts)), None)):
+            cause = told_by.get(whole.id, whole.id)
+            detail = say("echo.part", title=_title(judged[cause]))
         if cause is None:
             for evidence in finding.evidence:
                 other_id = evidence.purpose.partition("without:")[2]
@@ -150,6 +153,14 @@ def _fold(judged: dict[str, Finding], facts: Facts) -> dict[str, Finding]:
             )
             out[finding.id] = out[finding.id].model_copy(update={"checks": [*finding.checks, check]})
     return out
+
+
+def _is_part(finding: Finding, whole: Finding, facts: Facts) -> bool:
+    """Whether a fall of scores is the part of a wider one that stands without it, too: the wider one is told."""
+    if finding.kind != "quality" or whole.kind != "quality":
+        return False
+    left = evidence_for(whole.evidence, f"without:{finding.id}")
+    return left is not None and not is_echo(whole, left, facts)
 
 
 def _title(finding: Finding) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hansei.contracts import Comparison, Finding
-from hansei.tools.playbook import telling
+from hansei.tools.playbook import telling, unfinished
 from hansei.tools.playbook.cells import Cells
 from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import (
@@ -25,7 +25,7 @@ from hansei.tools.playbook.groupings import (
 )
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
 from hansei.tools.playbook.profile import Profile
-from hansei.tools.playbook.screen import explain, stand_out
+from hansei.tools.playbook.screen import Hit, explain, stand_out
 from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_value
 
@@ -51,6 +51,17 @@ _USAGE = replace(
     _COST, name="generations_without_usage", y="total_tokens IS NULL", again="avg(length(mapKeys(usage_details)) = 0)"
 )
 _MODEL = replace(_COST, name="generations_without_model", y="model = ''", again="avg(empty(model))")
+_PROMPT = replace(
+    _COST,
+    name="generations_without_prompt",
+    y="prompt_name = ''",
+    worst="low",
+    bound=None,
+    again="avg(empty(prompt_name))",
+)
+_END = replace(
+    unfinished.RATE, name="steps_without_end", kind="instrumentation_gap", min_effect=0.5, min_relative=0.0, worst="low"
+)
 _USER = Metric(
     name="traces_without_user",
     kind="instrumentation_gap",
@@ -79,19 +90,29 @@ class _Gap:
     metric: Metric
     sum: str
     words: str
+    groupings: Units = ()
+    """Where it is looked for while the rest has it; (): as for the others."""
+    effect: float = 0.2
+    """How much more often it must be lacking there than in the rest."""
+    lost: bool = True
+    """Whether that it was there before is looked for as well."""
 
 
 _OF_CALLS = (_Gap(_MODEL, "no_model", "model"), _Gap(_USAGE, "no_usage", "usage"), _Gap(_COST, "no_cost", "cost"))
+# Many calls need no managed prompt: it is missing where an app has none and nearly all of the rest has.
+_OF_ANSWERS = (_Gap(_PROMPT, "no_prompt", "prompt", (("trace_name",),), 0.6),)
+# What no longer ends hangs or crashed; what never ended was never told that it had.
+_OF_STEPS = (_Gap(_END, "unfinished", "end", (("step",), ("trace_name",)), 0.8, lost=False),)
 _OF_TRACES = (
     _Gap(_USER, "no_user", "user"), _Gap(_SESSION, "no_session", "session"), _Gap(_RELEASE, "no_release", "release"),
 )  # fmt: skip
-_WORDS = {gap.metric.name: gap.words for gap in (*_OF_CALLS, *_OF_TRACES)}
+_WORDS = {gap.metric.name: gap.words for gap in (*_OF_CALLS, *_OF_ANSWERS, *_OF_STEPS, *_OF_TRACES)}
 
 _CALLS: Units = (("model",), ("trace_name",), ("step",), ("model", "trace_name"), ("release",))
 _PRICES: Units = (("model",), ("trace_name",), ("model", "trace_name"), ("release",))
 """Prices belong to models: where there never was a cost, the step that calls the model is not the place to name."""
+_LINKS: Units = (("trace_name",), ("step",), ("step", "release"))
 _RUNS: Units = tuple(units for units in RUN_GROUPINGS if units)
-_HOTSPOT_EFFECT = 0.2
 _PLACES = 2
 """Most places that are told of one gap."""
 
@@ -102,6 +123,8 @@ def screen(profile: Profile) -> Screening:
     slices = 0
     for cells, x, gaps, contexts, groupings in (
         (profile.steps, "ended", _OF_CALLS, STEP_CONTEXTS, _CALLS),
+        (profile.steps, "ended", _OF_ANSWERS, STEP_CONTEXTS, _LINKS),
+        (profile.steps, "due", _OF_STEPS, STEP_CONTEXTS, _CALLS),
         (profile.runs, "n", _OF_TRACES, RUN_CONTEXTS, _RUNS),
     ):
         for gap in gaps:
@@ -115,16 +138,18 @@ def _look(cells: Cells, x: str, gap: _Gap, contexts: Units, groupings: Units) ->
     metric, now = gap.metric, cells.in_window
     total, lacking = (float(cells.sums[name][now].sum()) for name in (x, gap.sum))
     more = Question(x, gap.sum, contexts, groupings, min_x=50, min_effect=0.1, min_relative=0.5, limit=_PLACES)
-    worse, looked = explain(cells, more)
-    better, looked_again = explain(cells, replace(more, sign=-1))
+    worse, looked = explain(cells, more) if gap.lost else ([], 0)
+    better, looked_again = explain(cells, replace(more, sign=-1)) if gap.lost else ([], 0)
     always, looked_within = stand_out(
         cells,
         replace(
-            more, contexts=[()], groupings=_PRICES if metric is _COST else groupings, min_effect=_HOTSPOT_EFFECT,
-            min_relative=1.0,
+            more, contexts=[()], groupings=gap.groupings or (_PRICES if metric is _COST else groupings),
+            min_effect=gap.effect, min_relative=0.0 if gap.groupings else 1.0,
         ),
         explained=[*worse, *better],
     )  # fmt: skip
+    if not gap.lost:
+        always = [hit for hit in always if _lacked(cells, hit, x, gap.sum)]
     found = [
         *against_baseline("instrumentation_gap", metric, "regression", cells, worse, x),
         *against_baseline("instrumentation_gap", metric, "improvement", cells, better, x),
@@ -139,6 +164,18 @@ def _look(cells: Cells, x: str, gap: _Gap, contexts: Units, groupings: Units) ->
             )
         ]  # fmt: skip
     return found, looked + looked_again + looked_within
+
+
+_NEARLY_ALL = 0.9
+
+
+def _lacked(cells: Cells, hit: Hit, x: str, y: str) -> bool:
+    """Whether nearly all of a slice lacked it in the baseline as well."""
+    before = ~cells.in_window
+    for unit, value in zip(hit.units, hit.values, strict=True):
+        before = before & (cells.codes[unit] == cells.values[unit].index(value))
+    rows, lacking = (float(cells.sums[name][before].sum()) for name in (x, y))
+    return rows >= _END.min_n and lacking >= _NEARLY_ALL * rows
 
 
 def tell(finding: Finding) -> Words:
@@ -161,7 +198,7 @@ def tell(finding: Finding) -> Words:
 DETECTOR = Detector(
     name="instrumentation_gap",
     question="What is missing in the data, so that problems stay unseen?",
-    metrics=(_MODEL, _USAGE, _COST, _USER, _SESSION, _RELEASE),
+    metrics=(_MODEL, _USAGE, _COST, _PROMPT, _END, _USER, _SESSION, _RELEASE),
     tell=tell,
     screen_profile=screen,
 )

@@ -33,6 +33,8 @@ def is_side_of(finding: Finding, other: Finding) -> bool:
             return not other.metric.startswith("trace") and not _carries(finding, other)
         case ("cache", "cost"):
             return other.metric == "cost_per_call"
+        case ("unfinished", "instrumentation_gap"):
+            return other.metric == "steps_without_end"
         case ("instrumentation_gap", "instrumentation_gap"):
             both = finding.metric in _GAPS and other.metric in _GAPS
             return both and _GAPS.index(other.metric) < _GAPS.index(finding.metric)

@@ -62,7 +62,8 @@ _CACHED = """countIf(input_tokens > 0) AS fed, sum(if(input_tokens > 0, cached_t
   sum(if(input_tokens > 0, cached_tokens / input_tokens * (cached_tokens / input_tokens), 0)) AS cached2"""
 _ENDED = "type = 'GENERATION' AND level != 'ERROR' AND end_time IS NOT NULL"
 _LACKING = f"""countIf({_ENDED}) AS ended, countIf({_ENDED} AND model = '') AS no_model,
-  countIf({_ENDED} AND total_tokens IS NULL) AS no_usage, countIf({_ENDED} AND total_cost IS NULL) AS no_cost"""
+  countIf({_ENDED} AND total_tokens IS NULL) AS no_usage, countIf({_ENDED} AND total_cost IS NULL) AS no_cost,
+  countIf({_ENDED} AND prompt_name = '') AS no_prompt"""
 _SPENT = """count(total_cost) AS costed, sum(ifNull(toFloat64(total_cost), 0)) AS cost,
   sum(ifNull(toFloat64(total_cost) * toFloat64(total_cost), 0)) AS cost2, count(total_tokens) AS counted,
   sum(ifNull(total_tokens, 0)) AS tokens, sum(ifNull(toFloat64(total_tokens) * total_tokens, 0)) AS tokens2"""

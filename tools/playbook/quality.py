@@ -10,18 +10,22 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import compress
 from typing import Any
 
 from hansei.contracts import Evidence, Finding
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.relations import Needs
 from hansei.tools.playbook import telling
+from hansei.tools.playbook.attributes import LEAST_TRACES
 from hansei.tools.playbook.categories import CATEGORIES, screen_categories
 from hansei.tools.playbook.cells import Cells
+from hansei.tools.playbook.cohorts import confined
 from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import against_baseline
 from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
+from hansei.tools.playbook.score_cohorts import ATTRIBUTES, CARRIED, cohorts_of
 from hansei.tools.playbook.screen import explain, merged
 from hansei.tools.playbook.side_by_side import beside
 from hansei.tools.report.catalogue import say
@@ -77,19 +81,24 @@ _DIMENSIONS = (
 )  # fmt: skip
 
 # Each score counts once for every prompt and model that its trace called: which of them it judges is not known.
-_SQL = """
-SELECT toInt32(floor(dateDiff('millisecond', {window_start:DateTime64(6, 'UTC')}, timestamp) / 86400000)) AS day,
-  name AS score, data_type, trace_name, environment, release, version,
-  call.1 AS prompt_name, call.2 AS prompt_version, call.3 AS model, count() AS n, sum(value) AS y, sum(value * value)
-  AS yy,
-  if(data_type = 'CATEGORICAL' AND lengthUTF8(string_value) <= 80, string_value, '') AS category
-FROM scores
-LEFT JOIN (
+_SQL = f"""
+SELECT * EXCEPT seen FROM (
+  SELECT toInt32(floor(dateDiff('millisecond', {{window_start:DateTime64(6, 'UTC')}}, timestamp) / 86400000)) AS day,
+    name AS score, data_type, trace_name, environment, if(part.1 = '', release, '') AS release,
+    if(part.1 = '', version, '') AS version, part.3.1 AS prompt_name, part.3.2 AS prompt_version, part.3.3 AS model,
+    part.1 AS key, part.2 AS value,
+    if(data_type = 'CATEGORICAL' AND lengthUTF8(string_value) <= 80, string_value, '') AS category,
+    count() AS n, sum(r.value) AS y, sum(r.value * r.value) AS yy, sum(n) OVER (PARTITION BY key, value) AS seen
+  FROM (
+    SELECT *, {ATTRIBUTES} AS attributes FROM scores LEFT JOIN (
 @calls
-) AS o USING trace_id
-LEFT ARRAY JOIN calls AS call
-WHERE data_type IN ('NUMERIC', 'BOOLEAN', 'CATEGORICAL')
-GROUP BY ALL"""
+    ) AS o USING trace_id
+    WHERE data_type IN ('NUMERIC', 'BOOLEAN', 'CATEGORICAL')
+  ) AS r
+  ARRAY JOIN arrayConcat(arrayMap(c -> ('', '', c), if(empty(calls), [('', '', '')], calls)), {CARRIED}) AS part
+  GROUP BY ALL
+)
+WHERE value = '' OR seen >= {LEAST_TRACES}"""
 _CALLS = """
 SELECT trace_id, groupUniqArray((prompt_name, prompt_version, model)) AS calls
 FROM observations
@@ -102,16 +111,17 @@ def screen(dataset: Dataset) -> Screening:
     """One pass over the scores, joined with the prompts and models of their traces."""
     # The calls are bound on their own: for them the scores need not be joined with their traces.
     sql = _SQL.replace("@calls", dataset.bind(_CALLS, ("observations", "scores")))
-    columns = dataset.columns(dataset.bind(sql, ("scores",), Needs(trace=True)))
+    rows = dataset.columns(dataset.bind(sql, ("scores",), Needs(trace=True)))
     found: list[Candidate] = []
     slices = 0
     has_baseline = False
-    if not len(columns["day"]):
+    if not len(rows["day"]):
         return Screening.nothing("there are no scores to compare")
+    carried = _where(rows, [key != "" for key in rows["key"]])
+    columns = _where(rows, [key == "" for key in rows["key"]])
     for kind, shares in (("NUMERIC", False), ("BOOLEAN", True)):
         for lower in (False, True):
-            part = _only(columns, kind, lower)
-            cells = Cells.read(part, _DIMENSIONS)
+            cells = Cells.read(_sums(_only(columns, kind, lower)), _DIMENSIONS)
             if not len(cells):
                 continue
             has_baseline |= cells.has_baseline
@@ -127,8 +137,9 @@ def screen(dataset: Dataset) -> Screening:
                     "quality", metric, "regression" if direction == "regression" else "improvement", cells, hits, "n"
                 )
             others, looked = beside("quality", metric, cells, question)
-            slices += looked
-            found += others
+            hidden, looked_closer = confined("quality", metric, cohorts_of(_only(carried, kind, lower)), question)
+            slices += looked + looked_closer
+            found += [*hidden, *others]
     of_categories, looked, compared = screen_categories(columns, _DIMENSIONS, _CONTEXTS, _GROUPINGS)
     found, slices, has_baseline = [*found, *of_categories], slices + looked, has_baseline or compared
     return Screening.of(found, slices, has_baseline)
@@ -144,15 +155,22 @@ def is_lower_better(score: str) -> bool:
 _NEGATIONS = frozenset({"no", "not", "non", "free", "without", "absence", "avoidance", "avoids", "anti"})
 
 
-def _only(columns: Mapping[str, Sequence[Any]], kind: str, lower: bool) -> dict[str, Sequence[Any]]:
-    keep = [
-        i
-        for i, (name, data_type) in enumerate(zip(columns["score"], columns["data_type"], strict=True))
-        if data_type == kind and is_lower_better(str(name)) == lower
-    ]
-    return {
-        name: [column[i] for i in keep] for name, column in columns.items() if name not in ("data_type", "category")
-    }
+_Columns = Mapping[str, Sequence[Any]]
+
+
+def _only(columns: _Columns, kind: str, lower: bool) -> _Columns:
+    """The scores of one type, by whether less is better."""
+    rows = zip(columns["score"], columns["data_type"], strict=True)
+    return _where(columns, [of == kind and is_lower_better(str(name)) == lower for name, of in rows])
+
+
+def _where(columns: _Columns, keep: Sequence[bool]) -> _Columns:
+    return {name: list(compress(column, keep)) for name, column in columns.items()}
+
+
+def _sums(columns: _Columns) -> _Columns:
+    """The columns that are dimensions and sums of cells."""
+    return {name: columns[name] for name in (*_DIMENSIONS, "day", "n", "y", "yy")}
 
 
 def detail(dataset: Dataset, candidate: Candidate, id: str) -> Evidence:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from hansei.contracts import Segment
 from hansei.tools.langfuse.relations import Needs
+from hansei.tools.playbook.languages import language_of
 from hansei.tools.playbook.model import Relation
 
 CLUSTER: dict[Relation, str] = {"observations": "trace_id", "traces": "id", "scores": "if(trace_id = '', id, trace_id)"}
@@ -51,6 +52,9 @@ _OF_TRACE: dict[Relation, frozenset[str]] = {
     "traces": frozenset(),
     "scores": frozenset({"trace_name", "release", "version", "user_id"}),
 }
+_LANGUAGE = language_of("input")
+_CARRIED = {"tag": "has(tags, @)", "language": f"{_LANGUAGE} = @"}
+"""Dimensions that only traces have, as conditions on one; @ stands for the value."""
 _TRACE_KEY: dict[Relation, str] = {"observations": "trace_id", "traces": "id", "scores": "trace_id"}
 
 
@@ -138,6 +142,8 @@ def column(dimension: str, relation: Relation) -> tuple[str, bool] | None:
         return "arrayJoin(if(empty(tags), [''], tags))", relation != "traces"
     if dimension == "tool_name" and relation == "observations":
         return "if(type = 'TOOL', name, '')", False
+    if dimension == "language" and relation == "traces":
+        return _LANGUAGE, False
     if dimension.startswith("metadata.") and relation != "scores":
         key = dimension.removeprefix("metadata.").replace("\\", "\\\\").replace("'", "\\'")
         return f"metadata['{key}']", False
@@ -159,7 +165,7 @@ def shared(segment: Segment, other: Segment, relation: Relation) -> Segment:
 
 def _is_carried(dimension: str, relation: Relation) -> bool:
     """Whether rows of `relation` have the dimension through their trace alone, which must be looked up."""
-    return relation != "traces" and (dimension == "tag" or dimension.startswith("metadata."))
+    return relation != "traces" and (dimension in _CARRIED or dimension.startswith("metadata."))
 
 
 def _test(dimension: str, relation: Relation, name: str, traces: str = "traces") -> str | None:
@@ -179,14 +185,14 @@ def _test(dimension: str, relation: Relation, name: str, traces: str = "traces")
     if dimension == "tool_name" and relation == "observations":
         return f"(type = 'TOOL' AND name = {value})"
     key = dimension.removeprefix("metadata.").replace("\\", "\\\\").replace("'", "\\'")
-    carried = {"tag": f"has(tags, {value})"}.get(dimension)
+    carried = _CARRIED[dimension].replace("@", value) if dimension in _CARRIED else None
     if dimension.startswith("metadata."):
         carried = f"metadata['{key}'] = {value}"
     if carried is None or relation == "traces":
         return carried
     test = f"{_TRACE_KEY[relation]} IN (SELECT id FROM {traces} WHERE {carried})"
     # An observation may have metadata of its own.
-    return f"({carried} OR {test})" if relation == "observations" and dimension != "tag" else test
+    return f"({carried} OR {test})" if relation == "observations" and dimension not in _CARRIED else test
 
 
 def _in_hours(time: str, value: str) -> str:

@@ -17,6 +17,7 @@ from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
 from hansei.tools.playbook.profile import Profile
 from hansei.tools.playbook.screen import explain, stand_out
+from hansei.tools.playbook.side_by_side import beside
 from hansei.tools.playbook.templates import count_templates, messages_of, what_they_say
 from hansei.tools.playbook.texts import LOOKS_EMPTY, LOOKS_FAILED, QUIET
 from hansei.tools.report.catalogue import say
@@ -59,13 +60,17 @@ def screen(profile: Profile) -> Screening:
     better, looked_again = explain(cells, _BETTER)
     always, looked_within = stand_out(cells, _ALWAYS, explained=[*worse, *better])
     hidden, looked_closer = confined("silent_failure", RATE, profile.cohorts, _WORSE, _CONFINED)
+    others, looked_beside = beside("silent_failure", RATE, cells, _WORSE)
     candidates = [
         *hidden,
+        *others,
         *against_baseline("silent_failure", RATE, "regression", cells, worse, "calls"),
         *against_baseline("silent_failure", RATE, "improvement", cells, better, "calls"),
         *against_rest("silent_failure", RATE, always),
     ]
-    return Screening.of(candidates, looked + looked_again + looked_within + looked_closer, cells.has_baseline)
+    return Screening.of(
+        candidates, looked + looked_again + looked_within + looked_closer + looked_beside, cells.has_baseline
+    )
 
 
 def detail(dataset: Dataset, candidate: Candidate, id: str) -> Evidence:

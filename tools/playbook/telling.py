@@ -54,6 +54,8 @@ def _part(key: str, value: str) -> str:
     known = {"prompt_version": "place.version_only"}.get(key, f"place.{key}")
     if key == "hour_of_day":
         return say("place.hour_of_day", name=" ".join(value.split())[:20])
+    if key == "language" and f"say.language.{value}" in catalogue().texts:
+        return say("place.language", name=say(f"language.{value}"))
     if f"say.{known}" in catalogue().texts:
         return say(known, name=name(value))
     return say("place.other", key=key, name=name(value))

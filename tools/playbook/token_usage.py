@@ -6,11 +6,13 @@ from dataclasses import replace
 
 from hansei.contracts import Finding
 from hansei.tools.playbook import telling
+from hansei.tools.playbook.cohorts import confined
 from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import STEP_CONTEXTS, STEP_GROUPINGS, against_baseline
 from hansei.tools.playbook.model import Detector, Metric, Screening, Words
 from hansei.tools.playbook.profile import Profile
 from hansei.tools.playbook.screen import explain
+from hansei.tools.playbook.side_by_side import DEPLOYED, beside
 from hansei.tools.report.catalogue import say
 
 PER_CALL = Metric(
@@ -42,11 +44,15 @@ def screen(profile: Profile) -> Screening:
         return Screening.nothing("no observation carries token usage")
     worse, looked = explain(cells, _MORE)
     better, looked_again = explain(cells, replace(_MORE, sign=-1))
+    hidden, looked_closer = confined("token_usage", PER_CALL, profile.cohorts, _MORE)
+    others, looked_beside = beside("token_usage", PER_CALL, cells, _MORE, DEPLOYED)
     candidates = [
+        *hidden,
+        *others,
         *against_baseline("token_usage", PER_CALL, "regression", cells, worse, "counted"),
         *against_baseline("token_usage", PER_CALL, "improvement", cells, better, "counted"),
     ]
-    return Screening.of(candidates, looked + looked_again, cells.has_baseline)
+    return Screening.of(candidates, looked + looked_again + looked_closer + looked_beside, cells.has_baseline)
 
 
 def tell(finding: Finding) -> Words:

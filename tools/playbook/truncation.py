@@ -17,6 +17,7 @@ from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
 from hansei.tools.playbook.profile import read_some_steps
 from hansei.tools.playbook.screen import explain, stand_out
+from hansei.tools.playbook.side_by_side import beside
 from hansei.tools.playbook.texts import ENDS_AT_LIMIT, ENDS_KNOWN, TOKEN_LIMIT
 from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_count, format_value
@@ -66,12 +67,14 @@ def screen(dataset: Dataset) -> Screening:
     worse, looked = explain(cells, _WORSE)
     better, looked_again = explain(cells, _BETTER)
     always, looked_within = stand_out(cells, _ALWAYS, explained=[*worse, *better])
+    others, looked_beside = beside("truncation", RATE, cells, _WORSE)
     candidates = [
+        *others,
         *against_baseline("truncation", RATE, "regression", cells, worse, "calls"),
         *against_baseline("truncation", RATE, "improvement", cells, better, "calls"),
         *against_rest("truncation", RATE, always),
     ]
-    return Screening.of(candidates, looked + looked_again + looked_within, cells.has_baseline)
+    return Screening.of(candidates, looked + looked_again + looked_within + looked_beside, cells.has_baseline)
 
 
 def _is_told(dataset: Dataset) -> bool:
