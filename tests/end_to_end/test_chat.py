@@ -73,6 +73,24 @@ def test_a_pipe_asks_and_the_next_process_goes_on(place: tuple[str, Path]) -> No
         assert threads.execute("SELECT count() FROM checkpoints").fetchone() == (1,)
 
 
+def test_each_number_of_a_saved_conversation_is_asked_again(place: tuple[str, Path]) -> None:
+    url, report = place
+    assert piped(place, "error rate by app", "which findings are there?", "bananas", "/save kept").returncode == 0
+    file = report / "kept.json"
+    done = hansei(report, "verify", str(file), "--clickhouse", url)
+    assert done.returncode == 0, done.stdout
+    saved = json.loads(file.read_text("utf-8"))
+    asked = next(i for i, one in enumerate(saved["answers"]) if one["question"] == "error rate by app")
+    assert f"Ran {sum(len(one['evidence']) for one in saved['answers'])} queries" in done.stdout
+    table = saved["answers"][asked]["table"]["rows"]
+    table[0][1] = re.sub(r"\d", lambda digit: str((int(digit[0]) + 1) % 10), table[0][1], count=1)
+    file.write_text(json.dumps(saved), "utf-8")
+    changed = hansei(report, "verify", str(file), "--clickhouse", url, "--json")
+    assert changed.returncode == 1
+    assert f"answers[{asked}].table.rows[0][1]" in [item["path"] for item in json.loads(changed.stdout)["differences"]]
+    file.unlink()
+
+
 @pytest.mark.parametrize("line", ["/save ../elsewhere", "/save report", "/nonsense", "/trace", "/sql 99"])
 def test_a_command_that_cannot_be_done_is_told_and_gives_exit_code_2(
     place: tuple[str, Path], line: str, monkeypatch: pytest.MonkeyPatch
@@ -93,7 +111,7 @@ def test_what_cannot_begin_is_told_in_one_line(place: tuple[str, Path], tmp_path
     (fresh / "report.json").write_bytes((report / "report.json").read_bytes())
     for arguments in (
         ["chat", str(tmp_path / "nothing"), "--clickhouse", url],
-        ["chat", str(tmp_path), "--clickhouse", url],
+        ["chat", str(tmp_path), "--clickhouse", url],  # neither has a report
         ["chat", str(report)],
         ["chat", str(fresh), "--clickhouse", "clickhouse://me:s3cret@127.0.0.1:1/db"],
     ):
@@ -102,6 +120,8 @@ def test_what_cannot_begin_is_told_in_one_line(place: tuple[str, Path], tmp_path
         assert len(done.stderr.strip().splitlines()) == 1
         assert "Traceback" not in done.stderr
         assert "s3cret" not in done.stderr + done.stdout
+        no_report = arguments[1] in (str(tmp_path), str(tmp_path / "nothing"))
+        assert ("Give the folder that hansei analyze wrote" in done.stderr) == no_report
     (tmp_path / "report.json").write_bytes((report / "report.json").read_bytes())
     (tmp_path / "chat.sqlite").write_text("this is no database, but a text that is long enough to be looked at" * 20)
     done = hansei_here(tmp_path, "chat", str(tmp_path), "--clickhouse", url)
@@ -126,7 +146,7 @@ def test_the_conversation_survives_kill_9(place: tuple[str, Path]) -> None:
     process.stdin.write("what changed on 2026-11-12?\n")
     process.stdin.flush()
     for line in process.stderr:
-        if line.startswith("inquirer: Looking up"):
+        if line.startswith("answer: Looking up"):
             break
     process.send_signal(signal.SIGKILL)
     process.communicate()
