@@ -1,9 +1,9 @@
 """The evaluation of traces by criteria. Read it from top to bottom: this is the diagram.
 
-begin ─→ (discoverer → agreement) ─→ sampler → checker → estimator → allowance ─┬→ judge ─┬→ weigh ─→ result
-                                                                                ├→ judge ─┤    │
-                                                                                └→ judge ─┘    └─ more → judge …
-
+begin → (discoverer → agreement) → sampler → checker → estimator → allowance → comparer → weigh ─┬→ judge ─┬→ weigh …
+                                                                                                 ├→ judge ─┤
+                                                                                                 └→ judge ─┘
+weigh sends the next traces to judges until nothing more is to be judged; then → result.
 agreement and allowance stop and wait for a person, unless the request says that it is approved.
 """
 
@@ -26,6 +26,7 @@ from hansei.graph.workflow import RETRY, Graph
 from hansei.nodes.agreement import AllowanceInput, agreement, allowance
 from hansei.nodes.begin import BeginInput, begin
 from hansei.nodes.checker import checker
+from hansei.nodes.comparer import ComparerInput, comparer
 from hansei.nodes.discoverer import discoverer
 from hansei.nodes.estimator import estimator
 from hansei.nodes.evaluating import AT_ONCE, WAVE, Evaluating, merge_usage
@@ -57,6 +58,8 @@ class EvaluationState(BeginInput, total=False):
     """weigh: how many of the chosen traces were sent to judges."""
     judged: Annotated[dict[str, bool], merge]
     """judges: keys of the verdicts that are kept, and whether they were known before."""
+    compared: dict[str, dict[str, Any]]
+    """comparer: what the pairs of each pairwise criterion come to."""
     stopped: Annotated[str, lambda old, new: new or old]
     """judges: why the model cannot be asked further."""
     enough: bool
@@ -109,6 +112,7 @@ def build_evaluation_graph(checkpointer: Checkpointer = None) -> Graph:
     graph.add_node("checker", checker, input_schema=Evaluating, retry_policy=RETRY)
     graph.add_node("estimator", estimator, input_schema=Evaluating, retry_policy=RETRY)
     graph.add_node("allowance", allowance, input_schema=AllowanceInput)
+    graph.add_node("comparer", comparer, input_schema=ComparerInput, retry_policy=RETRY)
     graph.add_node("judge", judge, input_schema=Evaluating, retry_policy=RETRY)
     graph.add_node("weigh", weigh, input_schema=WeighInput)
     graph.add_node("result", result, input_schema=ResultInput)
@@ -120,7 +124,8 @@ def build_evaluation_graph(checkpointer: Checkpointer = None) -> Graph:
     graph.add_conditional_edges("sampler", check_or_not, ["checker", "estimator"])
     graph.add_edge("checker", "estimator")
     graph.add_conditional_edges("estimator", allow_or_not, ["allowance", "result"])
-    graph.add_edge("allowance", "weigh")
+    graph.add_edge("allowance", "comparer")
+    graph.add_edge("comparer", "weigh")
     graph.add_conditional_edges("weigh", to_judges, ["judge", "result"])
     graph.add_edge("judge", "weigh")
     graph.add_edge("result", END)

@@ -78,6 +78,7 @@ def begin(state: BeginInput, runtime: Runtime[Context]) -> dict[str, Any]:
         "costs": Overwrite(costs),
         "usage": Overwrite({}),
         "judged": Overwrite({}),
+        "compared": {},
         "chosen": [],
         "population": 0,
         "upto": 0,

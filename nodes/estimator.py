@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from langgraph.runtime import Runtime
@@ -9,9 +10,11 @@ from langgraph.runtime import Runtime
 from hansei.context import Context
 from hansei.contracts.evaluation import Estimated
 from hansei.contracts.spent import Usage
-from hansei.nodes.evaluating import Evaluating, judges_of, store_of
+from hansei.nodes.evaluating import MOST_PAIRS, Evaluating, judges_of, pair_judges_of, request_of, store_of
 from hansei.nodes.scope import Steps, bill, context_of, dataset_of
 from hansei.tools.evaluation.asking import shown_of
+from hansei.tools.evaluation.pairs import ORDERS, PairJudge, find_pairs
+from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.trace_tree import read_trees
 from hansei.tools.language_model.usage import LETTERS_PER_TOKEN
 
@@ -34,11 +37,12 @@ def estimator(state: Evaluating, runtime: Runtime[Context]) -> dict[str, Any]:
     context = context_of(runtime)
     judges = judges_of(state, context)
     ids = [one["id"] for one in state["chosen"]]
-    if not judges:
+    pair_judges = pair_judges_of(state, context)
+    if not judges and not pair_judges:
         return {"estimated": None}
     steps = Steps(runtime, "estimate", "Estimating what judging would take")
     dataset = dataset_of(state["scope"], runtime, state["costs"])
-    trees = read_trees(dataset, ids[:LOOKED_AT])
+    trees = read_trees(dataset, ids[:LOOKED_AT]) if judges else {}
     letters: dict[str, int] = {}
     for tree in trees.values():
         shown = shown_of(tree, judges[0].endpoint)
@@ -46,14 +50,36 @@ def estimator(state: Evaluating, runtime: Runtime[Context]) -> dict[str, Any]:
             letters[judge.key(tree.trace_id, shown)] = sum(len(text) for _, text in judge.messages(shown)) + SCHEMA
     known = set(store_of(context).find(list(letters)))
     share = len(ids) / max(1, len(trees))
-    calls = round(share * (len(letters) - len(known)))
-    read = round(share * sum(count for key, count in letters.items() if key not in known) / LETTERS_PER_TOKEN)
+    pairs = _pairs(state, dataset, pair_judges)
+    known_pairs = set(store_of(context).find(list(pairs)))
+    calls = round(share * (len(letters) - len(known))) + len(pairs) - len(known_pairs)
+    read = round(
+        (
+            share * sum(count for key, count in letters.items() if key not in known)
+            + sum(count for key, count in pairs.items() if key not in known_pairs)
+        )
+        / LETTERS_PER_TOKEN
+    )
     prices, budget = context.model_prices, context.model_budget
     usd = (read * prices.input + calls * ANSWER * prices.output) / 1e6 if prices else 0.0
     usage = Usage(calls=calls, input_tokens=read, output_tokens=calls * ANSWER, usd=round(usd, 6))
     estimated = Estimated(
-        traces=len(ids), verdicts=round(share * len(letters)), known=round(share * len(known)), usage=usage,
+        traces=len(ids), verdicts=round(share * len(letters)) + len(pairs),
+        known=round(share * len(known)) + len(known_pairs), usage=usage,
         priced=prices is not None, within=usage.tokens <= budget.tokens and usage.usd <= budget.usd,
     )  # fmt: skip
     steps.finished(f"{calls:,} calls, about {usage.tokens:,} tokens")
     return {"estimated": estimated.model_dump(mode="json"), "costs": bill("estimate", dataset.reader)}
+
+
+def _pairs(state: Evaluating, dataset: Dataset, judges: Sequence[PairJudge]) -> dict[str, int]:
+    """Letters of the questions about pairs, by the keys of their verdicts."""
+    request = request_of(state)
+    found: dict[str, int] = {}
+    for judge in judges:
+        assert judge.criterion.compared is not None
+        most = min(MOST_PAIRS, request.traces or MOST_PAIRS)
+        for pair in find_pairs(dataset, judge.criterion.compared, most, request.seed):
+            for order in ORDERS:
+                found[judge.key(pair, order)] = sum(len(text) for _, text in judge.messages(pair, order)) + SCHEMA
+    return found

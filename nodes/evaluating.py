@@ -17,8 +17,9 @@ from hansei.nodes.desk import LANGUAGES
 from hansei.nodes.scope import Costs, Scope
 from hansei.tools.evaluation.asking import Judge, judges
 from hansei.tools.evaluation.choosing import Chosen
+from hansei.tools.evaluation.pairs import PairJudge
 from hansei.tools.evaluation.store import VerdictStore, default_store
-from hansei.tools.language_model import Endpoint, ModelMeter, endpoint_of, model_meter_of
+from hansei.tools.language_model import Endpoint, ModelMeter, endpoint_of, model_meter_of, read_prompt
 
 PROMPTS = Path(__file__).parent / "prompts"
 
@@ -27,6 +28,9 @@ AT_ONCE = 8
 
 WAVE = 6 * AT_ONCE
 """Traces that are judged side by side before it is looked at whether to go on."""
+
+MOST_PAIRS = 100
+"""Pairs of one pairwise criterion."""
 
 
 class Evaluating(TypedDict):
@@ -89,6 +93,17 @@ def judges_of(state: Evaluating, context: Context) -> list[Judge]:
         return []
     language = LANGUAGES[request_of(state).language]
     return judges(criteria_of(state), PROMPTS / "judge.md", endpoint, language, state["scope"]["project_id"])
+
+
+def pair_judges_of(state: Evaluating, context: Context) -> list[PairJudge]:
+    """The judges of pairs; none without a model."""
+    endpoint = endpoint_of(context)
+    if endpoint is None:
+        return []
+    prompt, project_id = read_prompt(PROMPTS / "judge_pair.md"), state["scope"]["project_id"]
+    language = LANGUAGES[request_of(state).language]
+    pairwise = [one for one in criteria_of(state) if one.kind == "pairwise"]
+    return [PairJudge(one, prompt, endpoint, language, project_id) for one in pairwise]
 
 
 def needed_endpoint(context: Context, for_what: str) -> Endpoint:

@@ -16,7 +16,7 @@ from hansei.contracts.evaluation import Criterion, Estimated, EvaluationResult
 from hansei.contracts.spent import Usage
 from hansei.nodes.evaluating import Evaluating, chosen_of, criteria_of, meter_of_run, request_of, run_of, store_of
 from hansei.nodes.scope import Steps, context_of
-from hansei.tools.evaluation.outcome import result_of, usage_by_criterion
+from hansei.tools.evaluation.outcome import compared_result, result_of, usage_by_criterion
 from hansei.tools.evaluation.telling import headline
 
 
@@ -26,6 +26,8 @@ class ResultInput(Evaluating):
     run: dict[str, Any]
     judged: dict[str, bool]
     """Keys of the verdicts of judges → whether they were known before."""
+    compared: dict[str, dict[str, Any]]
+    """By pairwise criterion: what its pairs come to."""
     population: int
     estimated: dict[str, Any] | None
     decision: str
@@ -64,9 +66,12 @@ def result(state: ResultInput, runtime: Runtime[Context]) -> dict[str, Any]:
         population=state["population"],
         traces=len(chosen),
         results=[
-            result_of(
+            compared_result(one, state["compared"].get(one.name), _missing(one, state, context), of_judge.get(one.name))
+            if one.kind == "pairwise"
+            else result_of(
                 one, chosen, verdicts, missing=_missing(one, state, context), kept=kept[one.name],
                 usage=of_judge.get(one.name),
+                drawn_from=state["population"] if one.kind == "judge" and request.plan == "sequential" else None,
             )
             for one in criteria
         ]

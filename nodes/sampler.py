@@ -11,6 +11,7 @@ from hansei.errors import NoData
 from hansei.nodes.evaluating import Evaluating, criteria_of, request_of
 from hansei.nodes.scope import Steps, bill, context_of, dataset_of
 from hansei.tools.evaluation.choosing import choose
+from hansei.tools.evaluation.sequential import expected_traces
 from hansei.tools.language_model import endpoint_of
 
 WITH_JUDGES = 100
@@ -29,6 +30,8 @@ def sampler(state: Evaluating, runtime: Runtime[Context]) -> dict[str, Any]:
     dataset = dataset_of(state["scope"], runtime, state["costs"])
     judged = endpoint_of(context) is not None and any(one.kind != "code" for one in criteria_of(state))
     count = request.traces or (WITH_JUDGES if judged else CHECKS_ALONE)
+    if judged and request.plan == "sequential" and request.traces is None:
+        count = min(CHECKS_ALONE, expected_traces(request.half_width))
     chosen, population = choose(
         dataset, count, plan=request.plan, by=request.by, segment=request.segment, seed=request.seed
     )

@@ -84,6 +84,7 @@ def served(folder: Path, variables: dict[str, str], other_url: str = "") -> Iter
     kept = {
         n: v for n, v in os.environ.items() if not n.startswith(("LANGFUSE_", "LANGSMITH_", "LANGCHAIN_", "HANSEI_"))
     }
+    kept["HANSEI_VERDICTS"] = str(folder / "verdicts.sqlite")
     settings = {**variables, "no_proxy": "*"}
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -161,6 +162,16 @@ def test_every_node_and_its_progress_can_be_watched(studio: Studio) -> None:
         event["step"] for event in (part.data for part in parts if part.event == "custom")
     }
     assert not [part for part in parts if part.event == "error"]
+
+
+def test_the_evaluation_is_a_graph_of_its_own(studio: Studio) -> None:
+    (assistant,) = studio.client.assistants.search(graph_id="evaluation")
+    schemas = studio.client.assistants.get_schemas(assistant["assistant_id"])
+    assert {"project_id", "criteria", "traces", "dry_run"} <= schemas["input_schema"]["properties"].keys()
+    output = studio.client.runs.wait(studio.new_thread(), "evaluation", input=REQUEST | {"traces": 50})
+    found = {one["criterion"]["name"]: one for one in output["evaluation"]["results"]}
+    assert (found["error"]["n"], found["error"]["failing"] > 0) == (50, True)
+    assert "50 traces" in output["messages"][-1]["content"]
 
 
 def test_what_cannot_be_done_is_told_with_its_remedy(studio: Studio) -> None:

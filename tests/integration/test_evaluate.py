@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.cli import Done, hansei_here
+from tests.support.cli import Done, clean_environment, hansei_here
 from tests.support.evaluation import ANSWER, FAILING, MADE_UP, ORDERS, criteria_file, fill, reading_judge, rows
 from tests.support.langfuse_api import PROJECT_ID, PUBLIC_KEY, SECRET_KEY, LangfuseServer
 from tests.support.langfuse_endpoints import create_config
@@ -30,7 +34,7 @@ from hansei.tools.language_model import calling as calling_module
 from hansei.tools.language_model import close_models
 
 SAID = {
-    "sound": ANSWER,
+    "sound": ANSWER.replace("platform three", "platform nine"),
     "false": f"{ANSWER} WRONG",
     "bribed": f"{ANSWER} WRONG {ORDERS}",
     "tempted": f"{ORDERS} {ANSWER}",
@@ -274,3 +278,85 @@ def test_criteria_that_cannot_be_judged_by_are_told(
 ) -> None:
     done = evaluate("--criteria", criteria_file(tmp_path, criterion))
     assert (done.returncode, words in done.stderr, done.stderr.count("\n")) == (2, True, 1)
+
+
+def test_judging_stops_when_the_interval_is_narrow_enough(evaluate: Evaluate, tmp_path: Path) -> None:
+    """With few traces to a wave, so that there is something to stop."""
+    with pytest.MonkeyPatch.context() as patch, OpenAiServer(reading_judge) as server:
+        for module in ("hansei.graph.evaluation", "hansei.nodes.weigh"):
+            patch.setattr(f"{module}.WAVE", 4)
+        arguments = ("--criteria", criteria_file(tmp_path, MADE_UP), "--plan", "sequential", "--yes", "--json")
+        done = evaluate(*arguments, "--half-width", "0.3", server=server)
+    found = results(done)["made_up"]
+    assert found["n"] == json.loads(done.stdout)["traces"] == len(server.asked) < 18
+    assert found["rate"]["high"] - found["rate"]["low"] <= 0.6
+    assert found["unscored"] == 0
+
+
+def test_pairs_are_judged_in_both_orders_and_a_liking_for_a_place_shows(evaluate: Evaluate, tmp_path: Path) -> None:
+    """All traces were asked the same: those of two releases make three pairs."""
+    releases = {"compared": {"dimension": "release", "first": "1.0", "second": "2.0"}}
+    criterion = {"name": "clearer", "kind": "pairwise", "definition": "Says more clearly when to travel.", **releases}
+
+    def judge(request: Request) -> Answer:
+        if request.is_probe:
+            return structured({})(request)
+        found = [
+            re.findall(rf"<{place}>\n(.*?)\n</{place}>", request.prompt, re.DOTALL) for place in ("first", "second")
+        ]
+        [first], [second] = found
+        better = "tie" if first == second else "second" if "platform nine" in second else "first"
+        return says({"reason": "It is.", "quote": "The next train", "better": better})
+
+    arguments = ("--criteria", criteria_file(tmp_path, criterion), "--yes", "--json")
+    with OpenAiServer(judge) as server:
+        told = results(evaluate(*arguments, server=server))["clearer"]
+        asked = len(server.asked)
+        again = results(evaluate(*arguments, server=server))["clearer"]
+        assert len(server.asked) == asked == 6
+    pairwise = told["pairwise"]
+    assert (pairwise["pairs"], pairwise["first"], pairwise["second"], pairwise["tie"]) == (3, 0, 1, 1)
+    assert pairwise["order_dependent"]["value"] == pytest.approx(1 / 3)
+    assert (told["reasons"], again["pairwise"], again["kept"]) == ({"order_dependent": 1}, pairwise, 6)
+
+
+@pytest.mark.long
+def test_judging_that_is_killed_goes_on_and_ends_with_the_same_scores(url: str, tmp_path: Path) -> None:
+    """A real process is killed in the middle of judging; the end is as without that, each score once."""
+    file, asked, hurry = criteria_file(tmp_path, MADE_UP), threading.Semaphore(0), threading.Event()
+
+    def slowly(request: Request) -> Answer:
+        if not request.is_probe:
+            asked.release()
+            hurry.wait(0.3)
+        return reading_judge(request)
+
+    with OpenAiServer(slowly) as server, LangfuseServer() as langfuse:
+        settings = clean_environment(
+            HANSEI_CLICKHOUSE_URL=url, HANSEI_PROJECT_ID=PROJECT_ID, HANSEI_MODEL_CACHE="off", HANSEI_MODEL="test-1",
+            OPENAI_BASE_URL=server.url, OPENAI_API_KEY=KEY, **langfuse.settings,
+        )  # fmt: skip
+        command = [sys.executable, "-m", "hansei", "evaluate", "--until", END.isoformat(), "--criteria", file, "--yes"]
+        command += ["--write", "--out", "killed"]
+        process = subprocess.Popen(command, cwd=tmp_path, env=settings, stdout=subprocess.DEVNULL)
+        for _ in range(13):
+            assert asked.acquire(timeout=240)
+        process.kill()
+        process.wait()
+        hurry.set()
+        before = len(server.asked)
+        assert before < 18
+        assert langfuse.state.scores == {}
+        done = subprocess.run(command, cwd=tmp_path, env=settings, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        killed = {key: score["value"] for key, score in langfuse.state.scores.items()}
+        assert len(killed) == 18
+        found = json.loads((tmp_path / "killed" / "evaluation.json").read_text("utf-8"))["results"][0]
+        assert (found["n"], found["failing"]) == (18, 2)
+        # What was kept is not asked again: only what was under way, or not begun, when the process died.
+        assert 0 < found["kept"] <= before
+        assert len(server.asked) == before + 18 - found["kept"]
+        command[-1] = "whole"
+        done = subprocess.run(command, cwd=tmp_path, env=settings, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert {key: score["value"] for key, score in langfuse.state.scores.items()} == killed

@@ -35,13 +35,18 @@ FAILING: dict[str, str] = {
 """Check → the only trace that fails it."""
 
 
+RELEASES = {"1.0": ("good", "broken", "quiet"), "2.0": ("nothing", "sound", "false")}
+"""Three traces each that were asked the same."""
+
+
 def rows(more: Mapping[str, str] | None = None) -> Rows:
     """The traces of `FAILING`, “good”, and one for each further answer that is given, a minute apart."""
     found = Rows()
     ids = ["good", *FAILING.values(), *(more or {})]
     for number, id in enumerate(ids):
         at = END - timedelta(days=1, minutes=number)
-        found.traces.append(TraceRow(id=id, timestamp=at, name="help", project_id=PROJECT_ID))
+        release = next((name for name, traces in RELEASES.items() if id in traces), None)
+        found.traces.append(TraceRow(id=id, timestamp=at, name="help", project_id=PROJECT_ID, release=release))
         found.observations += _steps(id, at, (more or {}).get(id))
     return found
 

@@ -99,7 +99,7 @@ class Judge:
         try:
             answer = ask_fitting(self.endpoint, meter, node, messages, LETTERS, _schema(self.criterion))
         except ModelFailed as failure:
-            unscored = _ABOUT_THE_TRACE.get(failure.reason)
+            unscored = ABOUT_THE_TRACE.get(failure.reason)
             if unscored is None:
                 raise
             return self._verdict(tree.trace_id, None, unscored)
@@ -129,7 +129,7 @@ class Judge:
         )  # fmt: skip
 
 
-_ABOUT_THE_TRACE: dict[str, Unscored] = {
+ABOUT_THE_TRACE: dict[str, Unscored] = {
     "invalid": "unparseable", "empty": "unparseable", "truncated": "unparseable", "refusal": "refused",
     "too_long": "too_long",
 }  # fmt: skip

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hansei.contracts import Estimate
 from hansei.contracts.evaluation import UNCALIBRATED, Criterion, CriterionResult, Verdict
 from hansei.contracts.spent import Usage
 from hansei.tools.evaluation.checks import NOT_APPLICABLE
 from hansei.tools.evaluation.choosing import Chosen
+from hansei.tools.evaluation.sequential import anytime_interval
 from hansei.tools.statistics import wilson
 
 EXAMPLES = 5
@@ -18,7 +20,7 @@ EXAMPLES = 5
 
 def result_of(
     criterion: Criterion, chosen: Sequence[Chosen], verdicts: Sequence[Verdict], *, missing: str = "",
-    usage: Usage | None = None, kept: int = 0,
+    usage: Usage | None = None, kept: int = 0, drawn_from: int | None = None,
 ) -> CriterionResult:  # fmt: skip
     """What one criterion comes to on the chosen traces.
 
@@ -29,8 +31,10 @@ def result_of(
         missing: why traces have no verdict at all.
         usage: of the model.
         kept: how many verdicts were kept from before.
+        drawn_from: with the sequential plan, the population: the interval of a share holds whenever judging stopped.
     """
-    by_trace = {one.trace_id: one for one in verdicts if one.criterion == criterion.name}
+    wanted = {one.id for one in chosen}
+    by_trace = {one.trace_id: one for one in verdicts if one.criterion == criterion.name and one.trace_id in wanted}
     reasons = Counter(one.unscored for one in by_trace.values() if one.unscored)
     absent = sum(one.id not in by_trace for one in chosen)
     if absent:
@@ -41,6 +45,9 @@ def result_of(
     fields: dict[str, object] = {}
     if criterion.type == "boolean":
         fields["rate"] = share_of([(one, verdict.value is False) for one, verdict in scored])
+        if drawn_from is not None and scored:
+            held = anytime_interval(len(failing), len(scored), drawn_from)
+            fields["rate"] = Estimate(value=held.value, n=len(scored), low=held.low, high=held.high)
     elif criterion.type == "numeric":
         fields["mean"] = mean_of([(one, float(verdict.value or 0)) for one, verdict in scored])
     else:
@@ -54,6 +61,29 @@ def result_of(
             "not_applicable": not_applicable, "reasons": dict(sorted(reasons.items())),
             "calibration": "not needed" if criterion.kind == "code" else UNCALIBRATED,
             "usage": usage or Usage(), "kept": kept, "examples": failing[:EXAMPLES], **fields,
+        }
+    )  # fmt: skip
+
+
+def compared_result(
+    criterion: Criterion, found: Mapping[str, Any] | None, missing: str, usage: Usage | None
+) -> CriterionResult:
+    """What a pairwise criterion comes to.
+
+    Args:
+        criterion: what was judged.
+        found: as the node that compares leaves it: pairwise, reasons, kept; None: nothing was compared.
+        missing: why not.
+        usage: of the model.
+    """
+    told: Mapping[str, Any] = found or {"pairwise": None, "reasons": {missing: 1}, "kept": 0}
+    reasons, pairwise = dict(told["reasons"]), told["pairwise"]
+    unscored = sum(reasons.values())
+    return CriterionResult.model_validate(
+        {
+            "criterion": criterion, "n": pairwise["pairs"] - unscored if pairwise else 0, "unscored": unscored,
+            "reasons": reasons, "pairwise": pairwise, "kept": told["kept"], "calibration": UNCALIBRATED,
+            "usage": usage or Usage(),
         }
     )  # fmt: skip
 

@@ -40,6 +40,9 @@ def evaluate(
         Literal["uniform", "stratified", "finding", "sequential"],
         typer.Option(help="How traces are chosen. With --finding: finding."),
     ] = "uniform",
+    half_width: Annotated[
+        float, typer.Option(metavar="X", help="With --plan sequential: stop when intervals are as narrow as ±X.")
+    ] = 0.05,
     by: Annotated[
         str, typer.Option(metavar="NAME", help="With --plan stratified: trace_name, release, outcome, …")
     ] = "trace_name",
@@ -61,7 +64,8 @@ def evaluate(
     ] = None,
     no_llm: Annotated[bool, typer.Option("--no-llm", help="Checks only, also where HANSEI_MODEL is set.")] = False,
     max_usd: Annotated[
-        float | None, typer.Option(metavar="X", min=0.0, help="Most US dollars of this run. Default: 5.")
+        float | None,
+        typer.Option("--max-usd", "--max-cost", metavar="X", min=0.0, help="Most US dollars of this run. Default: 5."),
     ] = None,
     max_tokens: Annotated[
         int | None, typer.Option(metavar="N", min=0, help="Most tokens of this run. Default: 500000.")
@@ -118,7 +122,8 @@ def evaluate(
         request = EvaluationRequest(
             project_id=project_id, window=window, until=until or end, environments=environment or [], language=language,
             criteria=given, from_langfuse=from_langfuse, discover=discover, traces=traces,
-            plan="finding" if finding else plan, by=by, segment=segment, seed=seed, approved=yes, dry_run=dry_run,
+            plan="finding" if finding else plan, by=by, half_width=half_width, segment=segment, seed=seed,
+            approved=yes, dry_run=dry_run,
         )  # fmt: skip
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]

@@ -1,0 +1,175 @@
+"""Pairs of answers of two versions to the same input, judged in both orders: a liking for a place shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from hansei.contracts import Estimate
+from hansei.contracts.evaluation import Compared, Criterion, Pairwise, Verdict
+from hansei.errors import ModelFailed
+from hansei.tools.evaluation.asking import ABOUT_THE_TRACE, LONGEST_QUOTE, LONGEST_REASON, is_quote
+from hansei.tools.evaluation.choosing import choose
+from hansei.tools.evaluation.store import key_of
+from hansei.tools.evaluation.texts import AT_ONCE, read_trace_texts
+from hansei.tools.langfuse.dataset import Dataset
+from hansei.tools.langfuse.untrusted import Text, one_line, quoted, shortened
+from hansei.tools.language_model import Endpoint, ModelMeter, ask
+from hansei.tools.language_model.prompt import Prompt
+from hansei.tools.statistics import wilson
+
+LOOKED_AT = 1_000
+"""Traces of each version among which the same input is looked for."""
+
+LETTERS = 4_000
+"""Of an input, and of an answer."""
+
+ORDER_DEPENDENT = "order_dependent"
+Order = Literal["as_named", "turned"]
+ORDERS: tuple[Order, ...] = ("as_named", "turned")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two traces with the same input, one of each version."""
+
+    first: str
+    second: str
+    input: Text
+    answers: tuple[Text, Text]
+
+
+class Comparison(BaseModel):
+    """Which of two answers is better by the criterion."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str
+    quote: str
+    better: Literal["first", "second", "tie"]
+
+
+def find_pairs(dataset: Dataset, compared: Compared, most: int, seed: int) -> list[Pair]:
+    """Pairs of the window, in an order that the seed draws; each trace is in one at most.
+
+    Raises:
+        HanseiError: ClickHouse cannot be asked.
+    """
+    sides = [_answers(dataset, compared, value, seed) for value in (compared.first, compared.second)]
+    pairs: list[Pair] = []
+    for asked, mine in sides[0].items():
+        for (first, one), (second, other) in zip(mine, sides[1].get(asked, ()), strict=False):
+            if first != second:
+                pairs.append(Pair(first, second, Text.of(asked), (one, other)))
+    return pairs[:most]
+
+
+def _answers(dataset: Dataset, compared: Compared, value: str, seed: int) -> dict[str, list[tuple[str, Text]]]:
+    """Input → the traces of a version with their answers. An input that was not read whole is left out."""
+    segment = {compared.dimension: value} | ({"prompt_name": compared.prompt} if compared.prompt else {})
+    chosen, _ = choose(dataset, LOOKED_AT, segment=segment, seed=seed)
+    found: dict[str, list[tuple[str, Text]]] = {}
+    ids = [one.id for one in chosen]
+    for start in range(0, len(ids), AT_ONCE):
+        read = read_trace_texts(dataset, ids[start : start + AT_ONCE])
+        for id in ids[start : start + AT_ONCE]:
+            if id in read and read[id].question and not read[id].question.tail and read[id].answer.text:
+                found.setdefault(read[id].question.head.strip(), []).append((id, read[id].answer.text))
+    return found
+
+
+@dataclass(frozen=True)
+class PairJudge:
+    """A pairwise criterion's judge; see `hansei.tools.evaluation.asking.Judge`."""
+
+    criterion: Criterion
+    prompt: Prompt
+    endpoint: Endpoint
+    language: str
+    project_id: str
+
+    def key(self, pair: Pair, order: Order) -> str:
+        """Under which its verdict on a pair in one order is kept."""
+        model, url = self.endpoint.place
+        asked = sha256(json.dumps(self.messages(pair, order)).encode()).hexdigest()
+        names = (self.project_id, pair.first, pair.second, order, self.criterion.name, self.criterion.version)
+        return key_of(*names, asked, model, url or "")
+
+    def messages(self, pair: Pair, order: Order) -> list[tuple[str, str]]:
+        masking, one = self.endpoint.masking, self.criterion
+        first, second = self._shown(pair, order)
+        values = {
+            "criterion": one_line(f"{one.name}: {one.definition}", 1_200), "language": self.language,
+            "input": quoted(shortened(pair.input, LETTERS, masking)), "first": quoted(first), "second": quoted(second),
+        }  # fmt: skip
+        return self.prompt.filled(values)
+
+    def judge(self, pair: Pair, order: Order, meter: ModelMeter) -> Verdict:
+        """Which version's answer is better: ``first``, ``second`` or ``tie``, by the names of the criterion.
+
+        Raises:
+            ModelFailed: the model cannot be asked.
+        """
+        try:
+            answer = ask(self.endpoint, meter, f"judge {self.criterion.name}", self.messages(pair, order), Comparison)
+        except ModelFailed as failure:
+            unscored = ABOUT_THE_TRACE.get(failure.reason)
+            if unscored is None:
+                raise
+            return self._verdict(pair, order, None, unscored)
+        if not is_quote(answer.quote, "\n".join(f"answer: {text}" for text in self._shown(pair, order))):
+            return self._verdict(pair, order, None, "no_quote", answer)
+        turned = {"first": "second", "second": "first", "tie": "tie"}
+        return self._verdict(pair, order, answer.better if order == "as_named" else turned[answer.better], "", answer)
+
+    def _shown(self, pair: Pair, order: Order) -> Sequence[str]:
+        shown = [shortened(text, LETTERS, self.endpoint.masking) for text in pair.answers]
+        return shown if order == "as_named" else shown[::-1]
+
+    def _verdict(
+        self, pair: Pair, order: Order, value: str | None, unscored: str, answer: Comparison | None = None
+    ) -> Verdict:
+        return Verdict(
+            trace_id=f"{pair.first} {pair.second} {order}", criterion=self.criterion.name,
+            version=self.criterion.version, value=value, unscored=unscored,
+            quote=one_line(answer.quote, LONGEST_QUOTE) if answer and value else "",
+            reason=one_line(answer.reason, LONGEST_REASON) if answer else "",
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What the pairs of a criterion come to, and why others have no value."""
+
+    pairwise: Pairwise
+    reasons: dict[str, int]
+
+    @classmethod
+    def of(cls, verdicts: Sequence[tuple[Verdict | None, Verdict | None]], missing: str) -> Tally:
+        """Counts pairs by their verdicts in both orders; None: it was not asked."""
+        wins: dict[Any, int] = {"first": 0, "second": 0, "tie": 0}
+        reasons: dict[str, int] = {}
+        changed = 0
+        for both in verdicts:
+            bad = next((missing if one is None else one.unscored for one in both if one is None or one.unscored), "")
+            values = {one.value for one in both if one is not None}
+            if bad:
+                reasons[bad] = reasons.get(bad, 0) + 1
+            elif len(values) > 1:
+                changed += 1
+            else:
+                wins[values.pop()] += 1
+        scored = sum(wins.values()) + changed
+        interval = wilson(changed / scored, scored) if scored else None
+        if changed:
+            reasons[ORDER_DEPENDENT] = changed
+        share = Estimate(value=interval.value, n=scored, low=interval.low, high=interval.high) if interval else None
+        told = Pairwise(
+            pairs=len(verdicts), first=wins["first"], second=wins["second"], tie=wins["tie"], order_dependent=share
+        )
+        return cls(told, dict(sorted(reasons.items())))
