@@ -62,7 +62,7 @@ def result(state: ResultInput, runtime: Runtime[Context]) -> dict[str, Any]:
         model=context.model,
         plan=request.plan,
         population=state["population"],
-        traces=len(chosen),
+        traces=sum(one.weight > 0 for one in chosen),
         results=[
             result_of(
                 one, chosen, verdicts, missing=_missing(one, state, context), kept=kept[one.name],

@@ -24,12 +24,13 @@ def result_of(
 
     Args:
         criterion: what was judged.
-        chosen: the traces, with what each stands for.
+        chosen: the traces, with what each stands for; those that stand for none are left out.
         verdicts: of this criterion; others are left out.
         missing: why traces have no verdict at all.
         usage: of the model.
         kept: how many verdicts were kept from before.
     """
+    chosen = [one for one in chosen if one.weight > 0]
     by_trace = {one.trace_id: one for one in verdicts if one.criterion == criterion.name}
     reasons = Counter(one.unscored for one in by_trace.values() if one.unscored)
     absent = sum(one.id not in by_trace for one in chosen)
