@@ -25,6 +25,7 @@ from hansei.contracts.evaluation import EvaluationRequest
 from hansei.graph.workflow import RETRY, Graph
 from hansei.nodes.agreement import AllowanceInput, agreement, allowance
 from hansei.nodes.begin import BeginInput, begin
+from hansei.nodes.calibrator import CalibratorInput, calibrator
 from hansei.nodes.checker import checker
 from hansei.nodes.comparer import ComparerInput, comparer
 from hansei.nodes.discoverer import discoverer
@@ -116,6 +117,7 @@ def build_evaluation_graph(checkpointer: Checkpointer = None) -> Graph:
     graph.add_node("judge", judge, input_schema=Evaluating, retry_policy=RETRY)
     graph.add_node("weigh", weigh, input_schema=WeighInput)
     graph.add_node("result", result, input_schema=ResultInput)
+    graph.add_node("calibrator", calibrator, input_schema=CalibratorInput, retry_policy=RETRY)
 
     graph.add_edge(START, "begin")
     graph.add_conditional_edges("begin", discover_or_not, ["discoverer", "sampler"])
@@ -128,7 +130,8 @@ def build_evaluation_graph(checkpointer: Checkpointer = None) -> Graph:
     graph.add_edge("comparer", "weigh")
     graph.add_conditional_edges("weigh", to_judges, ["judge", "result"])
     graph.add_edge("judge", "weigh")
-    graph.add_edge("result", END)
+    graph.add_edge("result", "calibrator")
+    graph.add_edge("calibrator", END)
     return graph.compile(checkpointer=checkpointer, name="evaluation")
 
 

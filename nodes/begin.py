@@ -40,6 +40,7 @@ class BeginInput(TypedDict, total=False):
     by: Annotated[str, EphemeralValue]
     segment: Annotated[dict[str, str], EphemeralValue]
     half_width: Annotated[float, EphemeralValue]
+    feedback: Annotated[str | None, EphemeralValue]
     seed: Annotated[int, EphemeralValue]
     approved: Annotated[bool, EphemeralValue]
     run_id: Annotated[str | None, EphemeralValue]

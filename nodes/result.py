@@ -64,7 +64,7 @@ def result(state: ResultInput, runtime: Runtime[Context]) -> dict[str, Any]:
         model=context.model,
         plan=request.plan,
         population=state["population"],
-        traces=len(chosen),
+        traces=sum(one.weight > 0 for one in chosen),
         results=[
             compared_result(one, state["compared"].get(one.name), _missing(one, state, context), of_judge.get(one.name))
             if one.kind == "pairwise"

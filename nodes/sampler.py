@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from langgraph.runtime import Runtime
 
 from hansei.context import Context
+from hansei.contracts.evaluation import EvaluationRequest
 from hansei.errors import NoData
 from hansei.nodes.evaluating import Evaluating, criteria_of, request_of
 from hansei.nodes.scope import Steps, bill, context_of, dataset_of
-from hansei.tools.evaluation.choosing import choose
+from hansei.tools.evaluation.choosing import Chosen, choose
+from hansei.tools.evaluation.labels import labelled_traces, read_labels, rules_of
 from hansei.tools.evaluation.sequential import expected_traces
+from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.language_model import endpoint_of
 
 WITH_JUDGES = 100
@@ -37,6 +41,17 @@ def sampler(state: Evaluating, runtime: Runtime[Context]) -> dict[str, Any]:
     )
     if not chosen:
         raise NoData("No trace of the window can be chosen.", "Give a longer --window, or another segment.")
-    steps.finished(f"{len(chosen):,} of {population:,} traces")
+    labelled = _labelled(dataset, state, request, [one.id for one in chosen]) if judged else []
+    told = f", and {len(labelled):,} that people have labelled" if labelled else ""
+    steps.finished(f"{len(chosen):,} of {population:,} traces{told}")
+    chosen = [*labelled, *chosen]
     rows = [{**one.__dict__, "at": one.at.isoformat()} for one in chosen]
     return {"chosen": rows, "population": population, "costs": bill("sampler", dataset.reader)}
+
+
+def _labelled(dataset: Dataset, state: Evaluating, request: EvaluationRequest, chosen: Sequence[str]) -> list[Chosen]:
+    """Labelled traces that were not drawn. They stand for none, and are judged first: without them no judge is held
+    against people."""
+    rules = rules_of(criteria_of(state), request.feedback)
+    found = labelled_traces(read_labels(dataset, rules), chosen) if rules else []
+    return [Chosen(one.trace_id, one.at, one.environment, "labelled", 0.0) for one in found]

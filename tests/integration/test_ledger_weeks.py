@@ -20,7 +20,7 @@ from tests.support.job import fill, verify
 from tests.support.world import END, PROJECT, Step, Visit, make_world
 
 from hansei import Context, Report, build_graph
-from hansei.cli.analyze import _is_met
+from hansei.cli.analyze import is_met
 from hansei.contracts.since import Effect, Known, SinceItem
 from hansei.tools.clickhouse import close_readers, open_writer
 from hansei.tools.ledger.entries import Store
@@ -223,7 +223,7 @@ def test_a_run_over_an_older_window_or_once_more_changes_no_state(played: Played
 def test_what_is_muted_does_not_count(played: Played, tmp_path: Path) -> None:
     ledger = Path(played.store.name)
     report = played.reports[8]
-    assert _is_met(report, "low")
+    assert is_met(report, "low")
     for item in report.since_last.items if report.since_last else []:
         if item.finding_id:
             say(played.store, PROJECT, "mute", item.id, {"reason": "known", "until": None}, datetime.now(UTC))

@@ -55,7 +55,7 @@ def test_the_corrected_share_is_covered_in_93_to_97_of_100_worlds(
     tpr: float, tnr: float, share: float, by_verdict: bool
 ) -> None:
     told, held, held_tpr = _worlds(tpr, tnr, share, 500, by_verdict=by_verdict)
-    assert told >= 450
+    assert told >= 350, "the others are told apart from a coin by nobody"
     assert 0.93 <= held / told <= 0.97
     assert held_tpr / told >= 0.92
 

@@ -126,6 +126,7 @@ class Judge:
         return Verdict(
             trace_id=trace_id, criterion=self.criterion.name, version=self.criterion.version, value=value,
             unscored=unscored, quote=quote, reason=reason,
+            judged_by=f"{self.endpoint.place[0]}, prompt {self.prompt_version[:6]}",
         )  # fmt: skip
 
 

@@ -18,7 +18,8 @@ LONGEST_STRATUM = 100
 
 @dataclass(frozen=True)
 class Chosen:
-    """A trace that is to be judged. `weight`: how many traces of the population it stands for."""
+    """A trace that is to be judged. `weight`: how many traces of the population it stands for; 0: it is judged only
+    since people have labelled it."""
 
     id: str
     at: datetime

@@ -26,13 +26,14 @@ def result_of(
 
     Args:
         criterion: what was judged.
-        chosen: the traces, with what each stands for.
+        chosen: the traces, with what each stands for; those that stand for none are left out.
         verdicts: of this criterion; others are left out.
         missing: why traces have no verdict at all.
         usage: of the model.
         kept: how many verdicts were kept from before.
         drawn_from: with the sequential plan, the population: the interval of a share holds whenever judging stopped.
     """
+    chosen = [one for one in chosen if one.weight > 0]
     wanted = {one.id for one in chosen}
     by_trace = {one.trace_id: one for one in verdicts if one.criterion == criterion.name and one.trace_id in wanted}
     reasons = Counter(one.unscored for one in by_trace.values() if one.unscored)

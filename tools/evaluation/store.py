@@ -96,6 +96,16 @@ class VerdictStore:
             rows = file.execute("SELECT body FROM told WHERE run = ? ORDER BY criterion, trace", (run_id,)).fetchall()
         return [Verdict.model_validate_json(body) for (body,) in rows]
 
+    def told_of(self, criteria: Sequence[str], but: str) -> list[Verdict]:
+        """What all runs but one came to by these criteria, the newest last."""
+        marks = ",".join("?" * len(criteria))
+        with self._open() as file:
+            rows = file.execute(
+                f"SELECT body FROM told WHERE run != ? AND criterion IN ({marks}) ORDER BY at, criterion, trace",
+                (but, *criteria),
+            ).fetchall()
+        return [Verdict.model_validate_json(body) for (body,) in rows]
+
     def forget(self, run_id: str) -> None:
         """Removes what a run told before it begins anew; verdicts of judges stay."""
         with self._open() as file:

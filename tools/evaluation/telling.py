@@ -142,7 +142,38 @@ def remarks(evaluation: EvaluationResult) -> list[str]:
             told.append(words.text("evaluation.why", name=one.criterion.name, count=count, reasons=reasons))
     if any(_is_uncalibrated(one) for one in evaluation.results):
         told.append(words.text("evaluation.uncalibrated_note"))
-    return [*told, *evaluation.notes]
+    return [*told, *_on_judges(evaluation, words), *evaluation.notes]
+
+
+DRIFTS = 0.01
+"""Chance below which a judge is said to agree with people less in some weeks, versions or models than in others."""
+
+
+def _on_judges(evaluation: EvaluationResult, words: Catalogue) -> list[str]:
+    """Why a judge has no rates, that it drifts, where people see it otherwise, what to label next."""
+    told, language = [], words.language
+    for one in evaluation.results:
+        name, found = one.criterion.name, one.calibration
+        if isinstance(found, Calibration):
+            if found.note:
+                count = format_count(found.labels, language)
+                told.append(words.text("evaluation.no_rates", name=name, labels=count, reason=found.note))
+            for drift in found.drift:
+                if drift.p < DRIFTS:
+                    groups = ", ".join(
+                        f"{group.name} {format_value(group.agreement.value, 'ratio', language)}"
+                        for group in drift.groups
+                    )
+                    by = words.text(f"evaluation.drift.{drift.by}")
+                    told.append(words.text("evaluation.drifts", name=name, by=by, groups=groups))
+            if found.disagreements:
+                cases = ", ".join(one.trace_id for one in found.disagreements[:5])
+                count = format_count(len(found.disagreements), language)
+                told.append(words.text("evaluation.disagreements", name=name, count=count, cases=cases))
+        if one.to_label and not (isinstance(found, Calibration) and found.tpr is not None):
+            count = format_count(len(one.to_label), language)
+            told.append(words.text("evaluation.to_label", name=name, count=count))
+    return told
 
 
 def _is_uncalibrated(one: CriterionResult) -> bool:

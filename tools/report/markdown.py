@@ -38,6 +38,7 @@ def render_markdown(report: Report) -> str:
         *page.health(),
         *page.findings(),
         *page.investigations(),
+        *page.judgements(),
         *page.flows(),
         *page.refuted(),
         *page.coverage(),
@@ -247,6 +248,22 @@ class _Page:
                 yield f"- **{escape(found.title)}** ({found.verdict_label})\n" + _checks(found.checks, indent="  ")
             yield "\n".join(f"- {escape(note)}" for note in one.notes)
             yield from self._proof([*one.proof, *(item for found in one.findings for item in found.proof)])
+
+    def judgements(self) -> Iterable[str]:
+        """What an evaluation of the same window came to."""
+        if not self.view.judgements:
+            return
+        yield f"## {self.t('section.judgements')}"
+        yield self.t("judgement.explain")
+        head = [self.t(f"evaluation.{name}") for name in ("criterion", "by", "value", "n", "unscored", "believed")]
+        rows = [
+            [
+                f"**{escape(row.criterion)}**: {escape(row.definition)}", row.kind, row.failing, row.n, row.unscored,
+                escape(row.believed),
+            ]
+            for row in self.view.judgements
+        ]  # fmt: skip
+        yield table(head, rows, numeric=[False, False, True, True, True, False])
 
     def refuted(self) -> Iterable[str]:
         yield f"## {self.t('section.refuted')}"

@@ -18,6 +18,7 @@ from hansei.tools.report.finding_view import Fact, FindingView, by_model, findin
 from hansei.tools.report.flow_view import FlowView, flow_note, flow_views
 from hansei.tools.report.health_view import HealthRow, SignRow, sign_rows, totals, totals_note
 from hansei.tools.report.investigation_view import InvestigationView, investigation_views
+from hansei.tools.report.judgement_view import JudgementRow, judgement_rows
 from hansei.tools.report.labels import label
 from hansei.tools.report.notices import said
 from hansei.tools.report.proof_view import ProofView, proof_view
@@ -88,6 +89,7 @@ class ReportView:
     """What to say instead of findings; empty when there are findings."""
     findings: list[FindingView]
     investigations: list[InvestigationView]
+    judgements: list[JudgementRow]
     flows: list[FlowView]
     flow_note: str
     refuted: list[FindingView]
@@ -130,6 +132,7 @@ def report_view(report: Report) -> ReportView:
         nothing_found=[] if findings else _nothing_found(report, words),
         findings=findings,
         investigations=investigation_views(report),
+        judgements=judgement_rows(report.judgements, language),
         flows=flow_views(report.flows, language) if report.flows else [],
         flow_note=flow_note(report.flows, language) if report.flows else "",
         refuted=[finding_view(one, number, language) for number, one in enumerate(report.refuted, start=1)],

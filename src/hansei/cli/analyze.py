@@ -174,10 +174,10 @@ def analyze(
     files = write_report(report, folder) if folder else {}
     tell_report(console, report, list(files.values()))
     console.data(loads(render_json(report)))
-    return 1 if fail_on is not None and _is_met(report, fail_on) else 0
+    return 1 if fail_on is not None and is_met(report, fail_on) else 0
 
 
-def _is_met(report: Report, threshold: Severity) -> bool:
+def is_met(report: Report, threshold: Severity) -> bool:
     """True when a confirmed finding that needs work is as bad as the threshold, or worse."""
     from hansei.contracts import SEVERITIES
     from hansei.tools.ledger.identity import muted_in

@@ -27,6 +27,7 @@ from hansei.cli.analyze import analyze
 from hansei.cli.cases import make_tests
 from hansei.cli.chat import chat
 from hansei.cli.console import one_line
+from hansei.cli.cycle import cycle
 from hansei.cli.demo import demo
 from hansei.cli.doctor import doctor
 from hansei.cli.evaluate import evaluate
@@ -58,6 +59,7 @@ app.command(short_help="Ask every number of a report again.")(verify)
 app.command(short_help="Write a report's forms again from its JSON.")(render)
 app.command("import", short_help="Bring a project here without access to its ClickHouse.")(import_project)
 app.command(short_help="Judge traces by criteria.")(evaluate)
+app.command(short_help="All of it in one command, for cron.")(cycle)
 app.command("tests", short_help="Make tests out of a finding's traces.")(make_tests)
 app.command(short_help="Compare two runs over a dataset, for CI.")(gate)
 app.command(short_help="Write to Langfuse what a run has planned.")(write)

@@ -56,6 +56,17 @@ def evaluate(
     environment: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Only this environment; may be repeated. Default: all.")
     ] = None,
+    feedback: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RULE",
+            help="Users' feedback that counts as people's label: NAME, NAME>=4, NAME=good,fine. Default: annotations.",
+        ),
+    ] = None,
+    queue: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Plan what people should label next for this annotation queue, as --write."),
+    ] = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Another one draws other traces.")] = 1,
     language: Annotated[Literal["en", "ja"], typer.Option(help="Language of the page.")] = "en",
     out: Annotated[Path, typer.Option(metavar="DIR", help="The run's folder; the same one goes on.")] = DEFAULT_OUT,
@@ -90,7 +101,8 @@ def evaluate(
 
     evaluation.json and evaluation.md are written into the run's folder. With --write the verdicts become scores in
     Langfuse, after a preview; hansei undo takes them back. Shares by a judge are told as uncalibrated unless people's
-    scores were held against them.
+    scores were held against them: annotations under the criterion's score name, or the feedback that --feedback names.
+    With --queue the traces whose labels would tell most go to an annotation queue of Langfuse, shown first as well.
 
     \b
     Examples:
@@ -99,13 +111,14 @@ def evaluate(
       hansei evaluate --criteria criteria.yaml --dry-run
       hansei evaluate --criteria criteria.yaml --traces 200 --max-usd 2 --yes
       hansei evaluate --criteria criteria.yaml --yes --write
+      hansei evaluate --criteria criteria.yaml --queue "to label"
     """
     from json import loads
 
     from pydantic import ValidationError
 
     from hansei.cli.console import open_console
-    from hansei.cli.evaluation_run import plan_scores, run_evaluation, run_id_of, segment_of, tell_evaluation
+    from hansei.cli.evaluation_run import plan_writes, run_evaluation, run_id_of, segment_of, tell_evaluation
     from hansei.cli.writes import write_journal
     from hansei.contracts.evaluation import EvaluationRequest
     from hansei.tools.evaluation.criteria import NAME, read_criteria
@@ -123,7 +136,7 @@ def evaluate(
             project_id=project_id, window=window, until=until or end, environments=environment or [], language=language,
             criteria=given, from_langfuse=from_langfuse, discover=discover, traces=traces,
             plan="finding" if finding else plan, by=by, half_width=half_width, segment=segment, seed=seed,
-            approved=yes, dry_run=dry_run,
+            approved=yes, dry_run=dry_run, feedback=feedback,
         )  # fmt: skip
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
@@ -146,10 +159,10 @@ def evaluate(
         page = render_evaluation(evaluation)
         files = list(write_texts({"evaluation.json": f"{document}\n", "evaluation.md": page}, out).values())
     tell_evaluation(console, evaluation, files, context)
-    if not write or dry_run:
+    if dry_run or not (write or queue):
         console.data(loads(document))
         return 0
-    with plan_scores(evaluated, context, out) as journal, console:
+    with plan_writes(evaluated, context, out, console, scores=write, queue=queue) as journal, console:
         return write_journal(console, journal, yes=yes)
 
 

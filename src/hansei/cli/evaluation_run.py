@@ -113,14 +113,17 @@ def run_id_of(folder: Path, *, dry: bool) -> str | None:
     return run_id
 
 
-def plan_scores(evaluated: Evaluated, context: Context, folder: Path) -> Journal:
-    """Plans the verdicts as scores in the folder's journal; the caller closes it.
+def plan_writes(
+    evaluated: Evaluated, context: Context, folder: Path, console: Console, *, scores: bool, queue: str | None
+) -> Journal:
+    """Plans the verdicts as scores, and what people should label, in the folder's journal; the caller closes it.
 
     Raises:
         UsageError: the journal cannot be opened, or is of another run.
     """
     from hansei.contracts import parse_instant
     from hansei.tools.evaluation.choosing import Chosen
+    from hansei.tools.evaluation.queueing import queue_of
     from hansei.tools.evaluation.scores import pending_scores
     from hansei.tools.evaluation.store import VerdictStore
     from hansei.tools.writeback import open_journal
@@ -132,8 +135,14 @@ def plan_scores(evaluated: Evaluated, context: Context, folder: Path) -> Journal
     chosen = [Chosen(**{**one, "at": parse_instant(one["at"])}) for one in evaluated.chosen]
     journal = open_journal(folder, run_id=evaluation.run_id, project_id=evaluation.project_id)
     try:
-        scores = pending_scores(evaluation, verdicts, chosen)
-        journal.plan(score.write(evaluation.project_id, evaluation.run_id) for score in scores)
+        if scores:
+            found = pending_scores(evaluation, verdicts, chosen)
+            journal.plan(score.write(evaluation.project_id, evaluation.run_id) for score in found)
+        if queue:
+            writes, notes = queue_of(evaluation, queue)
+            journal.plan(writes)
+            for note in notes:
+                console.note(note)
     except BaseException:
         journal.__exit__(None, None, None)
         raise

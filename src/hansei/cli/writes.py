@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hansei.errors import LangfuseFailed
+from hansei.errors import HanseiError, LangfuseFailed
 
 if TYPE_CHECKING:
     from hansei.cli.console import Console
@@ -46,6 +46,17 @@ def write(
 
 def write_journal(console: Console, journal: Journal, *, yes: bool) -> int:
     """Shows the preview of a journal and writes it if that is approved; returns the exit code."""
+    code, document = write_planned(console, journal, yes=yes)
+    console.data(document)
+    return code
+
+
+def write_planned(console: Console, journal: Journal, *, yes: bool) -> tuple[int, dict[str, Any]]:
+    """The same for a command that does more than this: the exit code, and what became of it as JSON.
+
+    Raises:
+        HanseiError: Langfuse cannot be reached, or there are no keys for it.
+    """
     from hansei.contracts.writes import WriteDecision, WritePreview
     from hansei.graph.writes import write_if_approved
     from hansei.tools.writeback import Performing, fits, plan_of, preview_of
@@ -54,8 +65,7 @@ def write_journal(console: Console, journal: Journal, *, yes: bool) -> int:
     _show(console, preview)
     if not preview["writes"]:
         console.line("There is nothing left to write.")
-        console.data({**preview, "dry_run": not yes, "ok": True})
-        return 0
+        return 0, {**preview, "dry_run": not yes, "ok": True}
 
     def decide(shown: WritePreview) -> WriteDecision:
         agreed = approved(console, f"Write {shown.count:,} to Langfuse?", yes=yes)
@@ -66,9 +76,23 @@ def write_journal(console: Console, journal: Journal, *, yes: bool) -> int:
     outcome = write_if_approved(plan_of(journal), performing, decide, check=fits)
     if outcome.decision == "reject":
         console.line("Nothing was written. With --yes it is.")
-        console.data({**preview, "dry_run": True, "ok": True})
-        return 0
-    failure = performing.failure
+        return 0, {**preview, "dry_run": True, "ok": True}
+    _raise(performing.failure, journal)
+    written, rejected = len(journal.written) - before, journal.rejected
+    earlier = f" ({before:,} were written before)" if before else ""
+    console.line(f"Wrote {written:,} to Langfuse{earlier}.", style="" if rejected else "ok")
+    if rejected:
+        console.line(f"Langfuse will not take {len(rejected):,}.", style="failed")
+        console.table(["id", "why"], [[identity, why] for identity, why in list(rejected.items())[:20]])
+    console.line(f"Take it back with: hansei undo {journal.path.parent}")
+    document = {
+        **preview, "dry_run": False, "ok": not rejected, "newly_written": written, "rejections": dict(rejected),
+    }  # fmt: skip
+    return 2 if rejected else 0, document
+
+
+def _raise(failure: HanseiError | None, journal: Journal) -> None:
+    """What ended the writing early, with how far it has come."""
     if isinstance(failure, LangfuseFailed) and failure.reason != "setup":
         done = f"{len(journal.written):,} are written, {len(journal.left):,} are left."
         raise LangfuseFailed(
@@ -79,23 +103,6 @@ def write_journal(console: Console, journal: Journal, *, yes: bool) -> int:
         )
     if failure is not None:
         raise failure
-    written, rejected = len(journal.written) - before, journal.rejected
-    earlier = f" ({before:,} were written before)" if before else ""
-    console.line(f"Wrote {written:,} to Langfuse{earlier}.", style="" if rejected else "ok")
-    if rejected:
-        console.line(f"Langfuse will not take {len(rejected):,}.", style="failed")
-        console.table(["id", "why"], [[identity, why] for identity, why in list(rejected.items())[:20]])
-    console.line(f"Take it back with: hansei undo {journal.path.parent}")
-    console.data(
-        {
-            **preview,
-            "dry_run": False,
-            "ok": not rejected,
-            "newly_written": written,
-            "rejections": dict(rejected),
-        }
-    )
-    return 2 if rejected else 0
 
 
 def undo(

@@ -122,6 +122,12 @@ class EvaluationRequest(Request):
     plan: PlanName = Field("uniform", description="How they are chosen: uniform, stratified, finding or sequential.")
     by: str = Field("trace_name", max_length=200, description="With stratified: the dimension that is divided by.")
     segment: Segment = Field(default_factory=dict, description="Only these traces: dimension → value.")
+    feedback: str | None = Field(
+        None,
+        max_length=600,
+        description="Users' feedback that counts as people's label: NAME, NAME>=NUMBER, NAME<=NUMBER or NAME=CATEGORY,…"
+        " Default: annotations under the criterion's score name.",
+    )
     half_width: float = Field(0.05, gt=0, lt=0.5, description="With sequential: stop when the interval is so narrow.")
     seed: int = Field(1, ge=0, description="Another one draws other traces.")
     approved: bool = Field(False, description="Whether the estimate needs no approval: the bounds on the cost hold.")
@@ -140,6 +146,7 @@ class Verdict(Strict):
         description="Boolean: true when it passes. None: unscored, for the reason in `unscored`; never a zero."
     )
     unscored: str = Field("", description="Why there is no value: not_applicable, unparseable, no_quote, …")
+    judged_by: str = Field("", description="The model and the version of the prompt; empty: a check.")
     quote: str = Field("", description="Where in the trace it shows, as it was shown to the judge: masked.")
     reason: str = ""
 
@@ -180,16 +187,51 @@ class CostDecision(Strict):
     decision: Literal["approve", "reject"]
 
 
+class Disagreement(Strict):
+    """A trace that the judge and people see differently, for somebody to look at."""
+
+    trace_id: str
+    people: Literal["pass", "fail"]
+
+
+class GroupOfLabels(Strict):
+    """Labels of one week, version or model."""
+
+    name: str
+    agreement: Estimate = Field(description="How often judge and people agree.")
+
+
+class DriftOfJudge(Strict):
+    """Whether a judge agrees with people as well in one group as in the others."""
+
+    by: Literal["week", "version", "judged_by"]
+    groups: list[GroupOfLabels]
+    p: float = Field(description="How likely groups that agree alike would differ as much by chance.")
+
+
+class Unlabelled(Strict):
+    """A trace that people should label next."""
+
+    trace_id: str
+    verdict: Literal["pass", "fail"] = Field(description="The judge's.")
+    why: Literal["drawn", "unlikely"] = Field(
+        description="drawn: by chance, the rates are measured on it; unlikely: the other verdicts speak against it."
+    )
+
+
 class Calibration(Strict):
     """A judge held against people's labels."""
 
     labels: int = Field(description="Traces that people and the judge have judged.")
+    tested: int = Field(0, description="Of these, those that the rates are measured on; the rest is for improving it.")
     agreement: Estimate | None = None
     kappa: float | None = None
     tpr: Estimate | None = Field(None, description="Share of the failures that people see which the judge finds.")
     tnr: Estimate | None = Field(None, description="Share of the traces sound to people which the judge lets pass.")
     corrected: Estimate | None = Field(None, description="The failing share, corrected for the judge's errors.")
-    note: str = ""
+    note: str = Field("", description="Why there are no rates, or no corrected share.")
+    drift: list[DriftOfJudge] = Field(default_factory=list)
+    disagreements: list[Disagreement] = Field(default_factory=list)
 
 
 class Pairwise(Strict):
@@ -221,6 +263,7 @@ class CriterionResult(Strict):
     usage: Usage = Field(default_factory=Usage, description="What the judge used of the model in this run.")
     kept: int = Field(0, description="Verdicts that were kept from an earlier run.")
     examples: list[Verdict] = Field(default_factory=list, description="Verdicts that fail, a few.")
+    to_label: list[Unlabelled] = Field(default_factory=list, description="Of a judge: what people should label next.")
 
 
 class EvaluationResult(Strict):

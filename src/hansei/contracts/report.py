@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from hansei.contracts.evidence import Evidence
-from hansei.contracts.finding import Finding, Strict
+from hansei.contracts.finding import Estimate, Finding, Strict
 from hansei.contracts.investigation import Investigation
 from hansei.contracts.overview import Excerpt, Flows, Health
 from hansei.contracts.since import Since
@@ -97,6 +97,24 @@ class PlanItem(Strict):
     reason: str
 
 
+class Judgement(Strict):
+    """What traces of the window come to by one criterion of an evaluation, with how far its judge can be believed.
+
+    It is taken from the evaluation that was made beside the report, and not asked again by verify.
+    """
+
+    criterion: str
+    definition: str
+    kind: Literal["code", "judge"] = Field(description="code: a check without a model.")
+    failing: Estimate | None = Field(description="Share of the judged traces. None: none was judged.")
+    unscored: int = Field(description="Traces that should have a verdict and have none.")
+    calibration: Literal["not_needed", "uncalibrated", "calibrated"]
+    labels: int = Field(0, description="Traces that people and the judge have judged.")
+    tpr: Estimate | None = Field(None, description="Share of the failures that people see which the judge finds.")
+    tnr: Estimate | None = Field(None, description="Share of the traces sound to people which the judge lets pass.")
+    corrected: Estimate | None = Field(None, description="The failing share, corrected for the judge's errors.")
+
+
 class Report(Strict):
     """The whole result of a run; `report.json` is its dump."""
 
@@ -122,6 +140,11 @@ class Report(Strict):
         default_factory=list,
         exclude_if=lambda found: not found,
         description="What a language model looked into; it is not there without one.",
+    )
+    judgements: list[Judgement] = Field(
+        default_factory=list,
+        exclude_if=lambda found: not found,
+        description="What an evaluation of the same window came to. Absent: none was made with the report.",
     )
     plan: list[PlanItem]
     follow_ups: list[str]

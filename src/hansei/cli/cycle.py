@@ -1,0 +1,118 @@
+"""`hansei cycle`: analyse, evaluate, remember, report, and propose what to write; one command, made for cron."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from hansei.errors import UsageError
+
+DEFAULT_OUT = Path("hansei-cycle")
+
+
+def cycle(
+    clickhouse: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where Langfuse's tables are. Default: HANSEI_CLICKHOUSE_URL.")
+    ] = None,
+    project: Annotated[
+        str | None, typer.Option(metavar="ID", help="Langfuse project. Default: HANSEI_PROJECT_ID.")
+    ] = None,
+    window: Annotated[str, typer.Option(metavar="SPAN", help="Length of the span, such as 24h, 7d or 2w.")] = "7d",
+    baseline: Annotated[
+        str | None, typer.Option(metavar="SPAN", help="Length of the span before it. Default: as the window.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="ISO", help="End of the window, ISO 8601, UTC. Default: the newest trace.")
+    ] = None,
+    environment: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only this environment; may be repeated. Default: all.")
+    ] = None,
+    language: Annotated[Literal["en", "ja"], typer.Option(help="Language of the report.")] = "en",
+    criteria: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What to judge by, a YAML file. Default: the checks.")
+    ] = None,
+    traces: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, max=100_000, help="Traces to judge. Default: 100 with a judge, else 2000."),
+    ] = None,
+    feedback: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RULE",
+            help="Users' feedback that counts as people's label: NAME, NAME>=4, NAME=good,fine. Default: annotations.",
+        ),
+    ] = None,
+    queue: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Propose what people should label next for this annotation queue."),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="The cycles' folder: one folder in it for each, and the ledger.")
+    ] = DEFAULT_OUT,
+    ledger: Annotated[
+        str | None,
+        typer.Option(metavar="PATH|URL", help="Where findings are kept. Default: HANSEI_LEDGER, else a file in --out."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Language model that helps and judges. Default: HANSEI_MODEL.")
+    ] = None,
+    no_llm: Annotated[bool, typer.Option("--no-llm", help="Rules and checks only.")] = False,
+    max_usd: Annotated[
+        float | None, typer.Option(metavar="X", min=0.0, help="Most US dollars of the report, and of judging.")
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Most tokens of the report, and of judging.")
+    ] = None,
+    fail_on: Annotated[
+        Literal["critical", "high", "medium", "low"] | None,
+        typer.Option(help="Exit with 1 when there is a regression or hotspot of this severity or worse, not muted."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Write what is proposed to Langfuse, without asking.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout, and nothing else.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing; write the files.")] = False,
+) -> int:
+    """Analyse a project, judge its traces within a budget, remember the findings, write the report, propose writes.
+
+    Each cycle gets a folder in --out with the report, the evaluation of the same window, whose judges the report tells
+    with how far they can be believed, and the writes that are proposed: scores, and with --queue traces to label.
+    Nothing is written to Langfuse without --yes; hansei write FOLDER does it later, hansei undo FOLDER takes it back.
+
+    A cycle that was cut off is gone on with by the same command: what is analysed is not analysed again, no trace is
+    judged twice, nothing is written twice. What an earlier cycle was allowed to write and could not is written first.
+    Without a model, rules and checks do all of it.
+
+    Exits with 2 when something could not be done, else with 1 when --fail-on is met, else with 0.
+
+    \b
+    Examples:
+      hansei cycle --clickhouse URL --project my-project --criteria criteria.yaml --max-usd 2
+      hansei cycle --quiet --yes --fail-on high || echo "look at hansei-cycle"
+    """
+    from hansei.cli.analysis import make_context, make_request
+    from hansei.cli.analyze import is_met
+    from hansei.cli.console import open_console
+    from hansei.cli.cycle_run import Wanted, run_cycle
+    from hansei.cli.ledger import default_ledger
+    from hansei.tools.evaluation.criteria import read_criteria
+
+    project_id = project or os.environ.get("HANSEI_PROJECT_ID")
+    if not project_id:
+        raise UsageError("No project is named.", "Give --project ID, or set HANSEI_PROJECT_ID.")
+    kept_in = ledger or default_ledger(out / "cycle")
+    context = make_context(clickhouse, model=model, no_llm=no_llm, ledger=kept_in)
+    bounds = {key: value for key, value in (("usd", max_usd), ("tokens", max_tokens)) if value is not None}
+    budget = context.model_budget.model_copy(update=bounds)
+    context = context.model_copy(update={"model_budget": budget})
+    request = make_request(
+        project_id=project_id, window=window, baseline=baseline, until=until, environments=environment or [],
+        language=language,
+    )  # fmt: skip
+    wanted = Wanted(
+        request=request, criteria=read_criteria(criteria) if criteria else [], traces=traces, feedback=feedback,
+        queue=queue,
+    )  # fmt: skip
+    code, report = run_cycle(wanted, context, open_console(json_wanted=json, quiet=quiet), out, yes=yes)
+    return code or int(fail_on is not None and is_met(report, fail_on))

@@ -1,0 +1,135 @@
+"""`hansei cycle`: the whole loop in one command, with a scripted model and a Langfuse on real sockets, and without."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.cli import Done, clean_environment, hansei_here
+from tests.support.evaluation import ANSWER, MADE_UP, criteria_file, fill, reading_judge, rows
+from tests.support.langfuse_api import PROJECT_ID, Fault, LangfuseServer
+from tests.support.openai_server import KEY, Answer, OpenAiServer, Request, structured
+from tests.support.world import END
+
+SAID = {"false": f"{ANSWER} WRONG", "sound": ANSWER}
+SLOW = {"name": "slow", "kind": "code", "check": "latency_limit", "definition": "It takes more than half a minute.",
+        "parameters": {"seconds": 30}}  # fmt: skip
+TRACES = 16
+
+
+def model(request: Request) -> Answer:
+    """A judge of traces; to all else it has nothing to say that fits."""
+    return reading_judge(request) if "<trace>" in request.prompt else structured({})(request)
+
+
+def judged(server: OpenAiServer) -> int:
+    return sum("<trace>" in request.prompt for request in server.asked)
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    where = f"chdb://{tmp_path_factory.mktemp('cycle')}/clickhouse"
+    fill(where, "v4", rows(SAID))
+    return where
+
+
+def settings(url: str, server: OpenAiServer | None = None, **more: str) -> dict[str, str]:
+    named = {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": KEY, "HANSEI_MODEL": "test-1"} if server else {}
+    return {"HANSEI_CLICKHOUSE_URL": url, "HANSEI_PROJECT_ID": PROJECT_ID, "HANSEI_MODEL_CACHE": "off", **named, **more}
+
+
+def arguments(folder: Path, *more: str) -> tuple[str, ...]:
+    return ("cycle", "--until", END.isoformat(), "--criteria", criteria_file(folder, MADE_UP, SLOW), *more)
+
+
+def cycle(folder: Path, environment: dict[str, str], *more: str) -> Done:
+    return hansei_here(folder, *arguments(folder, *more), **environment)
+
+
+def document(done: Done) -> Any:
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_without_a_model_it_reports_checks_and_proposes(url: str, tmp_path: Path) -> None:
+    with LangfuseServer() as langfuse:
+        told = document(cycle(tmp_path, settings(url, **langfuse.settings), "--json"))
+        assert {request.verb for request in langfuse.requests} <= {"GET"}, "nothing is sent before somebody agrees"
+    folder = tmp_path / told["folder"]
+    by_name = {one["criterion"]: one for one in told["report"]["judgements"]}
+    assert (by_name["slow"]["calibration"], by_name["slow"]["failing"]["n"]) == ("not_needed", TRACES)
+    assert (by_name["made_up"]["calibration"], by_name["made_up"]["failing"]) == ("uncalibrated", None)
+    assert (told["writes"]["dry_run"], told["writes"]["writes"]) == (True, TRACES)
+    assert {"report.json", "report.md", "report.html", "evaluation.json", "writes.jsonl"} <= set(os.listdir(folder))
+    assert "uncalibrated" in (folder / "report.html").read_text("utf-8")
+    assert hansei_here(tmp_path, "verify", str(folder / "report.json"), HANSEI_CLICKHOUSE_URL=url).returncode == 0
+    later = document(cycle(tmp_path, settings(url), "--json"))
+    assert later["folder"] != told["folder"]
+    assert hansei_here(tmp_path, "ledger", "list", "--ledger", "hansei-cycle/hansei-ledger.sqlite").returncode == 0
+    wrong = cycle(tmp_path, settings(url), "--feedback", "a>=b")
+    assert (wrong.returncode, wrong.stderr.count("names no feedback")) == (2, 1)
+
+
+def test_with_a_model_nothing_is_judged_or_written_twice(url: str, tmp_path: Path) -> None:
+    with OpenAiServer(model) as server, LangfuseServer() as langfuse:
+        environment = settings(url, server, **langfuse.settings)
+        langfuse.fault("create_queue_item", Fault(status=403), after=3, times=1)
+        first = cycle(tmp_path, environment, "--yes", "--queue", "to label")
+        assert (first.returncode, "403" in first.stderr, first.stderr.count("hansei:")) == (2, True, 1)
+        assert len(list((tmp_path / "hansei-cycle").glob("*/report.html"))) == 1
+        asked = judged(server)
+        assert asked == TRACES
+        langfuse.heal()
+        second = document(cycle(tmp_path, environment, "--yes", "--queue", "to label", "--json"))
+        assert judged(server) == asked
+        made_up = next(one for one in second["report"]["judgements"] if one["criterion"] == "made_up")
+        assert (made_up["failing"]["n"], made_up["calibration"]) == (TRACES, "uncalibrated")
+        assert len(langfuse.state.scores) == 2 * TRACES
+        labelled = [item["objectId"] for item in langfuse.state.queue_items]
+        assert len(labelled) == len(set(labelled)) == TRACES
+        undone = hansei_here(tmp_path, "undo", str(second["folder"]), "--yes", "--json", **langfuse.settings)
+        assert len(json.loads(undone.stdout)["removed"]) == 2 * TRACES
+        assert not langfuse.state.scores
+        assert len(langfuse.state.queue_items) == TRACES, "the first cycle's"
+
+
+@pytest.mark.long
+def test_kill_9_while_judging_costs_no_verdict(url: str, tmp_path: Path) -> None:
+    stalled = threading.Event()
+
+    def stalls(request: Request) -> Answer:
+        if "<trace>" in request.prompt and sum("<trace>" in one.prompt for one in server.asked) > 7:
+            stalled.wait(30)
+        return model(request)
+
+    with OpenAiServer(stalls) as server:
+        environment = settings(url, server)
+        command = [sys.executable, "-m", "hansei", *arguments(tmp_path, "--quiet")]
+        process = subprocess.Popen(
+            command, cwd=tmp_path, env=clean_environment(**environment), stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        deadline = time.monotonic() + 120
+        while judged(server) < 8 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        stalled.set()
+        before = judged(server)
+        [folder] = (tmp_path / "hansei-cycle").glob("*/report.json")
+        report = json.loads(folder.read_text("utf-8"))["run"]["id"]
+        told = document(cycle(tmp_path, environment, "--json"))
+        assert (tmp_path / told["folder"]) == folder.parent
+        assert told["report"]["run"]["id"] == report, "it is not analysed again"
+        made_up = next(one for one in told["evaluation"]["results"] if one["criterion"]["name"] == "made_up")
+        assert (made_up["n"], made_up["failing"]) == (TRACES, 1)
+        assert made_up["kept"] >= 7
+        assert judged(server) - before == TRACES - made_up["kept"]

@@ -1,0 +1,148 @@
+"""What people say of traces: scores in Langfuse with the source ANNOTATION, or users' feedback where it is asked for.
+
+A rule says which score and which of its values let a trace pass:
+
+    helpful             true passes (or 1, or the category True)
+    stars>=4            a number of at least 4 passes; <= likewise
+    tone=calm,friendly  these categories pass
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from hansei.contracts import Periods, Window, parse_instant
+from hansei.contracts.evaluation import Criterion
+from hansei.errors import UsageError
+from hansei.tools.langfuse.dataset import Dataset
+
+LATER = timedelta(days=365)
+"""How long after the window people may have labelled its traces."""
+
+MOST_LABELLED = 200
+"""Labelled traces that are judged beside those that were chosen."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Which score holds a label, and what of it lets a trace pass."""
+
+    score: str
+    sign: str = ""
+    """“”, >=, <= or =."""
+    values: tuple[str, ...] = ()
+    any_source: bool = False
+    """Also scores that are no annotations: users' feedback."""
+    true_passes: bool = True
+
+    def passes(self, value: float | None, text: str, data_type: str) -> bool | None:
+        """What a score says; None: nothing by this rule."""
+        if self.sign == "=":
+            return text in self.values if text else None
+        if self.sign:
+            bound = float(self.values[0])
+            return None if value is None else (value >= bound if self.sign == ">=" else value <= bound)
+        if data_type == "CATEGORICAL":
+            found = {"true": True, "pass": True, "false": False, "fail": False}.get(text.lower())
+        else:
+            found = value > 0 if value is not None and (data_type == "BOOLEAN" or value in (0, 1, -1)) else None
+        return None if found is None else found is self.true_passes
+
+
+def rule_of(criterion: Criterion, feedback: str | None = None) -> Rule:
+    """The rule for a criterion's labels: annotations under the score's own name, or what is said.
+
+    Raises:
+        UsageError: the rule cannot be read.
+    """
+    if feedback is None:
+        return Rule(criterion.score_name, true_passes=criterion.true_means == "pass")
+    found = re.fullmatch(r"\s*([^<>=]{1,200}?)\s*(?:(>=|<=|=)\s*(.{1,400}))?\s*", feedback)
+    sign, given = (found[2] or "", found[3] or "") if found else ("", "")
+    values = tuple(part.strip() for part in given.split(",")) if sign == "=" else ((given.strip(),) if sign else ())
+    if found is None or "" in values or (sign in (">=", "<=") and not _is_number(values[0])):
+        raise UsageError(
+            f"“{feedback[:60]}” names no feedback.", "Write NAME, NAME>=NUMBER, NAME<=NUMBER or NAME=CATEGORY,CATEGORY."
+        )
+    return Rule(found[1], sign, values, any_source=True)
+
+
+def rules_of(criteria: Iterable[Criterion], feedback: str | None = None) -> dict[str, Rule]:
+    """The rules for the judges of pass and fail among criteria, by name.
+
+    Raises:
+        UsageError: as `rule_of`.
+    """
+    return {one.name: rule_of(one, feedback) for one in criteria if one.kind == "judge" and one.type == "boolean"}
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"-?\d+(\.\d+)?", text) is not None
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a person said of a trace. `at` is the trace's time."""
+
+    trace_id: str
+    passes: bool
+    at: datetime
+    environment: str
+
+
+def read_labels(dataset: Dataset, rules: Mapping[str, Rule]) -> dict[str, dict[str, Label]]:
+    """Labels of the window's traces: criterion → trace → label. Of several on one trace the last one counts.
+
+    Scores that Hansei wrote are never labels. Traces are the window's; they may have been labelled up to a year later.
+    """
+    if not rules:
+        return {}
+    periods, at_first = dataset.periods, dataset.periods.window.start
+    later = Window(start=at_first, end=periods.window.end + LATER)
+    # A person's score may lie in another environment than its trace.
+    open_ended = replace(dataset, periods=Periods(window=later, baseline=periods.baseline), environments=())
+    sql = """SELECT s.trace_id AS trace_id, s.name AS name, s.value AS value, s.text AS text, s.data_type AS data_type,
+  s.annotated AS annotated, t.timestamp AS at, t.environment AS environment
+FROM (
+  SELECT trace_id, name, source = 'ANNOTATION' AS annotated, argMax(value, (timestamp, id)) AS value,
+    argMax(string_value, (timestamp, id)) AS text, argMax(data_type, (timestamp, id)) AS data_type
+  FROM scores
+  WHERE has({names:Array(String)}, name) AND trace_id != '' AND NOT startsWith(id, 'hansei-')
+    AND (source = 'ANNOTATION' OR has({feedback:Array(String)}, name))
+  GROUP BY trace_id, name, annotated
+) AS s
+INNER JOIN (
+  SELECT id, timestamp, environment FROM traces WHERE timestamp < {until:DateTime64(6, 'UTC')}
+    AND (empty({wanted:Array(String)}) OR has({wanted:Array(String)}, environment))
+) AS t ON t.id = s.trace_id
+ORDER BY name, annotated, trace_id"""
+    values: dict[str, Any] = {
+        "names": sorted({rule.score for rule in rules.values()}),
+        "feedback": sorted({rule.score for rule in rules.values() if rule.any_source}),
+        "until": periods.window.end,
+        "wanted": list(dataset.environments),
+    }
+    bound = open_ended.bind(sql, ("scores", "traces"))
+    rows = open_ended.ask("labels", "labels", bound, values, since=at_first).records()
+    found: dict[str, dict[str, Label]] = {name: {} for name in rules}
+    for name, rule in rules.items():
+        for row in rows:  # annotations come last, so they count where there is feedback as well
+            if row["name"] != rule.score or not (row["annotated"] or rule.any_source):
+                continue
+            value = None if row["value"] is None else float(row["value"])
+            passes = rule.passes(value, str(row["text"]), str(row["data_type"]))
+            if passes is not None:
+                trace_id = str(row["trace_id"])
+                found[name][trace_id] = Label(trace_id, passes, parse_instant(str(row["at"])), str(row["environment"]))
+    return found
+
+
+def labelled_traces(labels: Mapping[str, Mapping[str, Label]], known: Sequence[str]) -> list[Label]:
+    """One label of each trace that is labelled and not chosen anyway, so that its judge can be asked about it."""
+    chosen = set(known)
+    of_trace = {one.trace_id: one for mine in labels.values() for one in mine.values() if one.trace_id not in chosen}
+    return [of_trace[id] for id in sorted(of_trace)][:MOST_LABELLED]

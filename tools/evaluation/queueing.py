@@ -1,0 +1,59 @@
+"""The traces that people should label next, as writes to a Langfuse annotation queue."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from hansei.contracts.evaluation import Calibration, CriterionResult, EvaluationResult
+from hansei.tools.evaluation.labelling import TO_LABEL
+from hansei.tools.writeback import LONGEST_NAME, Write, queue_writes
+
+WELL_KNOWN = 0.2
+"""Width of the intervals of both rates from which a judge is known well enough."""
+
+_NAME = re.compile(rf"[A-Za-z0-9_ .()-]{{1,{LONGEST_NAME}}}")
+
+
+def queue_of(evaluation: EvaluationResult, queue: str) -> tuple[list[Write], list[str]]:
+    """What is planned for a queue, and what a person should know of it.
+
+    Each trace is labelled by all judges that are not known well enough; of each judge's list the first ones come first.
+
+    Returns:
+        The writes, none when there is nothing to label; and notes.
+    """
+    wanted = [one for one in evaluation.results if one.to_label and not is_known(one)]
+    named = [one for one in wanted if _NAME.fullmatch(one.criterion.score_name)]
+    notes = [
+        f"{one.criterion.name} cannot be labelled in Langfuse: a score config's name has at most {LONGEST_NAME}"
+        " letters, digits, spaces and _ . ( ) -. Give it another `score`."
+        for one in wanted
+        if one not in named
+    ]
+    traces = _in_turn([[one.trace_id for one in result.to_label] for result in named])[:TO_LABEL]
+    if not traces:
+        return [], notes
+    configs = [(one.criterion.score_name, _meaning(one)) for one in named]
+    return list(queue_writes(queue, traces, configs, evaluation.project_id)), notes
+
+
+def is_known(result: CriterionResult) -> bool:
+    """Whether a judge's rates are known well enough."""
+    found = result.calibration
+    if not isinstance(found, Calibration) or found.tpr is None or found.tnr is None:
+        return False
+    return all(rate.high - rate.low <= WELL_KNOWN for rate in (found.tpr, found.tnr))
+
+
+def _meaning(result: CriterionResult) -> str:
+    """What true says, for the people who label."""
+    one = result.criterion
+    said = "True: this is NOT in the trace" if one.true_means == "pass" else "True: this is in the trace"
+    return f"{said}. {one.definition}"
+
+
+def _in_turn(lists: Sequence[Sequence[str]]) -> list[str]:
+    """The first of each, then the second of each, …; each once."""
+    longest = max((len(one) for one in lists), default=0)
+    return list(dict.fromkeys(one[place] for place in range(longest) for one in lists if place < len(one)))
