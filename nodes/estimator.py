@@ -9,7 +9,7 @@ from langgraph.runtime import Runtime
 from hansei.context import Context
 from hansei.contracts.evaluation import Estimated
 from hansei.contracts.spent import Usage
-from hansei.nodes.evaluating import Evaluating, judges_of, store_of
+from hansei.nodes.evaluating import Evaluating, judges_of, request_of, store_of
 from hansei.nodes.scope import Steps, bill, context_of, dataset_of
 from hansei.tools.evaluation.asking import shown_of
 from hansei.tools.langfuse.trace_tree import read_trees
@@ -56,4 +56,10 @@ def estimator(state: Evaluating, runtime: Runtime[Context]) -> dict[str, Any]:
         priced=prices is not None, within=usage.tokens <= budget.tokens and usage.usd <= budget.usd,
     )  # fmt: skip
     steps.finished(f"{calls:,} calls, about {usage.tokens:,} tokens")
-    return {"estimated": estimated.model_dump(mode="json"), "costs": bill("estimate", dataset.reader)}
+    # What is wrong with the prompts in Langfuse was told before, where criteria were looked for.
+    notes = [] if request_of(state).discover else judges[0].endpoint.prompts.notes
+    return {
+        "estimated": estimated.model_dump(mode="json"),
+        "costs": bill("estimate", dataset.reader),
+        "notes": list(notes),
+    }

@@ -84,20 +84,20 @@ def meter_of_run(run_id: str, context: Context, used: Mapping[str, Any] | None) 
 
 def judges_of(state: Evaluating, context: Context) -> list[Judge]:
     """The judges of the state's criteria; none without a model."""
-    endpoint = endpoint_of(context)
+    endpoint = endpoint_of(context, state["scope"]["run_id"])
     if endpoint is None:
         return []
     language = LANGUAGES[request_of(state).language]
     return judges(criteria_of(state), PROMPTS / "judge.md", endpoint, language, state["scope"]["project_id"])
 
 
-def needed_endpoint(context: Context, for_what: str) -> Endpoint:
+def needed_endpoint(context: Context, run_id: str, for_what: str) -> Endpoint:
     """The model.
 
     Raises:
         UsageError: there is none.
     """
-    endpoint = endpoint_of(context)
+    endpoint = endpoint_of(context, run_id)
     if endpoint is None:
         raise UsageError(f"{for_what} needs a model, and none is named.", "Give --model, or set HANSEI_MODEL.")
     return endpoint
