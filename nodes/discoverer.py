@@ -21,7 +21,7 @@ def discoverer(state: Evaluating, runtime: Runtime[Context]) -> dict[str, Any]:
         HanseiError: ClickHouse cannot be asked.
     """
     context, request = context_of(runtime), request_of(state)
-    endpoint = needed_endpoint(context, "Finding criteria")
+    endpoint = needed_endpoint(context, state["scope"]["run_id"], "Finding criteria")
     steps = Steps(runtime, "criteria", "Reading traces for what goes wrong")
     meter = meter_of_run(state["scope"]["run_id"], context, state.get("usage"))
     dataset = dataset_of(state["scope"], runtime, state["costs"])
@@ -37,7 +37,7 @@ def discoverer(state: Evaluating, runtime: Runtime[Context]) -> dict[str, Any]:
     used = meter.by_node.get(NODE)
     return {
         "settled": [*state["settled"], *added],
-        "notes": found.notes,
+        "notes": [*endpoint.prompts.notes, *found.notes],
         "usage": {NODE: used.model_dump()} if used else {},
         "costs": bill("criteria", dataset.reader),
     }

@@ -22,7 +22,7 @@ from hansei.tools.evaluation.choosing import choose
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.trace_tree import read_trees
 from hansei.tools.langfuse.untrusted import one_line, quoted
-from hansei.tools.language_model import Endpoint, ModelMeter, ask, ask_fitting, read_prompt
+from hansei.tools.language_model import Endpoint, ModelMeter, ask, ask_fitting
 
 NODE = "criteria"
 AT_ONCE = 10
@@ -151,7 +151,7 @@ class Discovering:
             )
             labels = quoted("\n".join(known)) if known else "(none yet)"
             values = {"labels": labels, "traces": told, "language": LANGUAGES[self.language]}
-            return read_prompt(PROMPTS / "discover_notes.md").filled(values)
+            return self.endpoint.prompts.read(PROMPTS / "discover_notes.md").filled(values)
 
         answer = ask_fitting(self.endpoint, self.meter, NODE, messages, LETTERS * max(1, len(marks)), Notes)
         noted: list[tuple[str, Note]] = []
@@ -173,7 +173,7 @@ class Discovering:
         material = "\n".join(lines)
         values = {"most": str(MOST_MODES), "notes": quoted(material), "language": LANGUAGES[self.language]}
         try:
-            messages = read_prompt(PROMPTS / "discover_groups.md").filled(values)
+            messages = self.endpoint.prompts.read(PROMPTS / "discover_groups.md").filled(values)
             modes = ask(self.endpoint, self.meter, NODE, messages, Modes).modes[:MOST_MODES]
         except ModelFailed as failure:
             remarks.append(f"The labels are not sorted: {failure.message}")

@@ -69,7 +69,13 @@ def estimator(state: Evaluating, runtime: Runtime[Context]) -> dict[str, Any]:
         priced=prices is not None, within=usage.tokens <= budget.tokens and usage.usd <= budget.usd,
     )  # fmt: skip
     steps.finished(f"{calls:,} calls, about {usage.tokens:,} tokens")
-    return {"estimated": estimated.model_dump(mode="json"), "costs": bill("estimate", dataset.reader)}
+    # What is wrong with the prompts in Langfuse was told before, where criteria were looked for.
+    notes = [] if request_of(state).discover else [*judges, *pair_judges][0].endpoint.prompts.notes
+    return {
+        "estimated": estimated.model_dump(mode="json"),
+        "costs": bill("estimate", dataset.reader),
+        "notes": list(notes),
+    }
 
 
 def _pairs(state: Evaluating, dataset: Dataset, judges: Sequence[PairJudge]) -> dict[str, int]:

@@ -19,7 +19,7 @@ from hansei.tools.evaluation.asking import Judge, judges
 from hansei.tools.evaluation.choosing import Chosen
 from hansei.tools.evaluation.pairs import PairJudge
 from hansei.tools.evaluation.store import VerdictStore, default_store
-from hansei.tools.language_model import Endpoint, ModelMeter, endpoint_of, model_meter_of, read_prompt
+from hansei.tools.language_model import Endpoint, ModelMeter, endpoint_of, model_meter_of
 
 PROMPTS = Path(__file__).parent / "prompts"
 
@@ -88,7 +88,7 @@ def meter_of_run(run_id: str, context: Context, used: Mapping[str, Any] | None) 
 
 def judges_of(state: Evaluating, context: Context) -> list[Judge]:
     """The judges of the state's criteria; none without a model."""
-    endpoint = endpoint_of(context)
+    endpoint = endpoint_of(context, state["scope"]["run_id"])
     if endpoint is None:
         return []
     language = LANGUAGES[request_of(state).language]
@@ -97,22 +97,22 @@ def judges_of(state: Evaluating, context: Context) -> list[Judge]:
 
 def pair_judges_of(state: Evaluating, context: Context) -> list[PairJudge]:
     """The judges of pairs; none without a model."""
-    endpoint = endpoint_of(context)
+    endpoint = endpoint_of(context, state["scope"]["run_id"])
     if endpoint is None:
         return []
-    prompt, project_id = read_prompt(PROMPTS / "judge_pair.md"), state["scope"]["project_id"]
+    prompt, project_id = endpoint.prompts.read(PROMPTS / "judge_pair.md"), state["scope"]["project_id"]
     language = LANGUAGES[request_of(state).language]
     pairwise = [one for one in criteria_of(state) if one.kind == "pairwise"]
     return [PairJudge(one, prompt, endpoint, language, project_id) for one in pairwise]
 
 
-def needed_endpoint(context: Context, for_what: str) -> Endpoint:
+def needed_endpoint(context: Context, run_id: str, for_what: str) -> Endpoint:
     """The model.
 
     Raises:
         UsageError: there is none.
     """
-    endpoint = endpoint_of(context)
+    endpoint = endpoint_of(context, run_id)
     if endpoint is None:
         raise UsageError(f"{for_what} needs a model, and none is named.", "Give --model, or set HANSEI_MODEL.")
     return endpoint

@@ -19,8 +19,10 @@ from tests.support.otlp_server import OtlpServer, refusing_url
 from tests.support.sample_report import sample_report
 
 from hansei.context import Context, ModelBudget
+from hansei.contracts.evaluation import Criterion
 from hansei.nodes.prompts import PROMPTS
 from hansei.nodes.writing import Summary, write
+from hansei.tools.evaluation.asking import judges
 from hansei.tools.langfuse.tracing import start_trace
 from hansei.tools.language_model import Endpoint, ModelMeter, ask, close_models, endpoint_of
 from hansei.tools.language_model import managed as managed_module
@@ -210,6 +212,18 @@ def test_a_prompt_can_switch_off_neither_the_masking_nor_the_schema(langfuse: La
     assert asked.body["temperature"] == 0
     assert asked.body["response_format"]["json_schema"]["strict"] is True
     assert "You tell a team" in asked.prompt
+
+
+def test_a_judge_is_told_what_langfuse_holds_and_its_verdicts_are_of_that_text(langfuse: LangfuseServer) -> None:
+    path = PROMPTS / "judge.md"
+    put(langfuse, name_of(path), edited("You judge one trace", "You judge a trace", path))
+    criterion = Criterion(name="rude", kind="judge", definition="The answer is rude.")
+    [managed], [packaged] = (
+        judges([criterion], path, Endpoint("m", None, None, 5, prompts=known), "English", "p")
+        for known in (Prompts("production"), Prompts())
+    )
+    assert managed.messages("a trace")[0][1].startswith("You judge a trace")
+    assert managed.key("t1", "a trace") != packaged.key("t1", "a trace")
 
 
 def test_a_generation_carries_the_name_and_version_of_its_prompt(langfuse: LangfuseServer) -> None:

@@ -22,7 +22,7 @@ from hansei.tools.evaluation.store import key_of
 from hansei.tools.langfuse.trace_excerpt import excerpt
 from hansei.tools.langfuse.trace_tree import TraceTree
 from hansei.tools.langfuse.untrusted import LINE_END, one_line, quoted
-from hansei.tools.language_model import Endpoint, ModelMeter, ask_fitting, read_prompt
+from hansei.tools.language_model import Endpoint, ModelMeter, ask_fitting
 from hansei.tools.language_model.prompt import Prompt
 
 LETTERS = 8_000
@@ -192,5 +192,5 @@ def judges(
     criteria: Sequence[Criterion], prompt: Path, endpoint: Endpoint, language: str, project_id: str
 ) -> list[Judge]:
     """A judge for each judge criterion."""
-    text = read_prompt(prompt)
+    text = endpoint.prompts.read(prompt)
     return [Judge(one, text, endpoint, language, project_id) for one in criteria if one.kind == "judge"]

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from hansei.cli.bounds import MaxCost, MaxSeconds, MaxTokens, model_bounds
 from hansei.errors import UsageError
 
 if TYPE_CHECKING:
-    from hansei.context import Context
+    from hansei.context import Context, ModelBudget
 
 DEFAULT_OUT = Path("hansei-evaluation")
 
@@ -74,13 +75,9 @@ def evaluate(
         str | None, typer.Option(metavar="NAME", help="Language model that judges. Default: HANSEI_MODEL.")
     ] = None,
     no_llm: Annotated[bool, typer.Option("--no-llm", help="Checks only, also where HANSEI_MODEL is set.")] = False,
-    max_usd: Annotated[
-        float | None,
-        typer.Option("--max-usd", "--max-cost", metavar="X", min=0.0, help="Most US dollars of this run. Default: 5."),
-    ] = None,
-    max_tokens: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="Most tokens of this run. Default: 500000.")
-    ] = None,
+    max_tokens: MaxTokens = None,
+    max_cost: MaxCost = None,
+    max_seconds: MaxSeconds = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Say how many calls, tokens and dollars judging would take; judge nothing."),
@@ -128,7 +125,8 @@ def evaluate(
     project_id = project or os.environ.get("HANSEI_PROJECT_ID")
     if not project_id:
         raise UsageError("No project is named.", "Give --project ID, or set HANSEI_PROJECT_ID.")
-    context = _context(clickhouse, out, model=model, no_llm=no_llm, max_usd=max_usd, max_tokens=max_tokens)
+    bounds = model_bounds(max_tokens, max_cost, seconds=max_seconds)
+    context = _context(clickhouse, out, model=model, no_llm=no_llm, bounds=bounds)
     given = read_criteria(criteria) if criteria else []
     segment, end = segment_of(finding) if finding else ({}, None)
     try:
@@ -172,15 +170,11 @@ def _context(
     *,
     model: str | None,
     no_llm: bool,
-    max_usd: float | None,
-    max_tokens: int | None,
+    bounds: ModelBudget,
 ) -> Context:
     """The settings of the run; verdicts are kept in its folder, unless HANSEI_VERDICTS names another place."""
     from hansei.cli.analysis import make_context
     from hansei.tools.evaluation.store import NAME
 
-    context = make_context(clickhouse, model=model, no_llm=no_llm)
-    bounds = {key: value for key, value in (("usd", max_usd), ("tokens", max_tokens)) if value is not None}
-    budget = context.model_budget.model_copy(update=bounds)
-    kept_in = context.verdicts or str(out / NAME)
-    return context.model_copy(update={"model_budget": budget, "verdicts": kept_in})
+    context = make_context(clickhouse, model=model, no_llm=no_llm, bounds=bounds)
+    return context.model_copy(update={"verdicts": context.verdicts or str(out / NAME)})
