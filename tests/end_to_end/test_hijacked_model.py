@@ -334,7 +334,7 @@ def test_masking_can_be_switched_off(url: str, by_rules: Report, monkeypatch: py
     ("usage", "bounds", "told"),
     [
         ((100, 20), {"looks": 5}, "it ended after 5 looks at the data"),
-        ((100, 20), {"calls": 12}, "the run may use 12 calls"),
+        ((100, 20), {"calls": 6}, "the run may use 6 calls"),
         ((60_000, 9_000), {}, "the run may use 500,000 tokens"),
     ],
 )
