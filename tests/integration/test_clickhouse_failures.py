@@ -6,7 +6,8 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,6 +15,7 @@ import pytest
 from tests.integration.conftest import PASSWORD
 from tests.support.clickhouse_http import Fault, RunningServer, User, start_server
 from tests.support.failures import failure_of
+from tests.support.stand_in import StandIn
 
 from hansei.context import Limits
 from hansei.errors import ConnectionFailed, PermissionMissing, QueryFailed
@@ -59,29 +61,18 @@ def listening(serve: Callable[[socket.socket], None], backlog: int = 8) -> Itera
         thread.join(10)
 
 
-@contextmanager
-def website(status: int) -> Iterator[int]:
+@dataclass
+class Website(StandIn):
     """Something that speaks HTTP and is no ClickHouse."""
 
-    class Page(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = b"<html>hunter2</html>"
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    status: int
 
-        do_POST = do_GET
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Silent."""
-
-    with HTTPServer(("127.0.0.1", 0), Page) as web:
-        thread = threading.Thread(target=web.serve_forever, daemon=True)
-        thread.start()
-        yield web.server_port
-        web.shutdown()
-        thread.join(10)
+    def serve(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
+        page = b"<html>hunter2</html>"
+        handler.send_response(self.status)
+        handler.send_header("Content-Length", str(len(page)))
+        handler.end_headers()
+        handler.wfile.write(page)
 
 
 @pytest.mark.parametrize(("user", "password"), [("analyst", "hunter2"), ("nobody-here", PASSWORD), ("default", "x")])
@@ -191,8 +182,8 @@ def test_tls_at_a_port_without_it(clickhouse_server: RunningServer) -> None:
     [(200, "not ClickHouse"), (401, "not ClickHouse"), (404, "404"), (500, "500"), (502, "not available")],
 )
 def test_something_else_answers(status: int, words: str) -> None:
-    with website(status) as port:
-        error = failure_of(lambda: open_reader(url_of(port)), ConnectionFailed, *SECRETS)
+    with Website(status) as page:
+        error = failure_of(lambda: open_reader(url_of(page.port)), ConnectionFailed, *SECRETS)
 
     assert words in error.message
     assert error.remedy

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -295,6 +296,24 @@ def test_a_process_shares_one_session_per_url_and_limits(filled: Place) -> None:
     again = shared_reader(context)
     assert one(again, "1") == 1
     close_readers()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are counted on Linux")
+def test_sessions_that_are_closed_leave_no_file_open(filled: Place) -> None:
+    """As long as one is open: when the last one of the embedded engine is closed, the engine leaves some by itself."""
+
+    def opened_and_closed() -> int:
+        reader = open_reader(filled.url)
+        assert reader.query("SELECT 1").rows == [[1]]
+        reader.close()
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    holding = open_reader(filled.url)
+    try:
+        first = [opened_and_closed() for _ in range(3)][-1]
+        assert [opened_and_closed() for _ in range(20)][-1] < first + 20
+    finally:
+        holding.close()
 
 
 def test_loading_and_reading_take_turns_in_one_process(place: Place) -> None:

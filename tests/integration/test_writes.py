@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.types import Command
 from pydantic import ValidationError
+from tests.support.stand_in import StandIn
 
 from hansei.context import Context
 from hansei.contracts.writes import PendingWrite, WriteDecision, WritePlan, WritePreview, WriteResult
@@ -23,13 +23,23 @@ from hansei.graph.writes import build_writes_graph, write_if_approved
 
 
 @dataclass
-class ScoreServer:
+class ScoreServer(StandIn):
     """Keeps scores by their id, as Langfuse does; counts the requests; refuses scores of one name."""
 
-    url: str = ""
     scores: dict[str, dict[str, Any]] = field(default_factory=dict)
     requests: int = 0
     dies_after: int | None = None
+    away: bool = False
+    """Nothing is where it was."""
+
+    def serve(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
+        score = json.loads(body)
+        self.requests += 1
+        if score["name"] != "refused":
+            self.scores[score["id"]] = score
+        handler.send_response(400 if score["name"] == "refused" else 200)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
 
     def send(self, writes: Sequence[PendingWrite], context: Context) -> Iterator[WriteResult]:
         with httpx.Client(trust_env=False) as client:
@@ -37,7 +47,8 @@ class ScoreServer:
                 if self.dies_after is not None and self.requests >= self.dies_after:
                     raise RuntimeError("the process is gone")
                 try:
-                    answer = client.post(f"{self.url}/api/public/scores", json={"id": write.key, **write.content})
+                    place = "http://127.0.0.1:1" if self.away else self.url
+                    answer = client.post(f"{place}/api/public/scores", json={"id": write.key, **write.content})
                 except httpx.TransportError:
                     raise ConnectionFailed("Langfuse is not reached.", "Is it up?") from None
                 yield WriteResult(key=write.key, error=None if answer.is_success else f"HTTP {answer.status_code}")
@@ -45,29 +56,8 @@ class ScoreServer:
 
 @pytest.fixture
 def server() -> Iterator[ScoreServer]:
-    kept = ScoreServer()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            score = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            kept.requests += 1
-            if score["name"] != "refused":
-                kept.scores[score["id"]] = score
-            self.send_response(400 if score["name"] == "refused" else 200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *arguments: Any) -> None:
-            """The tests' output stays clean."""
-
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    kept.url = f"http://127.0.0.1:{listening.server_port}"
-    thread = threading.Thread(target=listening.serve_forever)
-    thread.start()
-    yield kept
-    listening.shutdown()
-    listening.server_close()
-    thread.join()
+    with ScoreServer() as running:
+        yield running
 
 
 def plan_of(count: int, name: str = "hansei.error") -> WritePlan:
@@ -178,7 +168,7 @@ def test_each_failure_is_told_and_one_that_ends_it_all_leaves_none_unmentioned(s
     outcome = write_if_approved(mixed, server.send, lambda preview: WriteDecision(decision="approve"))
     assert outcome.written == ["score-0", "score-2"]
     assert [(one.key, one.error) for one in outcome.failed] == [("score-1", "HTTP 400")]
-    server.url = "http://127.0.0.1:1"
+    server.away = True
     outcome = write_if_approved(plan_of(2), server.send, lambda preview: WriteDecision(decision="approve"))
     said = "Langfuse is not reached. Is it up?"
     assert [(one.key, one.error) for one in outcome.failed] == [("score-0", said), ("score-1", said)]

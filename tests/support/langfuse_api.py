@@ -14,23 +14,21 @@ is answered with 400, and fails the test when the context is left.
 from __future__ import annotations
 
 import base64
-import gzip
 import json
 import re
-import socket
-import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from tests.support import langfuse_endpoints
 from tests.support.langfuse_state import PROJECT_ID, Refused, State, observation
 from tests.support.langfuse_types import ROUTES, Route, problems
-from tests.support.otlp_server import TRACES, Span, decode
+from tests.support.otlp_server import Span, decode
+from tests.support.stand_in import StandIn
 
 __all__ = ["KEYS", "PROJECT_ID", "PUBLIC_KEY", "SECRET_KEY", "Fault", "LangfuseServer", "Request", "observation"]
 
@@ -72,17 +70,8 @@ class _Planned:
     times: int
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exc_info()[1], ConnectionError):  # a client that hangs up is part of the tests
-            super().handle_error(request, client_address)
-
-
 @dataclass
-class LangfuseServer:
+class LangfuseServer(StandIn):
     """Serves Langfuse's public API on a free port of 127.0.0.1 while the context is open."""
 
     state: State = field(default_factory=State)
@@ -91,46 +80,14 @@ class LangfuseServer:
     _exports: list[bytes] = field(default_factory=list)
     _planned: list[_Planned] = field(default_factory=list)
     _lock: threading.RLock = field(default_factory=threading.RLock)
-    _released: threading.Event = field(default_factory=threading.Event)
-
-    def __enter__(self) -> Self:
-        owner = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-
-            def _any(self) -> None:
-                body = self.rfile.read(int(self.headers.get("content-length", 0)))
-                if self.path == TRACES:
-                    owner._exports.append(gzip.decompress(body))
-                    owner._send(self, 200, {}, Fault())
-                else:
-                    owner._serve(self, body)
-
-            do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _any
-
-            def log_message(self, format: str, *args: Any) -> None:
-                """Says nothing: the requests are recorded."""
-
-        self._http = _Server(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        self._thread.start()
-        return self
+    verbs = ("GET", "POST", "PATCH", "PUT", "DELETE")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._released.set()
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join()
+        super().__exit__(kind, error, trace)
         if error is None:
             assert not self.violations, self.violations
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._http.server_address[1]}"
 
     @property
     def settings(self) -> dict[str, str]:
@@ -167,11 +124,11 @@ class LangfuseServer:
                     return planned.fault
         return None
 
-    def _serve(self, handler: BaseHTTPRequestHandler, raw: bytes) -> None:
+    def serve(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
         parts = urlsplit(handler.path)
         route, ids = _route(handler.command, parts.path)
-        body = json.loads(raw) if raw else None
-        request = Request(handler.command, parts.path, route.name if route else "", parse_qs(parts.query), body)
+        decoded = json.loads(body) if body else None
+        request = Request(handler.command, parts.path, route.name if route else "", parse_qs(parts.query), decoded)
         with self._lock:
             self.requests.append(request)
             fault = self._fault_of(request.name)
@@ -179,10 +136,7 @@ class LangfuseServer:
                 status, answer = fault.status, {"message": f"a fault that names {SECRET_KEY}"}
             else:
                 status, answer = self._answer(handler, request, route, ids)
-        try:
-            self._send(handler, status, answer, fault or Fault())
-        except ConnectionError:
-            handler.close_connection = True  # the client lost patience, as it should
+        self._send(handler, status, answer, fault or Fault())
 
     def _answer(
         self, handler: BaseHTTPRequestHandler, request: Request, route: Route | None, ids: Sequence[str]
@@ -211,9 +165,9 @@ class LangfuseServer:
 
     def _send(self, handler: BaseHTTPRequestHandler, status: int, answer: Any, fault: Fault) -> None:
         if fault.stall:
-            self._released.wait(60)
+            self.released.wait(60)
         if fault.stall or fault.cut == "before":
-            self._hang_up(handler)
+            self.hang_up(handler)
             return
         payload = fault.text.encode() or json.dumps(answer).encode()
         handler.send_response(200 if fault.text else status)
@@ -225,13 +179,9 @@ class LangfuseServer:
         if fault.cut == "after":
             handler.wfile.write(payload[: len(payload) // 2])
             handler.wfile.flush()
-            self._hang_up(handler)
+            self.hang_up(handler)
         else:
             handler.wfile.write(payload)
-
-    def _hang_up(self, handler: BaseHTTPRequestHandler) -> None:
-        handler.close_connection = True
-        handler.connection.shutdown(socket.SHUT_RDWR)
 
 
 def _sample(answer: Any) -> Any:

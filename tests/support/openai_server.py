@@ -11,14 +11,13 @@ request. It streams when the request asks for a stream.
 from __future__ import annotations
 
 import json
-import socket
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Literal, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any, Literal
+
+from tests.support.stand_in import StandIn
 
 KEY = "sk-test-0123456789abcdef0123456789"
 """The key of the tests; no error may repeat it."""
@@ -142,64 +141,19 @@ def structured(data: Any, ways: Sequence[str] = ("json_schema", "function", "pro
 Script = Sequence[Answer] | Callable[[Request], Answer]
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exc_info()[1], ConnectionError):  # a client that hangs up is part of the tests
-            super().handle_error(request, client_address)
-
-
 @dataclass
-class OpenAiServer:
+class OpenAiServer(StandIn):
     """Serves chat completions on a free port of 127.0.0.1 while the context is open."""
 
     script: Script
     requests: list[Request] = field(default_factory=list)
     models: list[dict[str, Any]] | None = None
     """What it tells of its models; None: nothing."""
-    _released: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def __enter__(self) -> Self:
-        owner = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers.get("content-length", 0))))
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                owner._serve(self, Request(self.path, headers, body))
-
-            def do_GET(self) -> None:
-                known = self.path == "/v1/models" and owner.models is not None
-                payload = json.dumps({"object": "list", "data": owner.models} if known else {}).encode()
-                self.send_response(200 if known else 404)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(payload)))
-                self.end_headers()
-                self.wfile.write(payload)
-
-            def log_message(self, format: str, *args: Any) -> None:
-                """Says nothing: the requests are recorded."""
-
-        self._http = _Server(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._released.set()
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._http.server_address[1]}/v1"
+        return f"{super().url}/v1"
 
     @property
     def asked(self) -> list[Request]:
@@ -214,20 +168,31 @@ class OpenAiServer:
             return self.script(request)  # side by side, as the requests come
         return self.script[min(place, len(self.script)) - 1]
 
-    def _serve(self, handler: BaseHTTPRequestHandler, request: Request) -> None:
+    def _tell_models(self, handler: BaseHTTPRequestHandler) -> None:
+        known = handler.path == "/v1/models" and self.models is not None
+        payload = json.dumps({"object": "list", "data": self.models} if known else {}).encode()
+        handler.send_response(200 if known else 404)
+        handler.send_header("content-type", "application/json")
+        handler.send_header("content-length", str(len(payload)))
+        handler.end_headers()
+        handler.wfile.write(payload)
+
+    def serve(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
+        if handler.command == "GET":
+            self._tell_models(handler)
+            return
+        headers = {name.lower(): value for name, value in handler.headers.items()}
+        request = Request(handler.path, headers, json.loads(body))
         answer = self._next(request)
         streaming = bool(request.body.get("stream")) and answer.status == 200 and not answer.still
-        try:
-            payload = _events(answer, request) if streaming else _whole(answer, request)
-            handler.send_response(answer.status)
-            handler.send_header("content-type", "text/event-stream" if streaming else "application/json")
-            handler.send_header("content-length", str(len(payload)))
-            for name, value in answer.headers.items():
-                handler.send_header(name, value)
-            handler.end_headers()
-            self._write(handler, payload, answer.fault)
-        except ConnectionError:
-            handler.close_connection = True  # the client lost patience, as it should
+        payload = _events(answer, request) if streaming else _whole(answer, request)
+        handler.send_response(answer.status)
+        handler.send_header("content-type", "text/event-stream" if streaming else "application/json")
+        handler.send_header("content-length", str(len(payload)))
+        for name, value in answer.headers.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        self._write(handler, payload, answer.fault)
 
     def _write(self, handler: BaseHTTPRequestHandler, payload: bytes, fault: Fault) -> None:
         half = len(payload) // 2
@@ -235,15 +200,14 @@ class OpenAiServer:
             for byte in payload:
                 handler.wfile.write(bytes([byte]))
                 handler.wfile.flush()
-                if self._released.wait(0.05):
+                if self.released.wait(0.05):
                     return
         elif fault in ("stall", "cut"):
             handler.wfile.write(payload[:half])
             handler.wfile.flush()
             if fault == "stall":
-                self._released.wait(60)
-            handler.close_connection = True
-            handler.connection.shutdown(socket.SHUT_RDWR)
+                self.released.wait(60)
+            self.hang_up(handler)
         else:
             handler.wfile.write(payload)
 

@@ -11,15 +11,13 @@ import base64
 import gzip
 import json
 import socket
-import sys
-import threading
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Literal, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any, Literal
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from tests.support.stand_in import StandIn
 
 Mode = Literal["ok", "unauthorized", "broken", "hanging", "slow", "dripping"]
 """ok; answers 401; answers 500; takes the request and never answers; answers after a second; a byte now and then."""
@@ -68,56 +66,12 @@ class Request:
         return base64.b64decode(self.headers.get("authorization", "").removeprefix("Basic ")).decode()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exc_info()[1], ConnectionError):  # a client that hangs up is part of the tests
-            super().handle_error(request, client_address)
-
-
 @dataclass
-class OtlpServer:
+class OtlpServer(StandIn):
     """Serves Langfuse's ingestion on a free port of 127.0.0.1 while the context is open."""
 
     mode: Mode = "ok"
     requests: list[Request] = field(default_factory=list)
-    _released: threading.Event = field(default_factory=threading.Event)
-
-    def __enter__(self) -> Self:
-        owner = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                owner._answer(self, b"")
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("content-length", 0)))
-                if self.headers.get("content-encoding") == "gzip":
-                    body = gzip.decompress(body)
-                owner._answer(self, body)
-
-            def log_message(self, format: str, *args: Any) -> None:
-                """Says nothing: the requests are recorded."""
-
-        self._http = _Server(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._released.set()
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._http.server_address[1]}"
 
     @property
     def spans(self) -> list[Span]:
@@ -125,35 +79,34 @@ class OtlpServer:
         found = [span for request in self.requests if request.path == TRACES for span in decode(request.body)]
         return sorted(found, key=lambda span: (span.start, span.end))
 
-    def _answer(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
+    def serve(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
+        if handler.headers.get("content-encoding") == "gzip":
+            body = gzip.decompress(body)
         headers = {name.lower(): value for name, value in handler.headers.items()}
         self.requests.append(Request(handler.path, headers, body))
         if self.mode == "hanging":
-            self._released.wait(60)
+            self.released.wait(60)
             handler.close_connection = True
             return
         if self.mode == "slow":
-            self._released.wait(1)
+            self.released.wait(1)
         status = {"unauthorized": 401, "broken": 500}.get(self.mode, 200)
         answer: dict[str, Any] = {} if status == 200 else {"message": f"answered {status} on purpose"}
         if handler.path == PROJECTS and status == 200:
             answer = {"data": [{"id": PROJECT_ID, "name": "a project"}]}
         text = json.dumps(answer).encode()
-        try:
-            handler.send_response(status)
-            handler.send_header("content-type", "application/json")
-            handler.send_header("content-length", str(len(text)))
-            handler.end_headers()
-            if self.mode == "dripping":
-                for byte in text:
-                    if self._released.wait(1):
-                        return
-                    handler.wfile.write(bytes([byte]))
-                    handler.wfile.flush()
-            else:
-                handler.wfile.write(text)
-        except ConnectionError:
-            handler.close_connection = True  # the client lost patience, as it should
+        handler.send_response(status)
+        handler.send_header("content-type", "application/json")
+        handler.send_header("content-length", str(len(text)))
+        handler.end_headers()
+        if self.mode != "dripping":
+            handler.wfile.write(text)
+            return
+        for byte in text:
+            if self.released.wait(1):
+                return
+            handler.wfile.write(bytes([byte]))
+            handler.wfile.flush()
 
 
 def refusing_url() -> str:

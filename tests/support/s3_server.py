@@ -5,76 +5,38 @@ with S3Server({"a/b.json": b"[]"}) as server:      # AWS_ENDPOINT_URL=server.url
 
 from __future__ import annotations
 
-import sys
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
+
+from tests.support.stand_in import StandIn
 
 BUCKET = "exports"
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exc_info()[1], ConnectionError):
-            super().handle_error(request, client_address)
-
-
 @dataclass
-class S3Server:
+class S3Server(StandIn):
     """Serves objects of one bucket, by key. Keeps the Authorization headers that it saw."""
 
     objects: Mapping[str, bytes]
     authorizations: list[str] = field(default_factory=list)
 
-    def __enter__(self) -> Self:
-        owner = self
+    verbs = ("GET", "HEAD")
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                owner._serve(self, body=True)
-
-            def do_HEAD(self) -> None:
-                owner._serve(self, body=False)
-
-            def log_message(self, format: str, *args: Any) -> None:
-                """Says nothing."""
-
-        self._http = _Server(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._http.server_address[1]}"
-
-    def _serve(self, handler: BaseHTTPRequestHandler, *, body: bool) -> None:
+    def serve(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
+        is_whole = handler.command == "GET"
         self.authorizations.append(handler.headers.get("authorization", ""))
         parts = urlsplit(handler.path)
         bucket, _, key = unquote(parts.path).lstrip("/").partition("/")
         query = parse_qs(parts.query)
         if bucket != BUCKET or (key and key not in self.objects):
-            self._send(handler, 404, b"<Error><Code>NoSuchKey</Code></Error>", body=body)
+            self._send(handler, 404, b"<Error><Code>NoSuchKey</Code></Error>", body=is_whole)
         elif not key:
-            self._send(handler, 200, self._listing(query.get("prefix", [""])[0]), body=body)
+            self._send(handler, 200, self._listing(query.get("prefix", [""])[0]), body=is_whole)
         else:
-            self._object(handler, self.objects[key], body=body)
+            self._object(handler, self.objects[key], body=is_whole)
 
     def _listing(self, prefix: str) -> bytes:
         contents = "".join(
