@@ -70,7 +70,9 @@ def estimator(state: Evaluating, runtime: Runtime[Context]) -> dict[str, Any]:
     )  # fmt: skip
     steps.finished(f"{calls:,} calls, about {usage.tokens:,} tokens")
     # What is wrong with the prompts in Langfuse was told before, where criteria were looked for.
-    notes = [] if request_of(state).discover else [*judges, *pair_judges][0].endpoint.prompts.notes
+    notes = (
+        [] if request_of(state).discover else (judges[0].endpoint if judges else pair_judges[0].endpoint).prompts.notes
+    )
     return {
         "estimated": estimated.model_dump(mode="json"),
         "costs": bill("estimate", dataset.reader),
