@@ -16,10 +16,11 @@ from hansei.context import Context
 from hansei.contracts import Evidence, Report
 from hansei.contracts.answers import Answer
 from hansei.contracts.asks import ASK, Named, Trace
+from hansei.contracts.spent import Usage
 from hansei.errors import ConnectionFailed, HanseiError, QueryFailed
-from hansei.nodes.scope import Costs, Scope, Steps, at_once, bill, context_of, dataset_of
+from hansei.nodes.scope import Costs, Scope, Steps, at_once, bill, context_of, dataset_of, many
 from hansei.tools.conversation.answering import answered, not_answered
-from hansei.tools.conversation.looking import doubts, look
+from hansei.tools.conversation.looking import doubts, looks
 from hansei.tools.conversation.naming import Unclear
 from hansei.tools.conversation.showing import as_markdown
 from hansei.tools.langfuse.masking import mask, unmasked
@@ -53,7 +54,10 @@ def inquirer(state: AnsweringInput, runtime: Runtime[Context]) -> dict[str, Any]
     dataset = dataset_of({**state["scope"], "run_id": f"{state['scope']['run_id']} q{number}"}, runtime)
     shown = ""
     try:
-        evidence = look(asked, report, dataset, number)
+        found, failed = at_once(looks(asked, report, dataset, number))
+        if failed is not None:
+            raise failed
+        evidence = [item for items in found for item in items or []]
         if isinstance(asked, Trace):
             masking = mask if context_of(runtime).masking else unmasked
             shown = excerpt(read_tree(dataset, asked.trace), EXCERPT, masking=masking).text
@@ -69,7 +73,7 @@ def inquirer(state: AnsweringInput, runtime: Runtime[Context]) -> dict[str, Any]
             "inquiry": {**inquiry, "answer": told.model_dump(mode="json")},
             "costs": bill("inquirer", dataset.reader),
         }
-    steps.finished(f"{len(evidence)} queries", rows_read=sum(item.rows_read for item in evidence))
+    steps.finished(many(len(evidence), "query", "queries"), rows_read=sum(item.rows_read for item in evidence))
     return {
         "inquiry": {**inquiry, "evidence": [item.model_dump(mode="json") for item in evidence], "excerpt": shown},
         "costs": bill("inquirer", dataset.reader),
@@ -87,7 +91,7 @@ def examiner(state: AnsweringInput, runtime: Runtime[Context]) -> dict[str, Any]
     if failed is not None and isinstance(failed, ConnectionFailed):
         raise failed
     again = [answer for answer in answers if answer is not None]
-    steps.finished(f"{len(again)} figures derived again")
+    steps.finished(f"{many(len(again), 'figure', 'figures')} derived again")
     kept = [*inquiry["evidence"], *(item.model_dump(mode="json") for item in again)]
     return {"inquiry": {**inquiry, "evidence": kept}, "costs": bill("examiner", dataset.reader)}
 
@@ -105,24 +109,14 @@ def answerer(state: AnsweringInput, runtime: Runtime[Context]) -> dict[str, Any]
             question=inquiry["question"], by=inquiry["by"], base_url=context_of(runtime).langfuse_base_url,
             excerpt=inquiry.get("excerpt", ""),
         )  # fmt: skip
+    if inquiry.get("usage"):
+        answer = answer.model_copy(update={"usage": Usage.model_validate(inquiry["usage"])})
     steps.finished("answered" if answer.ask else "told what can be asked")
-    named = _remembered(Named.model_validate(state.get("named") or {}), answer)
+    before = Named.model_validate(state.get("named") or {})
+    named = before if answer.ask is None else before.after(answer.named)
     return {
         "answers": [answer.model_dump(mode="json")],
         "named": named.model_dump(),
         "inquiry": {},
         "messages": [AIMessage(content=as_markdown(answer, report.language))],
     }
-
-
-def _remembered(before: Named, answer: Answer) -> Named:
-    """What an answer names replaces what was named before; what it does not name stays."""
-    if answer.ask is None:
-        return before
-    now = answer.named
-    return Named(
-        finding=now.finding or before.finding,
-        metric=now.metric or before.metric,
-        segment=now.segment or before.segment,
-        listed=now.listed or before.listed,
-    )

@@ -18,6 +18,7 @@ from hansei.context import Context
 from hansei.contracts import Report
 from hansei.contracts.asks import ASK, FIELDS, Ask, Named
 from hansei.contracts.finding import Strict
+from hansei.contracts.spent import Usage
 from hansei.errors import ModelFailed
 from hansei.nodes.messages import question_in
 from hansei.nodes.prompts import PROMPTS
@@ -89,11 +90,12 @@ def reader(state: ReaderInput, runtime: Runtime[Context]) -> dict[str, Any]:
     number = len(state.get("answers") or []) + 1
     # On a fresh report the findings are what was listed last.
     named = Named.model_validate(state.get("named") or {"listed": [{"finding": f.id} for f in report.findings]})
-    base = {"number": number, "question": question}
+    base: dict[str, Any] = {"number": number, "question": question}
     try:
         found, by = understood(question, report, named), "rules"
     except Unclear as unclear:
-        guess = _asked_model(question, report, state["scope"], runtime, steps)
+        guess, used = _asked_model(question, report, named, state["scope"], number, runtime, steps)
+        base |= {"usage": used.model_dump(mode="json")} if used is not None else {}
         if guess is None:
             answer = not_answered(unclear, report, named, number=number, question=question)
             steps.finished("not understood")
@@ -103,20 +105,29 @@ def reader(state: ReaderInput, runtime: Runtime[Context]) -> dict[str, Any]:
     return {"inquiry": {**base, "ask": ASK.dump_python(found, mode="json"), "by": by}}
 
 
-def _asked_model(question: str, report: Report, scope: Scope, runtime: Runtime[Context], steps: Steps) -> Ask | None:
+def _asked_model(
+    question: str, report: Report, named: Named, scope: Scope, number: int, runtime: Runtime[Context], steps: Steps
+) -> tuple[Ask | None, Usage | None]:
+    """What the model makes of the question, and what it used; (None, None) when there is no model to ask."""
     context = context_of(runtime)
     endpoint = endpoint_of(context, scope["run_id"])
     if endpoint is None or not question:
-        return None
+        return None, None
     steps.running("Asking the model")
     findings = [f"{f.id} | {f.metric} | {f.segment} | {f.title}" for f in (*report.findings, *report.refuted)]
+    spoken = [
+        f"it: finding {named.finding}, metric {named.metric}, segment {named.segment}",
+        *(f"{n}: {item}" for n, item in enumerate(named.listed, 1)),
+    ]
     values = {
         "question": quotation([question], most_letters=2_000, masking=endpoint.masking),
+        "spoken_of": quotation(spoken, most_letters=4_000, longest_line=300, masking=endpoint.masking),
         "metrics": ", ".join(metric.name for detector in DETECTORS for metric in detector.metrics),
         "first": report.baseline.start.date().isoformat(),
         "last": report.window.end.date().isoformat(),
     }
-    meter = model_meter_of(scope["run_id"], context.model_budget, context.model_prices)
+    # A conversation may go on for long: each question has the run's budget to itself.
+    meter = model_meter_of(f"{scope['run_id']} q{number}", context.model_budget, context.model_prices)
     prompt = endpoint.prompts.read(PROMPTS / "reader_question.md")
 
     def messages(letters: int) -> list[tuple[str, str]]:
@@ -127,6 +138,6 @@ def _asked_model(question: str, report: Report, scope: Scope, runtime: Runtime[C
         guess = ask_fitting(endpoint, meter, "reader", messages, 8_000, Guess)
     except ModelFailed as failure:
         steps.running(failure.message)
-        return None
+        return None, meter.used
     found = guess.as_ask()
-    return found if found is not None and fits(found, report) else None
+    return (found if found is not None and fits(found, report) else None), meter.used

@@ -249,6 +249,11 @@ def statuses(screened: Mapping[str, Screened]) -> list[DetectorStatus]:
     ]
 
 
+def many(count: int, one: str, more: str) -> str:
+    """``1 query``, ``1,000 queries``."""
+    return f"{count:,} {one if count == 1 else more}"
+
+
 class Steps:
     """Tells the progress of one node: `started` at once, `finished` with the time that it took."""
 

@@ -57,6 +57,18 @@ class Sums:
             self.affected + other.affected,
         )
 
+    def __sub__(self, part: Sums) -> Sums:
+        """What is left without some of the clusters."""
+        return Sums(
+            self.clusters - part.clusters,
+            self.x - part.x,
+            self.y - part.y,
+            self.xx - part.xx,
+            self.xy - part.xy,
+            self.yy - part.yy,
+            self.affected - part.affected,
+        )
+
     @classmethod
     def total(cls, parts: Iterable[Sums]) -> Sums:
         return sum(parts, cls())

@@ -126,7 +126,7 @@ def test_the_conversation_survives_kill_9(place: tuple[str, Path]) -> None:
     process.stdin.write("what changed on 2026-11-12?\n")
     process.stdin.flush()
     for line in process.stderr:
-        if line.startswith("inquirer: Looking up"):
+        if line.startswith("answer: Looking up"):
             break
     process.send_signal(signal.SIGKILL)
     process.communicate()

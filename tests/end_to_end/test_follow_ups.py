@@ -110,7 +110,7 @@ def test_a_conversation_keeps_the_report_and_answers_with_the_figures_of_the_row
     for row in world.observations:
         if row.prompt_name == "answer" and row.start_time >= before.window.start and row.total_cost is not None:
             costs[row.prompt_version or 0].append(float(row.total_cost))
-    assert cell(compared, "7", "n in the window") == str(len(costs[7]))
+    assert cell(compared, "7", "model calls in the window") == str(len(costs[7]))
     assert cell(compared, "7", "Window").startswith(f"${sum(costs[7]) / len(costs[7]):.2g}")
     assert cell(compared, "6", "Window").startswith(f"${sum(costs[6]) / len(costs[6]):.2g}")
     assert "beyond chance (p < 0.001)" in compared.text
@@ -138,6 +138,47 @@ def test_a_split_tells_whether_it_is_only_one_part(thread: Thread, world: Rows) 
     total = sum(int(cells[-1].replace(",", "")) for cells in users.table.rows)
     assert total == len(window)
     assert all(check.passed for check in users.checks)
+
+
+def test_a_sum_over_traces_is_split_by_what_only_steps_have(thread: Thread, world: Rows) -> None:
+    """A trace counts for each tool that it uses: each row is compared with the traces that were written."""
+    split = thread.ask("traffic by tool")
+    users: dict[str, set[str]] = {}
+    for row in world.observations:
+        if row.type == "TOOL" and row.start_time >= END - timedelta(days=7):
+            users.setdefault(row.name, set()).add(row.trace_id)
+    assert split.table is not None
+    shown = {cells[0]: cells[-1] for cells in split.table.rows if cells[0] in users}
+    assert shown == {tool: f"{len(traces):,}" for tool, traces in users.items()}
+    assert "do not add up" in split.text
+    assert all(check.passed for check in split.checks)
+    assert len(split.checks) == 2
+    row = thread.ask("the first one")
+    assert row.ask is not None
+    assert row.ask.model_dump()["metric"] == "traces_per_day"
+
+
+def test_what_was_spoken_of_last_is_what_the_next_question_is_about(thread: Thread) -> None:
+    """A figure that is no finding takes the place of the finding before it; a list keeps what it was measured by."""
+    thread.ask("tell me about the error finding")
+    thread.ask("cost over time")
+    which = thread.ask("which apps?").ask
+    assert which is not None
+    assert (which.model_dump()["metric"], which.model_dump()["segment"]) == ("cost_per_trace", {})
+    thread.ask("tell me about the error finding")
+    second = thread.ask("the second one").ask
+    assert second is not None
+    assert second.model_dump()["metric"] == "cost_per_trace"
+    thread.ask("show me three traces of the error finding")
+    shown = [thread.ask(f"the {nth} one").trace_ids for nth in ("second", "third")]
+    assert shown[0] != shown[1]
+
+
+def test_a_rate_says_of_what_it_is(thread: Thread) -> None:
+    errors = thread.ask("error rate over time")
+    assert errors.text.startswith("Error rate (of steps) of the whole project")
+    assert "traces have at least one failing step" in errors.text
+    assert "(of calls)" in thread.ask("error rate of tool lookup_order").text
 
 
 def test_each_query_of_an_answer_can_be_asked_again(thread: Thread, url: str) -> None:

@@ -89,6 +89,18 @@ def test_a_question_is_understood(question: str, found: dict[str, Any]) -> None:
     assert read(question) == found
 
 
+def test_what_a_table_showed_last_is_a_name_that_is_known() -> None:
+    shown = FIRST.model_copy(update={"listed": [{"tag": "free"}, {"tag": "pro"}], "listed_metric": "traces_per_day"})
+    assert read("is it only tag free?", shown)["value"] == "free"
+    assert read("the second one", shown)["metric"] == "traces_per_day"
+    with pytest.raises(Unclear, match="word"):
+        read("is it only tag free?")
+
+
+def test_cost_by_tool_is_of_the_traces_that_use_it() -> None:
+    assert read("cost by tool")["metric"] == "cost_per_trace"
+
+
 def test_a_day_is_the_last_one_that_the_report_spans() -> None:
     start = report().window.start.date()
     for said in (f"{start.day}th", start.isoformat(), f"{start:%B} {start.day}", f"{start.day} {start:%b}"):

@@ -6,22 +6,25 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from hansei.contracts import Check, Evidence, Finding, Report
+from hansei.contracts import Check, Evidence, Finding, Report, Segment
 from hansei.contracts.answers import Answer, Table
-from hansei.contracts.asks import About, Ask, Compare, Examples, Listing, Measure, Named, OnDay, Trace
+from hansei.contracts.asks import About, Ask, Compare, Examples, Listing, Measure, Named, Trace
 from hansei.tools.conversation import figures, forms
 from hansei.tools.conversation.breaking import broken_down
-from hansei.tools.conversation.looking import DAILY, slices_of
+from hansei.tools.conversation.comparing import compared
+from hansei.tools.conversation.days import on_day
+from hansei.tools.conversation.looking import slices_of
 from hansei.tools.conversation.naming import Unclear
+from hansei.tools.conversation.wording import capital, dimension_word, measured_word, metric_word, rows_word
 from hansei.tools.playbook import telling
 from hansei.tools.playbook.assess import evidence_for, trace_url
 from hansei.tools.playbook.catalogue import detector_of
+from hansei.tools.playbook.segments import split_of
 from hansei.tools.report.catalogue import catalogue, say, speaking
 from hansei.tools.report.formats import (
     format_count,
     format_day,
     format_estimate,
-    format_p,
     format_value,
 )
 
@@ -43,7 +46,7 @@ def answered(
         excerpt: of a trace, where one is asked for.
     """
     tellers: dict[str, Callable[..., Parts]] = {
-        "examples": _examples, "breakdown": broken_down, "compare": _compare, "measure": _measure, "day": _day,
+        "examples": _examples, "breakdown": broken_down, "compare": compared, "measure": _measure, "day": on_day,
         "about": _about, "trace": _trace, "list": _listing,
     }  # fmt: skip
     with speaking(report.language):
@@ -52,8 +55,11 @@ def answered(
             fenced = excerpt.replace("```", "` ` `")
             parts["text"] += f"\n\n```\n{fenced}\n```"
         checks: list[Check] = list(parts.pop("checks", []))
-        for name, metric, segment in slices_of(ask):
-            checks += figures.checks_of(figures.slice_of(name, metric, segment, report, evidence), report)
+        slices = slices_of(ask)
+        for name, metric, segment in slices:
+            found = figures.checks_of(figures.slice_of(name, metric, segment, report, evidence), report)
+            # Of several figures each check says whose it is.
+            checks += found if len(slices) == 1 else [_named(check, ask, metric, segment) for check in found]
     traces = parts.get("trace_ids", [])
     urls = [trace_url(base_url, report.project_id, trace) for trace in traces] if base_url else []
     parts.setdefault("named", Named())
@@ -68,6 +74,10 @@ def not_answered(unclear: Unclear, report: Report, named: Named, *, number: int,
     """Says which part was not understood, and which forms are."""
     with speaking(report.language):
         values = dict(unclear.values)
+        if unclear.why == "no_column":
+            split = detector_of(str(values["metric"]))[1]
+            others = [dimension_word(name) for name in SPLITS if split_of(name, split) is not None]
+            values["others"] = say("list.join").join(others)
         if "dimension" in values:
             values["dimension"] = dimension_word(str(values["dimension"]))
         if "metric" in values:
@@ -82,14 +92,16 @@ def not_answered(unclear: Unclear, report: Report, named: Named, *, number: int,
         return Answer(number=number, question=question, text=text, named=named, follow_ups=_first(report))
 
 
-def metric_word(metric: str) -> str:
-    """A metric's name for people."""
-    return catalogue().texts.get(f"metric.{metric}", metric)
+SPLITS = (
+    "trace_name", "release", "version", "environment", "user_id", "session_id", "tag", "metadata.language", "model",
+    "prompt_name", "tool_name", "observation_name",
+)  # fmt: skip
+"""Dimensions that are put forward where a metric cannot be split as it was asked for."""
 
 
-def dimension_word(dimension: str) -> str:
-    """A dimension's name for people."""
-    return catalogue().texts.get(f"dimension.{dimension}", dimension)
+def _named(check: Check, ask: Ask, metric: str, segment: Segment) -> Check:
+    what = telling.where({ask.dimension: segment[ask.dimension]}) if isinstance(ask, Compare) else metric_word(metric)
+    return check.model_copy(update={"detail": say("ask.check_of", what=capital(what), detail=check.detail)})
 
 
 def _found(id: str, report: Report) -> Finding:
@@ -112,9 +124,13 @@ def _examples(ask: Examples, report: Report, evidence: Sequence[Evidence]) -> Pa
     rows = found.records() if found else []
     ids = [str(row["trace_id"]) for row in rows]
     metric = detector_of(finding.metric)[1]
-    shown = [[str(n), id] for n, id in enumerate(ids, 1)]
-    columns = ["#", say("ask.trace")]
-    if metric.shape == "mean":
+    shown = [[str(n), id, str(row["at"])] for n, (id, row) in enumerate(zip(ids, rows, strict=True), 1)]
+    columns = ["#", say("ask.trace"), say("ask.at")]
+    if metric.badness:
+        columns.append(say(f"ask.bad.{metric.name}"))
+        for line, row in zip(shown, rows, strict=True):
+            line.append(format_count(float(row["bad"])))
+    elif metric.shape == "mean":
         columns.append(metric_word(finding.metric))
         for line, row in zip(shown, rows, strict=True):
             line.append(format_value(float(row["y"]), finding.unit))
@@ -133,7 +149,7 @@ def _examples(ask: Examples, report: Report, evidence: Sequence[Evidence]) -> Pa
 
 def _measure(ask: Measure, report: Report, evidence: Sequence[Evidence]) -> Parts:
     part = figures.slice_of("all", ask.metric, ask.segment, report, evidence)
-    place, metric = telling.where(ask.segment), metric_word(ask.metric)
+    place, metric = telling.where(ask.segment), measured_word(ask.metric, ask.segment)
     measure = evidence_for(part.evidence, "measure")
     if part.window is None or measure is None:
         text, rows = say("ask.no_rows", place=place, metric=metric), None
@@ -142,6 +158,7 @@ def _measure(ask: Measure, report: Report, evidence: Sequence[Evidence]) -> Part
             "ask.measured", metric=metric, place=place, now=format_estimate(part.window, part.metric.unit),
             before=format_estimate(part.baseline, part.metric.unit),
         )  # fmt: skip
+        text = telling.sentences(text, _of_traces(ask, report))
         rows = Table(
             columns=["", catalogue().text("period.baseline"), catalogue().text("period.window")],
             rows=[
@@ -150,15 +167,31 @@ def _measure(ask: Measure, report: Report, evidence: Sequence[Evidence]) -> Part
                     format_estimate(part.baseline, part.metric.unit),
                     format_estimate(part.window, part.metric.unit),
                 ],
-                [say("ask.n"), format_count(part.baseline.n if part.baseline else None), format_count(part.window.n)],
+                [
+                    rows_word(part.metric, ask.segment),
+                    format_count(part.baseline.n if part.baseline else None),
+                    format_count(part.window.n),
+                ],
             ],
         )
     return {
-        "text": text, "table": rows, "chart": _chart(part, report) if rows else None,
+        "text": capital(text), "table": rows, "chart": _chart(part, report) if rows else None,
         "finding_ids": [ask.finding] if ask.finding else [],
         "named": Named(finding=ask.finding, metric=ask.metric, segment=ask.segment),
         "follow_ups": _next("by_release", "by_user") if rows else _first(report),
     }  # fmt: skip
+
+
+def _of_traces(ask: Measure, report: Report) -> str:
+    """Of the whole project's errors: how many traces have one, which the report's table of health tells."""
+    signs = report.health.signs if report.health else []
+    failing = next((sign for sign in signs if sign.name == "failing_traces" and sign.window is not None), None)
+    if failing is None or ask.metric != "error_rate" or ask.segment:
+        return ""
+    return say(
+        "ask.failing_traces", now=format_estimate(failing.window, "ratio"),
+        before=format_estimate(failing.baseline, "ratio"),
+    )  # fmt: skip
 
 
 def _chart(part: figures.Slice, report: Report) -> str | None:
@@ -179,110 +212,6 @@ def _chart(part: figures.Slice, report: Report) -> str | None:
         f"{format_day(starts[0])} {figures.spark(line)} {format_day(starts[-1])}"
         f"  ({format_value(min(known), unit)} – {format_value(max(known), unit)})"
     )
-
-
-def _compare(ask: Compare, report: Report, evidence: Sequence[Evidence]) -> Parts:
-    sides = [figures.slice_of(name, m, segment, report, evidence) for name, m, segment in slices_of(ask)]
-    unit, metric = sides[0].metric.unit, sides[0].metric
-    both_now = all(side.days.current.x > 0 for side in sides)
-    sums = [side.days.current if both_now else side.days.current + side.days.before for side in sides]
-    rows = [
-        [
-            value,
-            format_estimate(side.baseline, unit) if side.baseline else _past(side),
-            format_estimate(side.window, unit) if side.window else catalogue().text("number.not_measured"),
-            format_count(side.days.before.x),
-            format_count(side.days.current.x),
-        ]
-        for value, side in zip((ask.first, ask.second), sides, strict=True)
-    ]
-    columns = [
-        dimension_word(ask.dimension), catalogue().text("period.baseline"), catalogue().text("period.window"),
-        say("ask.n_baseline"), say("ask.n_window"),
-    ]  # fmt: skip
-    place, names = telling.where(ask.segment), {"first": telling.name(ask.first), "second": telling.name(ask.second)}
-    word = metric_word(ask.metric)
-    if any(total.x <= 0 for total in sums):
-        missing = [name for name, total in zip(names.values(), sums, strict=True) if total.x <= 0]
-        text = say("ask.compare_missing", names=say("check.and").join(missing), place=place)
-    elif metric.shape in ("quantile", "count"):
-        text = say("ask.compare_table", metric=word, place=place, **names)
-    else:
-        values = [figures.estimate(metric, total) for total in sums]
-        shown = [format_estimate(value, unit) for value in values]
-        p = figures.differs(metric, sums[1], sums[0], sides[0].days.window + sides[0].days.reference)
-        verdict = "ask.too_few" if p is None else "ask.beyond_chance" if p < figures.SURE else "ask.by_chance"
-        span = say("ask.in_window" if both_now else "ask.in_both")
-        text = say("ask.compared", metric=word, place=place, a=shown[0], b=shown[1], span=span, **names)
-        text = telling.sentences(text, say(verdict, p=format_p(p)))
-    return {
-        "text": text, "table": Table(columns=columns, rows=rows),
-        "named": Named(
-            metric=ask.metric, segment=slices_of(ask)[1][2],
-            listed=[dict(segment) for _, _, segment in slices_of(ask)],
-        ),
-        "follow_ups": _next("second", "by_user"),
-    }  # fmt: skip
-
-
-def _past(side: figures.Slice) -> str:
-    """A slice that the window does not hold has no finding; its baseline is told from its sums."""
-    if side.metric.shape in ("quantile", "count") or side.days.before.x <= 0:
-        return catalogue().text("number.not_measured")
-    return format_estimate(figures.estimate(side.metric, side.days.before), side.metric.unit)
-
-
-def _day(ask: OnDay, report: Report, evidence: Sequence[Evidence]) -> Parts:
-    began = [
-        f for f in report.findings
-        if f.onset is not None and f.onset.date() == ask.day and _touches(f, ask.segment)
-    ]  # fmt: skip
-    rows, unusual = [], []
-    for name in DAILY:
-        part = figures.slice_of(name, name, ask.segment, report, evidence)
-        measure = evidence_for(part.evidence, "measure")
-        values = figures.daily(part.metric, measure) if measure else {}
-        unit = part.metric.unit
-        (day, now), before = _on(values, ask), _on(values, ask, -1)[1]
-        others = [value for start, value in values.items() if start != day]
-        usual = (min(others), max(others)) if others else None
-        # What looks the same in the table is not told as different.
-        bounds = [format_value(bound, unit) for bound in usual or ()]
-        if now is not None and usual and not usual[0] <= now <= usual[1] and format_value(now, unit) not in bounds:
-            unusual.append(metric_word(name))
-        span = f"{format_value(usual[0], unit)} – {format_value(usual[1], unit)}" if usual else ""
-        rows.append([metric_word(name), format_value(before, unit), format_value(now, unit), span])
-    shown = format_day(report.window.start.replace(year=ask.day.year, month=ask.day.month, day=ask.day.day))
-    place = telling.where(ask.segment)
-    text = (
-        say("ask.day", day=shown, place=place, count=len(began))
-        if began
-        else say("ask.day_quiet", day=shown, place=place)
-    )
-    lines = "\n".join(f"{n}. {finding.title}" for n, finding in enumerate(began, 1))
-    odd = say("ask.unusual", metrics=", ".join(unusual)) if unusual else say("ask.usual")
-    return {
-        "text": "\n\n".join(part for part in (text, lines, f"{odd} {say('ask.day_checked')}") if part),
-        "table": Table(columns=["", say("ask.day_before"), shown, say("ask.other_days")], rows=rows),
-        "finding_ids": [finding.id for finding in began],
-        "named": Named(
-            finding=began[0].id if began else None, metric=began[0].metric if began else None,
-            segment=ask.segment or (began[0].segment if began else {}), listed=[{"finding": f.id} for f in began],
-        ),
-        "follow_ups": _next("first", "examples") if began else _first(report),
-    }  # fmt: skip
-
-
-def _touches(finding: Finding, segment: dict[str, str]) -> bool:
-    """Whether a finding speaks of this slice, or of a part of it, or of what holds it."""
-    return all(finding.segment.get(key, value) == value for key, value in segment.items())
-
-
-def _on(values: dict[str, float], ask: OnDay, shift: int = 0) -> tuple[str, float | None]:
-    """The measured day (24 hours from the window's time of day) that begins on the calendar's day."""
-    wanted = (ask.day + timedelta(days=shift)).isoformat()
-    found = next((start for start in values if start.startswith(wanted)), "")
-    return found, values.get(found)
 
 
 def _about(ask: About, report: Report, evidence: Sequence[Evidence]) -> Parts:

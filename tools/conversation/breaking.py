@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import reduce
+from collections.abc import Callable, Sequence
+from functools import partial, reduce
 from typing import Any
 
 from hansei.contracts import Check, Evidence, Report
@@ -11,47 +11,66 @@ from hansei.contracts.answers import Table
 from hansei.contracts.asks import Breakdown, Named
 from hansei.tools import statistics
 from hansei.tools.conversation import figures
-from hansei.tools.conversation.figures import Part
+from hansei.tools.conversation.figures import Part, parts_again
 from hansei.tools.conversation.naming import same_value
+from hansei.tools.conversation.splitting import parts_as_segments
+from hansei.tools.conversation.wording import capital, dimension_word, measured_word, sides
 from hansei.tools.playbook import telling
 from hansei.tools.playbook.assess import evidence_for
 from hansei.tools.playbook.model import Metric
+from hansei.tools.playbook.segments import split_of
 from hansei.tools.report.catalogue import catalogue, say
 from hansei.tools.report.formats import format_count, format_estimate, format_p, format_value
 from hansei.tools.statistics import Sums
+
+RestOf = Callable[[Sequence[Part]], Part]
 
 
 def broken_down(ask: Breakdown, report: Report, evidence: Sequence[Evidence]) -> dict[str, Any]:
     """The table, and the verdict that it allows."""
     whole = figures.slice_of("all", ask.metric, ask.segment, report, evidence)
     metric, parts = whole.metric, figures.parts_of(evidence)
-    word = catalogue().texts.get(f"metric.{ask.metric}", ask.metric)
-    dimension = catalogue().texts.get(f"dimension.{ask.dimension}", ask.dimension)
-    values = {"metric": word, "place": telling.where(ask.segment), "dimension": dimension}
-    columns = [
-        dimension, catalogue().text("period.baseline"), catalogue().text("period.window"), say("ask.n_baseline"),
-        say("ask.n_window"),
-    ]  # fmt: skip
-    rows = [[_label(part), _shown(metric, part, 1), _shown(metric, part, 0), format_count(part.baseline.x),
+    how = split_of(ask.dimension, metric)
+    overlap = how is not None and how.overlapping
+    dimension = dimension_word(ask.dimension)
+    values = {
+        "metric": measured_word(ask.metric, {**ask.segment, **({ask.dimension: ""} if how and how.own else {})}),
+        "place": telling.where(ask.segment), "dimension": dimension,
+    }  # fmt: skip
+    rest_of = partial(_rest, parts=parts, whole=whole if overlap else None)
+    columns = [dimension, *sides(metric, {**ask.segment, ask.dimension: ""})]
+    days = (report.window.days, report.baseline.days)
+    rows = [[_label(part), _shown(metric, part, 1, days), _shown(metric, part, 0, days), format_count(part.baseline.x),
              format_count(part.window.x)] for part in parts]  # fmt: skip
     if not parts:
         text = say("ask.no_rows", **values)
-    elif len(parts) == 1 and ask.value is None:
+    elif len(parts) == 1 and ask.value is None and not (overlap and parts[0].window.x < whole.days.current.x):
         text = say("ask.one_value" if parts[0].value else "ask.not_recorded", value=_label(parts[0]), **values)
+    elif overlap and ask.value is None and all(part.window.x == whole.days.current.x for part in parts):
+        text = say("ask.all_have", values=say("list.join").join(map(_label, parts)), **values)
     elif metric.shape in ("quantile", "count"):
         text = say("ask.by", **values)
     elif ask.value is not None:
-        text = _only(ask, metric, parts, whole)
+        text = _only(ask, metric, parts, whole, rest_of)
     else:
-        text = telling.sentences(say("ask.by", **values), _where_it_shows(metric, parts, whole))
-    named = [part.value for part in parts if part.value]
+        text = telling.sentences(say("ask.by", **values), _where_it_shows(metric, parts, whole, rest_of))
+    if overlap and rows:
+        text = telling.sentences(text, say("ask.overlap", dimension=dimension))
+        rows.append([say("ask.whole"), format_estimate(whole.baseline, metric.unit),
+                     format_estimate(whole.window, metric.unit), format_count(whole.days.before.x),
+                     format_count(whole.days.current.x)])  # fmt: skip
+    checks = []
+    if parts:
+        checks = parts_again(ask, metric, parts, evidence) if overlap else [_adds_up(metric, parts, evidence)]
+    told_alone = parts_as_segments(metric, ask.segment, ask.dimension)
+    named = [part.value for part in parts if part.value and told_alone]
     return {
-        "text": text, "table": Table(columns=columns, rows=rows) if rows else None,
-        "checks": [_adds_up(metric, parts, evidence)] if parts else [],
+        "text": capital(text), "table": Table(columns=columns, rows=rows) if rows else None,
+        "checks": checks,
         "finding_ids": [ask.finding] if ask.finding else [],
         "named": Named(
             finding=ask.finding, metric=ask.metric, segment=ask.segment,
-            listed=[{**ask.segment, ask.dimension: value} for value in named],
+            listed=[{**ask.segment, ask.dimension: value} for value in named], listed_metric=ask.metric,
         ),
         "follow_ups": [say("ask.next.first"), say("ask.next.examples")] if ask.finding else [say("ask.next.findings")],
     }  # fmt: skip
@@ -63,12 +82,12 @@ def _label(part: Part) -> str:
     return " ".join(part.value.split())[:60] or catalogue().text("segment.blank")
 
 
-def _shown(metric: Metric, part: Part, side: int) -> str:
+def _shown(metric: Metric, part: Part, side: int, days: tuple[float, float]) -> str:
     if metric.shape == "quantile":
         return format_value(part.levels[side], metric.unit)
     sums = (part.window, part.baseline)[side]
     if metric.shape == "count":
-        return format_count(sums.y)
+        return format_value(sums.y / days[side], metric.unit)
     return format_estimate(figures.estimate(metric, sums), metric.unit)
 
 
@@ -77,6 +96,18 @@ def _total(parts: Sequence[Part]) -> Part:
         lambda a, b: (a[0] + b[0], a[1] + b[1]), [(p.window, p.baseline) for p in parts], (Sums(), Sums())
     )  # fmt: skip
     return Part(None, *both)
+
+
+def _rest(mine: Sequence[Part], parts: Sequence[Part], whole: figures.Slice | None) -> Part:
+    """All but some parts; of parts that overlap, what is in none of them.
+
+    Args:
+        whole: given where parts overlap.
+    """
+    if whole is None:
+        return _total([part for part in parts if part not in mine])
+    total = _total(mine)
+    return Part(None, whole.days.current - total.window, whole.days.before - total.baseline)
 
 
 def _change(metric: Metric, part: Part, rest: Part, by_time: bool) -> float | None:
@@ -96,9 +127,9 @@ def _told(metric: Metric, part: Part, by_time: bool) -> str:
     return say("ask.from_to", before=before, now=now)
 
 
-def _only(ask: Breakdown, metric: Metric, parts: Sequence[Part], whole: figures.Slice) -> str:
+def _only(ask: Breakdown, metric: Metric, parts: Sequence[Part], whole: figures.Slice, rest_of: RestOf) -> str:
     mine = [part for part in parts if part.value is not None and same_value(part.value, ask.value or "")]
-    rest = _total([part for part in parts if part not in mine])
+    rest = rest_of(mine)
     name = telling.name(ask.value or "")
     if not mine:
         return say("ask.only_none", value=name)
@@ -119,12 +150,12 @@ def _only(ask: Breakdown, metric: Metric, parts: Sequence[Part], whole: figures.
     return telling.sentences(verdict, more)
 
 
-def _where_it_shows(metric: Metric, parts: Sequence[Part], whole: figures.Slice) -> str:
+def _where_it_shows(metric: Metric, parts: Sequence[Part], whole: figures.Slice, rest_of: RestOf) -> str:
     """Which values moved, or differ from the others, with the bound on false alarms over all of them."""
     by_time = whole.days.before.x > 0
     tested: list[tuple[Part, float]] = []
     for part in parts:
-        rest = _total([other for other in parts if other is not part])
+        rest = rest_of([part])
         # What is new has no past of its own, and is held against the others.
         p = _change(metric, part, rest, by_time and _has_past(metric, part)) if part.value is not None else None
         if p is not None:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hansei.contracts import Check, Estimate, Evidence, Finding, Periods, Report, Segment
+from hansei.contracts.asks import Breakdown
 from hansei.tools import statistics
 from hansei.tools.conversation.looking import candidate_for
+from hansei.tools.conversation.splitting import part_to_doubt
+from hansei.tools.playbook import telling
 from hansei.tools.playbook.assess import Facts, Series, build_finding, evidence_for, series
 from hansei.tools.playbook.catalogue import detector_of
 from hansei.tools.playbook.checks import derived_again
 from hansei.tools.playbook.model import Metric
+from hansei.tools.report.catalogue import say
+from hansei.tools.report.formats import Shown, format_value
 from hansei.tools.statistics import Dispersion, Sums
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -100,6 +106,14 @@ class Part:
     levels: tuple[float | None, float | None] = (None, None)
     """Of a quantile metric, window and baseline, seconds."""
 
+    def value_in(self, side: int, metric: Metric) -> float:
+        """The metric in the window (0) or the baseline (1), of a count its total; nan without rows."""
+        sums = (self.window, self.baseline)[side]
+        level = self.levels[side]
+        if metric.shape == "quantile":
+            return math.nan if level is None else level
+        return sums.y if metric.shape == "count" else sums.ratio
+
 
 def parts_of(evidence: Sequence[Evidence]) -> list[Part]:
     """The rows of a breakdown, most rows of the window first; the others together come last."""
@@ -119,6 +133,32 @@ def parts_of(evidence: Sequence[Evidence]) -> list[Part]:
         for now, before in ((sides.get("window", nothing), sides.get("baseline", nothing)),)
     ]
     return sorted(parts, key=lambda part: (part.value is None, -part.window.x, part.value or ""))
+
+
+def parts_again(ask: Breakdown, metric: Metric, parts: Sequence[Part], evidence: Sequence[Evidence]) -> list[Check]:
+    """The check of one part that overlaps others, by the critic's road; empty when it was not asked."""
+    again = next((item for item in evidence if item.id.split(".")[1:] == ["part", "rederive"]), None)
+    if again is None:
+        return []
+    chosen = part_to_doubt(ask.value, evidence)
+    part = next(part for part in parts if part.value == chosen)
+    rows = {(row["source"], row["period"]): row["value"] for row in again.records()}
+    sampled = any(source == "analyst" for source, _ in rows)
+    pairs = [
+        (float(rows["critic", period]), float(rows["analyst", period]) if sampled else told)
+        for period, sums, told in (
+            ("window", part.window, part.value_in(0, metric)),
+            ("baseline", part.baseline, part.value_in(1, metric)),
+        )
+        if sums.x > 0 and rows.get(("critic", period)) is not None
+    ]
+    same = bool(pairs) and all(math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-9) for a, b in pairs)
+    unit: Shown = "count" if metric.shape == "count" else metric.unit
+    shown, first = (say("check.and").join(format_value(pair[side], unit) for pair in pairs) for side in (0, 1))
+    key = f"check.{'same' if same else 'other'}{'_part' if sampled else ''}"
+    told = say(key, shown=shown, first=first)
+    what = telling.where({ask.dimension: chosen})
+    return [Check(name="rederived", passed=same, detail=say("ask.check_of", what=what, detail=told))]
 
 
 def _sums(row: Mapping[str, Any]) -> Sums:

@@ -87,7 +87,7 @@ def understood(question: str, report: Report, named: Named) -> Ask:
     Raises:
         Unclear: it is of no form, or a name in it stands for nothing; says which word, where one is to blame.
     """
-    words = words_of(question, vocabulary(report))
+    words = words_of(question, vocabulary(report, named))
     if not words:
         raise Unclear("empty")
     strange = [word.text for word in words if not word.meanings]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hansei.contracts import Finding, Report
+from hansei.contracts.asks import Named
 
 LEXICONS = Path(__file__).parent / "lexicon"
 LONGEST = 2_000
@@ -66,13 +67,20 @@ def general() -> Vocabulary:
     return {word: tuple(meanings) for word, meanings in found.items()}
 
 
-def vocabulary(report: Report) -> Vocabulary:
-    """The words of all languages, and the names in a report: its findings' titles and the values of its segments."""
+def vocabulary(report: Report, named: Named | None = None) -> Vocabulary:
+    """The words of all languages, and the names in a report: its findings' titles and the values of its segments.
+
+    And what was listed last, whose names a person has before their eyes.
+    """
     found: dict[str, tuple[Meaning, ...]] = dict(general())
     for finding in (*report.findings, *report.refuted):
         for dimension, value in segments_of(finding):
             _add(found, value, Meaning("VALUE", f"{dimension}={value}"))
         _add(found, finding.title, Meaning("FINDING", finding.id))
+    for item in named.listed if named else ():
+        for dimension, value in item.items():
+            if dimension not in ("finding", "trace"):
+                _add(found, value, Meaning("VALUE", f"{dimension}={value}"))
     return found
 
 

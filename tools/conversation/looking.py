@@ -8,27 +8,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from hansei.contracts import Comparison, Evidence, Finding, Report, Segment
 from hansei.contracts.asks import Ask, Breakdown, Compare, Examples, Measure, OnDay, Trace
 from hansei.tools.conversation.naming import Unclear
+from hansei.tools.conversation.splitting import part_to_doubt, parts_as_segments, split
 from hansei.tools.langfuse.dataset import Dataset
-from hansei.tools.langfuse.relations import Needs
 from hansei.tools.langfuse.trace_tree import read_tree
 from hansei.tools.playbook.assess import evidence_for
 from hansei.tools.playbook.catalogue import detector_of
 from hansei.tools.playbook.doubt import rederive
 from hansei.tools.playbook.drafting import measure_candidate
-from hansei.tools.playbook.measure import examples, rows_of
-from hansei.tools.playbook.model import Candidate, Metric
-from hansei.tools.playbook.segments import column, condition
+from hansei.tools.playbook.measure import examples
+from hansei.tools.playbook.model import Candidate
+from hansei.tools.playbook.segments import condition, split_of
 
 DAILY = ("traces_per_day", "error_rate", "cost_per_trace", "trace_latency_p95")
 """What is looked at on a day."""
-
-PARTS = 10
-"""Values of a dimension that a breakdown tells one by one; the others are added up."""
-
 
 OF_DATASET = frozenset({"project_id", "range_start", "range_end", "window_start", "environments"})
 """Parameters that every query may use, see `Dataset.parameters`."""
@@ -64,11 +61,7 @@ def fits(ask: Ask, report: Report) -> bool:
         relation = detector_of(metric)[1].relation
         for segment in (part for _, _, part in slices_of(ask)):
             condition(segment, relation, "s")
-        return (
-            not isinstance(ask, Breakdown)
-            or column(ask.dimension, relation) is not None
-            or (ask.dimension.startswith("metadata."))
-        )
+        return not isinstance(ask, Breakdown) or split_of(ask.dimension, detector_of(metric)[1]) is not None
     except KeyError:
         return False
 
@@ -105,33 +98,44 @@ def _reference(metric: str, segment: Segment, report: Report) -> Segment:
     return segment
 
 
-def look(ask: Ask, report: Report, dataset: Dataset, number: int) -> list[Evidence]:
-    """The analyst's part. The ids of the evidence begin with the number of the question.
+Job = Callable[[], list[Evidence]]
+
+
+def looks(ask: Ask, report: Report, dataset: Dataset, number: int) -> list[Job]:
+    """The analyst's part: what is asked, each for itself. Ids of evidence begin with the number of the question.
+
+    A job raises NoData where there is no such trace, and HanseiError when a query fails.
 
     Raises:
         Unclear: it cannot be measured.
-        NoData: there is no such trace.
-        HanseiError: a query failed.
     """
-    evidence: list[Evidence] = []
+    jobs: list[Job] = []
     for name, metric, segment in slices_of(ask):
         candidate = candidate_for(metric, segment, report)
-        for item in measure_candidate(dataset, candidate).evidence:
-            evidence.append(item.model_copy(update={"id": f"q{number}.{name}.{item.purpose}"}))
+        jobs.append(partial(_measured, dataset, candidate, f"q{number}.{name}"))
     if isinstance(ask, Breakdown):
-        candidate = candidate_for(ask.metric, ask.segment, report)
-        evidence.append(_parts(dataset, detector_of(ask.metric)[1], candidate, ask, f"q{number}.parts"))
+        candidate, metric_of = candidate_for(ask.metric, ask.segment, report), detector_of(ask.metric)[1]
+        jobs.append(lambda: [split(dataset, metric_of, candidate, ask.dimension, ask.value, f"q{number}.parts")])
     if isinstance(ask, Examples):
-        evidence.append(_examples(dataset, _finding(ask.finding, report), ask.count, f"q{number}.examples"))
+        finding = _finding(ask.finding, report)
+        jobs.append(lambda: [_examples(dataset, finding, ask.count, f"q{number}.examples")])
     if isinstance(ask, Trace):
-        evidence.append(read_tree(dataset, ask.trace, id=f"q{number}.trace").evidence)
-    return evidence
+        jobs.append(lambda: [read_tree(dataset, ask.trace, id=f"q{number}.trace").evidence])
+    return jobs
+
+
+def _measured(dataset: Dataset, candidate: Candidate, id: str) -> list[Evidence]:
+    found = measure_candidate(dataset, candidate).evidence
+    return [item.model_copy(update={"id": f"{id}.{item.purpose}"}) for item in found]
 
 
 def doubts(
     ask: Ask, report: Report, dataset: Dataset, number: int, evidence: Sequence[Evidence]
 ) -> list[Callable[[], Evidence]]:
-    """The critic's part: each slice once more from rows deduplicated without FINAL, by a flat aggregate."""
+    """The critic's part: each slice once more from rows deduplicated without FINAL, by a flat aggregate.
+
+    And one part of a breakdown whose parts overlap.
+    """
     counted = report.coverage.observations
     observations = counted.window + counted.baseline
     jobs: list[Callable[[], Evidence]] = []
@@ -140,14 +144,22 @@ def doubts(
         candidate = candidate_for(metric, segment, report)
         found = next(item for item in evidence if item.id == f"q{number}.{name}.measure")
 
-        def again(
-            definition: Metric = definition, candidate: Candidate = candidate, name: str = name, found: Evidence = found
-        ) -> Evidence:
-            id = f"q{number}.{name}.rederive"
-            return rederive(dataset, definition, candidate, id, observations, found)
-
-        jobs.append(again)
+        id = f"q{number}.{name}.rederive"
+        jobs.append(partial(rederive, dataset, definition, candidate, id, observations, found))
+    if isinstance(ask, Breakdown) and (part := _overlapping_part(ask, evidence)):
+        definition = detector_of(ask.metric)[1]
+        candidate = candidate_for(ask.metric, {**ask.segment, ask.dimension: part}, report)
+        jobs.append(partial(rederive, dataset, definition, candidate, f"q{number}.part.rederive", observations, None))
     return jobs
+
+
+def _overlapping_part(ask: Breakdown, evidence: Sequence[Evidence]) -> str:
+    """The part to derive again where parts overlap, so that they need not add up to the whole; else ''."""
+    metric = detector_of(ask.metric)[1]
+    how = split_of(ask.dimension, metric)
+    if how is None or not how.overlapping or not parts_as_segments(metric, ask.segment, ask.dimension):
+        return ""
+    return part_to_doubt(ask.value, evidence)
 
 
 def _finding(id: str, report: Report) -> Finding:
@@ -164,55 +176,4 @@ def _examples(dataset: Dataset, finding: Finding, count: int, id: str) -> Eviden
     known = evidence_for(finding.evidence, "measure")
     if known is None:
         raise Unclear("no_examples")
-    return examples(dataset, metric, candidate_of(finding, detector.name), id, known, count)
-
-
-def _parts(dataset: Dataset, metric: Metric, candidate: Candidate, ask: Breakdown, id: str) -> Evidence:
-    """Sums per period and value of the dimension, clustered by trace; what is beyond the first values is one row.
-
-    Columns: period, named (0: the others together), part, traces, x, y, xx, xy, yy, affected; for quantile metrics also
-    level_seconds.
-    """
-    scale = f"{metric.scale:.0f}"
-    looked_up = ask.dimension.startswith("metadata.") and metric.relation != "traces"
-    if looked_up:
-        key = ask.dimension.removeprefix("metadata.").replace("\\", "\\\\").replace("'", "\\'")
-        rows = rows_of(metric, candidate)
-        parts = (
-            f"parts AS (\n    SELECT r.*, t.part AS part FROM rows AS r\n    LEFT ANY JOIN (SELECT id,"
-            f" metadata['{key}'] AS part FROM traces) AS t ON r.cluster = t.id\n  )"
-        )
-    else:
-        found = column(ask.dimension, metric.relation)
-        if found is None:
-            raise Unclear("no_column", dimension=ask.dimension, metric=ask.metric)
-        rows = rows_of(metric, candidate, extra=f", toString({found[0]}) AS part", with_trace=found[1])
-        parts = "parts AS (SELECT * FROM rows)"
-    by = "sum(y) DESC, sum(x) DESC" if metric.worse > 0 and metric.shape != "quantile" else "sum(x) DESC"
-    amounts, quantile, shown = "", "", ""
-    if metric.shape == "quantile":
-        amounts, shown = ", groupArray(amount) AS amounts", ", level_seconds"
-        quantile = f", round(quantileExactArray({metric.level})(amounts) / 1000, 3) AS level_seconds"
-    sql = f"""
-WITH {rows.cte},
-  {parts},
-  top AS (SELECT part FROM parts GROUP BY part ORDER BY {by}, part LIMIT {PARTS})
-SELECT period, named, part, traces, x, y, xx, xy, yy, affected{shown}
-FROM (
-  SELECT period, named, if(named, part_name, '') AS part, uniqExact(cluster) AS traces, toUInt64(sum(xs)) AS x,
-    toFloat64(sum(ys)) / {scale} AS y, toFloat64(sum(xs * xs)) AS xx, toFloat64(sum(xs * ys)) / {scale} AS xy,
-    toFloat64(sum(ys * ys)) / {scale} / {scale} AS yy, uniqExactIf(cluster, ys > 0) AS affected{quantile}
-  FROM (
-    SELECT cluster, period, part AS part_name, toUInt8(part IN (SELECT part FROM top) OR part = {{asked:String}})
-      AS named, sum(x) AS xs, sum(y) AS ys{amounts}
-    FROM parts GROUP BY cluster, period, part
-  )
-  GROUP BY period, named, part
-)
-ORDER BY period DESC, named DESC, x DESC, part"""
-    relations = tuple(dict.fromkeys((*rows.relations, *(("traces",) if looked_up else ()))))
-    parameters = {**rows.parameters, "asked": ask.value or ""}
-    if metric.shape == "quantile":
-        parameters["slow_ms"] = 0.0
-    bound = dataset.bind(sql, relations, Needs(rows.needs.trace, rows.needs.totals))
-    return dataset.ask(id, "breakdown", bound, parameters)
+    return examples(dataset, metric, candidate_of(finding, detector.name), id, known, count, described=True)

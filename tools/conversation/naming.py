@@ -12,7 +12,7 @@ from hansei.contracts.asks import MOST_EXAMPLES, About, Ask, Breakdown, Compare,
 from hansei.tools.conversation.lexicon import normalised, segments_of
 from hansei.tools.conversation.phrases import VERSIONED, Reference, Sentence
 from hansei.tools.playbook.catalogue import detector_of
-from hansei.tools.playbook.segments import column
+from hansei.tools.playbook.segments import split_of
 
 _TRACE_WIDE = frozenset({"trace_name", "user_id", "session_id", "release", "environment", "tag", "version"})
 _METRICS = {
@@ -72,7 +72,7 @@ def about(s: Sentence, w: World) -> Ask:
         if "trace" in item:
             return Trace(trace=item["trace"])
         if "finding" not in item:
-            return Measure(metric=_spoken_metric(w), segment=item)
+            return Measure(metric=w.named.listed_metric or _spoken_metric(w), segment=item)
     if s.references[0].kind == "dimension" and w.finding(w.named.finding) is None:
         return Measure(metric=_spoken_metric(w), segment=_that(s.references[0].value, w))
     return About(finding=_finding(s, w).id)
@@ -151,11 +151,11 @@ def course(s: Sentence, w: World) -> Ask:
     """“cost of tool x over time”, “how did it go day by day?”"""
     if s.metrics:
         return measure(s, w)
-    finding = _finding(s, w) if not s.slices else None
-    if finding is not None:
-        return Measure(metric=finding.metric, segment=finding.segment, finding=finding.id)
-    segment = _segment(s.slices, w)
-    return Measure(metric=_metric([], set(segment), w), segment=segment)
+    if s.slices:
+        segment = _segment(s.slices, w)
+        return Measure(metric=_metric([], set(segment), w), segment=segment)
+    finding, metric, segment = _topic(s, w)
+    return Measure(metric=metric, segment=segment, finding=finding)
 
 
 def measure(s: Sentence, w: World) -> Ask:
@@ -168,7 +168,7 @@ def _spoken_of(s: Sentence, w: World) -> dict[str, str]:
     """The slice that is asked about: what is named, and what “it” or “that tool” stands for."""
     segment = _segment(s.slices, w)
     for reference in s.references:
-        segment |= _that(reference.value, w) if reference.kind == "dimension" else _finding(s, w).segment
+        segment |= _that(reference.value, w) if reference.kind == "dimension" else _topic(s, w)[2]
     return segment
 
 
@@ -178,14 +178,25 @@ def _broken_down(s: Sentence, w: World, dimension: str, value: str | None) -> As
         segment = _spoken_of(s, w)
         chosen, finding = _metric(s.metrics, {*segment, dimension}, w), None
     else:
-        found = _finding(s, w)
-        chosen, finding = found.metric, found.id
-        segment = {**found.segment, **_segment(s.slices, w)}
+        finding, chosen, spoken = _topic(s, w)
+        segment = {**spoken, **_segment(s.slices, w)}
     # A slice is not broken down by what it holds still.
     segment = {key: held for key, held in segment.items() if key != dimension}
-    if not dimension.startswith("metadata.") and column(dimension, detector_of(chosen)[1].relation) is None:
+    if split_of(dimension, detector_of(chosen)[1]) is None:
         raise Unclear("no_column", dimension=dimension, metric=chosen)
     return Breakdown(finding=finding, metric=chosen, segment=segment, dimension=dimension, value=value)
+
+
+def _topic(s: Sentence, w: World) -> tuple[str | None, str, dict[str, str]]:
+    """What is spoken of, (finding, metric, segment): what a reference names, else what was spoken of last.
+
+    That need be no finding: after “cost by model” it is the cost.
+    """
+    of_last = not s.references or s.references[0].kind == "it"
+    if of_last and w.named.metric is not None and w.finding(w.named.finding) is None:
+        return None, w.named.metric, dict(w.named.segment)
+    found = _finding(s, w)
+    return found.id, found.metric, dict(found.segment)
 
 
 def _finding(s: Sentence, w: World) -> Finding:
@@ -212,6 +223,10 @@ def _finding(s: Sentence, w: World) -> Finding:
             last = w.finding(w.named.finding)
             near = ([last] if last else []) + list(w.all)
             found = next((finding for finding in near if segment.items() <= finding.segment.items()), None)
+        case _ if w.finding(w.named.finding) is None and w.named.metric is not None:
+            # A figure was spoken of last: the finding about it, if there is one.
+            spoken = w.named.segment.items()
+            found = next((f for f in w.all if f.metric == w.named.metric and spoken <= f.segment.items()), None)
         case _:
             found = w.finding(w.named.finding) or next(iter(w.report.findings), None)
     if found is None:
@@ -286,6 +301,8 @@ def _metric(words: Sequence[str], dimensions: set[str], w: World) -> str:
     if name == "score" and (last := w.finding(w.named.finding)) is not None and last.kind == "quality":
         return last.metric
     of_calls, of_traces = _METRICS.get(name, (name, name))
+    if dimensions & {"tool_name", "status_message"} and name == "cost":
+        return of_traces  # a tool has no cost of its own, but the traces that use it have
     # The whole project, and what a trace has, is measured by traces; what a step has, by calls.
     return of_traces if dimensions <= _TRACE_WIDE or any(d.startswith("metadata.") for d in dimensions) else of_calls
 

@@ -42,6 +42,7 @@ RATE = Metric(
     relation="observations",
     source=_USES,
     y="repeats >= {repeats:Float64}",
+    badness="repeats",
     min_n=50,
     min_effect=0.005,
     min_relative=1.0,

@@ -192,30 +192,41 @@ ORDER BY period DESC"""
 
 
 def examples(
-    dataset: Dataset, metric: Metric, candidate: Candidate, id: str, measured: Evidence, at_most: int = EXAMPLES
-) -> Evidence:
+    dataset: Dataset, metric: Metric, candidate: Candidate, id: str, measured: Evidence, at_most: int = EXAMPLES,
+    *, described: bool = False,
+) -> Evidence:  # fmt: skip
     """Traces of the window in which it happened, to look at.
 
     Columns: trace_id, y. Shares: any affected traces, in an order that is arbitrary but always the same; amounts: the
     traces with the largest. They are of the day on which it happened most, so that only that day need be read; of the
     whole window, when that day has too few.
+
+    Args:
+        described: with the time (UTC), and of metrics that know how bad a row is (`Metric.badness`) with that as the
+            column bad, the worst first.
     """
     day = _worst_day(metric, measured, at_most)
     time = TIME[metric.relation]
     on_day = f"{time} >= {_DAY_START} AND {time} < {_DAY_START} + toIntervalDay(1)"
-    rows = rows_of(metric, candidate, also=on_day if day else "1")
+    bad = metric.badness if described else ""
+    extra = (f", {time} AS at" if described else "") + (f", {bad} AS bad" if bad else "")
+    rows = rows_of(metric, candidate, also=on_day if day else "1", extra=extra)
     if metric.shape in ("share", "count") or metric.worse < 0:
         order = "cityHash64(cluster), cluster"
     else:
         order = "total DESC, cluster"
+    order = f"bad DESC, {order}" if bad else order
+    inner = (", min(at) AS at" if described else "") + (", max(bad) AS bad" if bad else "")
+    outer = (", formatDateTime(at, '%F %H:%i', 'UTC') AS at" if described else "") + (", bad" if bad else "")
     keep = "total < x" if metric.worse < 0 else "total > 0"
     if candidate.direction == "improvement" or metric.shape == "count":
         keep = "1"
     sql = f"""
 WITH {rows.cte}
-SELECT cluster AS trace_id, toFloat64(total) / {metric.scale:.0f} AS y
+SELECT cluster AS trace_id, toFloat64(total) / {metric.scale:.0f} AS y{outer}
 FROM (
-  SELECT cluster, sum(x) * {metric.scale:.0f} AS x, sum(y) AS total FROM rows WHERE period = 'window' GROUP BY cluster
+  SELECT cluster, sum(x) * {metric.scale:.0f} AS x, sum(y) AS total{inner}
+  FROM rows WHERE period = 'window' GROUP BY cluster
 )
 WHERE {keep}
 ORDER BY {order}

@@ -27,6 +27,7 @@ RATE = Metric(
     relation="traces",
     where="ifNull(steps, 0) > 0",
     y="steps > {many_steps:Float64}",
+    badness="steps",
     totals=True,
     min_n=100,
     min_effect=0.001,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from hansei.contracts import Segment
 from hansei.tools.langfuse.relations import Needs
-from hansei.tools.playbook.model import Relation
+from hansei.tools.playbook.model import Metric, Relation
 
 CLUSTER: dict[Relation, str] = {"observations": "trace_id", "traces": "id", "scores": "if(trace_id = '', id, trace_id)"}
 """What a row belongs to that may make it like other rows."""
@@ -142,6 +143,43 @@ def column(dimension: str, relation: Relation) -> tuple[str, bool] | None:
         key = dimension.removeprefix("metadata.").replace("\\", "\\\\").replace("'", "\\'")
         return f"metadata['{key}']", False
     return None
+
+
+@dataclass(frozen=True)
+class Split:
+    """A dimension's value as SQL over rows of `home`, from which rows of another relation are split by it.
+
+    Where a row may have several (tags, the models that a trace used), it counts for each: the parts overlap.
+    """
+
+    sql: str
+    home: Relation
+    own: bool
+    """Whether it is a column of the rows themselves; else it is looked up by their trace."""
+    with_trace: bool
+    overlapping: bool
+
+
+def split_of(dimension: str, metric: Metric) -> Split | None:
+    """How a metric's rows are split by a dimension: by a column of theirs, of their trace, or of its steps.
+
+    Returns:
+        None when neither has such a column.
+    """
+    own = column(dimension, metric.relation)
+    if own is not None and not dimension.startswith("metadata.") and _offers(metric.source, own[0]):
+        return Split(own[0], metric.relation, True, own[1], dimension == "tag")
+    homes: tuple[Relation, ...] = ("traces", "observations")
+    for home in homes:
+        if (found := column(dimension, home)) is not None:
+            return Split(found[0], home, False, False, home == "observations" or dimension == "tag")
+    return None
+
+
+def _offers(source: str, sql: str) -> bool:
+    """Whether a metric's own rows have all columns that an expression uses."""
+    columns = {word for word in re.findall(r"[a-z_]+", re.sub(r"'[^']*'|\w+\(", "", sql)) if word}
+    return not source or all(re.search(rf"\bAS {name}\b", source) for name in columns)
 
 
 def shared(segment: Segment, other: Segment, relation: Relation) -> Segment:

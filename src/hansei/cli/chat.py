@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +16,7 @@ from hansei.errors import HanseiError, UsageError
 if TYPE_CHECKING:
     from hansei.cli.console import Console
     from hansei.cli.conversation import Conversation
+    from hansei.contracts import Progress
     from hansei.contracts.answers import Answer
 
 HISTORY = "chat.history"
@@ -113,7 +115,9 @@ def _answer(question: str | None, talk: Conversation, console: Console) -> bool:
     """Answers one question; False when it could not be looked up."""
     try:
         with console:
-            answer, lost = talk.ask(question, console.progress)
+            heard = _Heard(console)
+            answer, lost = talk.ask(question, heard.progress)
+            heard.finished(answer)
     except HanseiError as error:
         console.note(f"{error.message} {error.remedy}")
         return False
@@ -121,6 +125,31 @@ def _answer(question: str | None, talk: Conversation, console: Console) -> bool:
         console.note(lost)
     _tell(answer, talk, console)
     return True
+
+
+class _Heard:
+    """The progress of one answer on one line: at a terminal rewritten, in a pipe its beginning and its end."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._since = console, perf_counter()
+
+    def progress(self, event: Progress) -> None:
+        looking = event.step == "inquirer" and event.status == "started"
+        self._console.step("answer", "started" if looking else "running", event.message)
+
+    def finished(self, answer: Answer) -> None:
+        from hansei.tools.report.formats import format_count, format_value
+
+        if not answer.evidence and answer.usage is None:
+            return self._console.step("answer", "finished", "from the report itself")
+        read = sum(item.rows_read for item in answer.evidence)
+        asked = f"{len(answer.evidence):,} {'query' if len(answer.evidence) == 1 else 'queries'}"
+        took = format_value(perf_counter() - self._since, "s")
+        used = ""
+        if answer.usage is not None and (answer.usage.calls or answer.usage.cached):
+            used = f", {answer.usage.tokens:,} tokens of the model to understand it"
+            used += f" (${answer.usage.usd:.4f})" if answer.usage.usd else ""
+        self._console.step("answer", "finished", f"{asked}{used}", f"({format_count(read)} rows, {took})")
 
 
 def _tell(answer: Answer, talk: Conversation, console: Console) -> None:

@@ -9,6 +9,7 @@ from pydantic import Field
 from hansei.contracts.asks import Ask, Named
 from hansei.contracts.evidence import Evidence
 from hansei.contracts.finding import Check, Strict
+from hansei.contracts.spent import Usage
 
 
 class Table(Strict):
@@ -25,6 +26,9 @@ class Answer(Strict):
     question: str
     ask: Ask | None = Field(None, description="How it was understood; None: it was not.")
     by: Literal["rules", "model"] = Field("rules", description="Who understood the question. Never who answered it.")
+    usage: Usage | None = Field(
+        None, description="What the model used to understand the question; None: it was not asked."
+    )
     text: str
     table: Table | None = None
     chart: str | None = Field(None, description="A line of block characters with its scale.")

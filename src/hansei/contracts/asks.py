@@ -105,3 +105,21 @@ class Named(Strict):
     listed: list[dict[str, str]] = Field(
         default_factory=list, description="What was listed last, in order: {finding: id}, {trace: id} or a segment."
     )
+    listed_metric: str | None = Field(None, description="What the listed segments were measured by.")
+
+    def after(self, now: Named) -> Named:
+        """What “it” and “the second one” mean after an answer: what it spoke of, and what it listed.
+
+        A finding or a metric that was spoken of takes the whole place of the one before.
+        """
+        topic = now if now.finding or now.metric else self
+        # One trace of a list does not end the list.
+        one_of_them = len(now.listed) == 1 and now.listed[0] in self.listed
+        listing = now if now.listed and not one_of_them else self
+        return Named(
+            finding=topic.finding,
+            metric=topic.metric,
+            segment=topic.segment if topic is now else (now.segment or self.segment),
+            listed=listing.listed,
+            listed_metric=listing.listed_metric,
+        )
