@@ -23,12 +23,10 @@ from hansei.tools.conversation.answering import answered, not_answered
 from hansei.tools.conversation.looking import doubts, looks
 from hansei.tools.conversation.naming import Unclear
 from hansei.tools.conversation.showing import as_markdown
+from hansei.tools.conversation.verifying import EXCERPT
 from hansei.tools.langfuse.masking import mask, unmasked
 from hansei.tools.langfuse.trace_excerpt import excerpt
 from hansei.tools.langfuse.trace_tree import read_tree
-
-EXCERPT = 3_000
-"""Characters of a trace in a chat."""
 
 
 class AnsweringInput(TypedDict, total=False):

@@ -73,6 +73,24 @@ def test_a_pipe_asks_and_the_next_process_goes_on(place: tuple[str, Path]) -> No
         assert threads.execute("SELECT count() FROM checkpoints").fetchone() == (1,)
 
 
+def test_each_number_of_a_saved_conversation_is_asked_again(place: tuple[str, Path]) -> None:
+    url, report = place
+    assert piped(place, "error rate by app", "which findings are there?", "bananas", "/save kept").returncode == 0
+    file = report / "kept.json"
+    done = hansei(report, "verify", str(file), "--clickhouse", url)
+    assert done.returncode == 0, done.stdout
+    saved = json.loads(file.read_text("utf-8"))
+    asked = next(i for i, one in enumerate(saved["answers"]) if one["question"] == "error rate by app")
+    assert f"Ran {sum(len(one['evidence']) for one in saved['answers'])} queries" in done.stdout
+    table = saved["answers"][asked]["table"]["rows"]
+    table[0][1] = re.sub(r"\d", lambda digit: str((int(digit[0]) + 1) % 10), table[0][1], count=1)
+    file.write_text(json.dumps(saved), "utf-8")
+    changed = hansei(report, "verify", str(file), "--clickhouse", url, "--json")
+    assert changed.returncode == 1
+    assert f"answers[{asked}].table.rows[0][1]" in [item["path"] for item in json.loads(changed.stdout)["differences"]]
+    file.unlink()
+
+
 @pytest.mark.parametrize("line", ["/save ../elsewhere", "/save report", "/nonsense", "/trace", "/sql 99"])
 def test_a_command_that_cannot_be_done_is_told_and_gives_exit_code_2(
     place: tuple[str, Path], line: str, monkeypatch: pytest.MonkeyPatch

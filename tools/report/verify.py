@@ -140,7 +140,7 @@ def compare(report: Report, answers: Answers) -> Verification:
             found.append(Difference(f"{path}.sql", "a query that answers", again.message))
             again = evidence
         used[id(evidence)] = again
-        found += _compare(_answer(evidence), _answer(again), path, result)
+        found += compare_values(answer_of(evidence), answer_of(again), path, result)
     written = report.model_dump(mode="json")
     try:
         recomputed = _recompute(report, used)
@@ -149,7 +149,7 @@ def compare(report: Report, answers: Answers) -> Verification:
         if not broken:
             raise
     else:
-        found += _compare(_without_answers(written), _without_answers(recomputed), "", result)
+        found += compare_values(_without_answers(written), _without_answers(recomputed), "", result)
     now = {difference.path: difference for difference in reversed(found)}
     first = [now.get(edit.path, edit) for edit in broken]
     result.differences = list({item.path: item for item in (*first, *found)}.values())
@@ -206,7 +206,7 @@ def _all_evidence(report: Report) -> Iterator[tuple[str, Evidence]]:
                 yield f"{group}[{i}].evidence[{j}]", evidence
 
 
-def _answer(evidence: Evidence) -> dict[str, Any]:
+def answer_of(evidence: Evidence) -> dict[str, Any]:
     return evidence.model_dump(mode="json", include={"columns", "rows", "row_count", "result_hash"})
 
 
@@ -316,7 +316,7 @@ def _bare(item: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in item.items() if key != "evidence"}
 
 
-def _compare(written: Any, again: Any, path: str, result: Verification) -> list[Difference]:
+def compare_values(written: Any, again: Any, path: str, result: Verification) -> list[Difference]:
     """Differences between two JSON values; counts the numbers that it compared."""
     if isinstance(written, dict) and isinstance(again, dict):
         keys = [*written, *(key for key in again if key not in written)]
@@ -324,13 +324,13 @@ def _compare(written: Any, again: Any, path: str, result: Verification) -> list[
             difference
             for key in keys
             if key not in _TIMED
-            for difference in _compare(written.get(key), again.get(key), f"{path}.{key}" if path else key, result)
+            for difference in compare_values(written.get(key), again.get(key), f"{path}.{key}" if path else key, result)
         ]
     if isinstance(written, list) and isinstance(again, list) and len(written) == len(again):
         return [
             difference
             for i, (one, other) in enumerate(zip(written, again, strict=True))
-            for difference in _compare(one, other, f"{path}[{i}]", result)
+            for difference in compare_values(one, other, f"{path}[{i}]", result)
         ]
     if isinstance(written, int | float) and not isinstance(written, bool):
         result.numbers += 1

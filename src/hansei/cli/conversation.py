@@ -123,9 +123,10 @@ class Conversation:
         return "\n\n".join(told) + "\n"
 
     def as_json(self) -> str:
-        """The answers with their evidence."""
-        plain = [answer.model_dump(mode="json") for answer in self.answers]
-        return json.dumps({"run": self.report.run.id, "answers": plain}, indent=1, ensure_ascii=False) + "\n"
+        """The answers with their evidence, which `hansei verify` asks again."""
+        from hansei.tools.conversation.verifying import dump_answers
+
+        return json.dumps(dump_answers(self.answers, self.report.run.id), indent=1, ensure_ascii=False) + "\n"
 
     def _forget_older_checkpoints(self) -> None:
         """Each checkpoint holds the whole report; once a question is answered only the last one is of use."""
