@@ -24,6 +24,7 @@ from hansei.context import Context
 from hansei.contracts.writes import PendingWrite, WriteDecision, WriteOutcome, WritePlan, WritePreview
 from hansei.nodes.approval import ApprovalInput, ApprovalOutput, Check, approval_with, edited
 from hansei.nodes.delivery import DeliveryInput, DeliveryOutput, Perform, delivery_with
+from hansei.tools.writeback import fits, send
 
 
 class WritesState(ApprovalInput, ApprovalOutput, DeliveryOutput, total=False):
@@ -83,3 +84,8 @@ def write_if_approved(
         decision = decide(WritePreview.model_validate(stop.value))
         state = graph.invoke(Command(resume=decision.model_dump()), config, context=context)
     return WriteOutcome.model_validate(state["outcome"])
+
+
+graph = build_writes_graph(send, check=fits)
+"""For `langgraph.json`: scores and dataset items for Langfuse, shown in Studio and sent when a person has said yes. The
+server's LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY and LANGFUSE_BASE_URL say where to."""

@@ -7,11 +7,11 @@ answer that does not fit leaves the interrupt open, and it can be given again.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 from langgraph.runtime import Runtime
 from langgraph.types import interrupt
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from typing_extensions import TypedDict
 
 from hansei.context import Context
@@ -25,7 +25,10 @@ Check = Callable[[PendingWrite], None]
 class ApprovalInput(TypedDict):
     """The plan, valid for `hansei.contracts.writes.WritePlan`."""
 
-    writes: dict[str, Any]
+    writes: Annotated[
+        dict[str, Any],
+        Field(description="What is to be written: {what, where, writes: [{key, what, content}]}, see WritePlan."),
+    ]
 
 
 class ApprovalOutput(TypedDict):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,14 +70,21 @@ def clickhouse() -> Iterator[RunningServer]:
 @pytest.fixture(scope="module")
 def studio(clickhouse: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     """`langgraph dev` in a copy of what it needs of the project: no .env and no keys, as after a fresh clone."""
-    folder = tmp_path_factory.mktemp("studio")
+    settings = {"HANSEI_CLICKHOUSE_URL": clickhouse.url("reader", PASSWORD, "acme")}
+    with served(tmp_path_factory.mktemp("studio"), settings, clickhouse.url("reader", PASSWORD, "quiet")) as running:
+        yield running
+
+
+@contextmanager
+def served(folder: Path, variables: dict[str, str], other_url: str = "") -> Iterator[Studio]:
+    """`langgraph dev` in a folder with a copy of what it needs, and these variables besides the usual ones."""
     for name in ("langgraph.json", "pyproject.toml"):
         shutil.copy(ROOT / name, folder)
     shutil.copytree(ROOT / "graph", folder / "graph", ignore=shutil.ignore_patterns("__pycache__"))
     kept = {
         n: v for n, v in os.environ.items() if not n.startswith(("LANGFUSE_", "LANGSMITH_", "LANGCHAIN_", "HANSEI_"))
     }
-    settings = {"HANSEI_CLICKHOUSE_URL": clickhouse.url("reader", PASSWORD, "acme"), "no_proxy": "*"}
+    settings = {**variables, "no_proxy": "*"}
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -99,7 +107,7 @@ def studio(clickhouse: RunningServer, tmp_path_factory: pytest.TempPathFactory) 
                 time.sleep(0.1)
             assert process.poll() is None, log.read_text()
             with sdk.get_sync_client(url=url, timeout=120) as client:
-                yield Studio(client, log, clickhouse.url("reader", PASSWORD, "quiet"), process.pid)
+                yield Studio(client, log, other_url, process.pid)
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(60)

@@ -7,6 +7,8 @@ outcome = write_if_approved(plan_of(journal), Performing(journal), decide, check
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from hansei.context import Context
 from hansei.contracts.writes import PendingWrite, WritePlan, WriteResult
@@ -14,7 +16,7 @@ from hansei.errors import HanseiError
 from hansei.tools.langfuse.api import open_api
 from hansei.tools.langfuse.connection import Server
 from hansei.tools.writeback.deliver import deliver, request_of
-from hansei.tools.writeback.journal import Journal, Write
+from hansei.tools.writeback.journal import Journal, Write, open_journal
 from hansei.tools.writeback.queues import LISTED, named_key
 
 
@@ -76,6 +78,29 @@ class Performing:
                 yield WriteResult(key=identity)
             elif identity in self._journal.rejected:
                 yield WriteResult(key=identity, error=f"Langfuse will not take it: {self._journal.rejected[identity]}")
+
+
+def send(writes: Sequence[PendingWrite], context: Context) -> Iterator[WriteResult]:
+    """Does writes that were approved where there is no run's folder, as on a server.
+
+    The journal lasts as long as the sending. What each write is called is the plan's own, so a second sending changes
+    nothing; without a journal `hansei undo` does not find them.
+    """
+    wanted = []
+    for write in writes:
+        try:
+            fits(write)
+        except ValueError as error:
+            yield WriteResult(key=write.key, error=" ".join(str(error).split())[:300])
+        else:
+            wanted.append(write)
+    if not wanted:
+        return
+    with open_api() as api:
+        project = api.project_id()
+    with TemporaryDirectory() as folder, open_journal(Path(folder), run_id="approved", project_id=project) as journal:
+        journal.plan(Write.model_validate({**write.content, "id": write.key}) for write in wanted)
+        yield from Performing(journal)(wanted, context)
 
 
 def _told(write: Write) -> str:
