@@ -111,7 +111,7 @@ def test_what_cannot_begin_is_told_in_one_line(place: tuple[str, Path], tmp_path
     (fresh / "report.json").write_bytes((report / "report.json").read_bytes())
     for arguments in (
         ["chat", str(tmp_path / "nothing"), "--clickhouse", url],
-        ["chat", str(tmp_path), "--clickhouse", url],
+        ["chat", str(tmp_path), "--clickhouse", url],  # neither has a report
         ["chat", str(report)],
         ["chat", str(fresh), "--clickhouse", "clickhouse://me:s3cret@127.0.0.1:1/db"],
     ):
@@ -120,6 +120,8 @@ def test_what_cannot_begin_is_told_in_one_line(place: tuple[str, Path], tmp_path
         assert len(done.stderr.strip().splitlines()) == 1
         assert "Traceback" not in done.stderr
         assert "s3cret" not in done.stderr + done.stdout
+        no_report = arguments[1] in (str(tmp_path), str(tmp_path / "nothing"))
+        assert ("Give the folder that hansei analyze wrote" in done.stderr) == no_report
     (tmp_path / "report.json").write_bytes((report / "report.json").read_bytes())
     (tmp_path / "chat.sqlite").write_text("this is no database, but a text that is long enough to be looked at" * 20)
     done = hansei_here(tmp_path, "chat", str(tmp_path), "--clickhouse", url)

@@ -72,7 +72,11 @@ def chat(
 
     folder = report if report.is_dir() else report.parent
     bounds = model_bounds(max_tokens, max_cost, max_calls, max_seconds)
-    found, context = read_report(report), make_context(clickhouse, model=model, no_llm=no_llm, bounds=bounds)
+    context = make_context(clickhouse, model=model, no_llm=no_llm, bounds=bounds)
+    try:
+        found = read_report(report)
+    except UsageError as error:
+        raise UsageError(error.message, "Give the folder that hansei analyze wrote, with its report.json.") from None
     console = open_console()
     with Conversation(folder, found, context) as talk:
         if sys.stdin.isatty():
