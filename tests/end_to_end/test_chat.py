@@ -77,7 +77,7 @@ def test_each_number_of_a_saved_conversation_is_asked_again(place: tuple[str, Pa
     url, report = place
     assert piped(place, "error rate by app", "which findings are there?", "bananas", "/save kept").returncode == 0
     file = report / "kept.json"
-    done = hansei(report, "verify", str(file), "--clickhouse", url)
+    done = hansei_here(report, "verify", str(file), "--clickhouse", url)
     assert done.returncode == 0, done.stdout
     saved = json.loads(file.read_text("utf-8"))
     asked = next(i for i, one in enumerate(saved["answers"]) if one["question"] == "error rate by app")
@@ -85,7 +85,7 @@ def test_each_number_of_a_saved_conversation_is_asked_again(place: tuple[str, Pa
     table = saved["answers"][asked]["table"]["rows"]
     table[0][1] = re.sub(r"\d", lambda digit: str((int(digit[0]) + 1) % 10), table[0][1], count=1)
     file.write_text(json.dumps(saved), "utf-8")
-    changed = hansei(report, "verify", str(file), "--clickhouse", url, "--json")
+    changed = hansei_here(report, "verify", str(file), "--clickhouse", url, "--json")
     assert changed.returncode == 1
     assert f"answers[{asked}].table.rows[0][1]" in [item["path"] for item in json.loads(changed.stdout)["differences"]]
     file.unlink()
