@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +59,16 @@ class Sums:
 
     @classmethod
     def total(cls, parts: Iterable[Sums]) -> Sums:
-        return sum(parts, cls())
+        clusters, x, y, xx, xy, yy, affected = 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0
+        for part in parts:
+            clusters += part.clusters
+            x += part.x
+            y += part.y
+            xx += part.xx
+            xy += part.xy
+            yy += part.yy
+            affected += part.affected
+        return cls(clusters, x, y, xx, xy, yy, affected)
 
     @property
     def ratio(self) -> float:
@@ -126,7 +135,12 @@ def dispersion(days: Sequence[Sums], window: Sequence[Sums] = ()) -> Dispersion:
         days: the reference's.
         window: the days that are compared with it. They tell about the scatter too, around levels of their own.
     """
-    from scipy.stats import chi2
+    return _dispersion(tuple(days), tuple(window))
+
+
+@lru_cache(maxsize=4096)
+def _dispersion(days: tuple[Sums, ...], window: tuple[Sums, ...]) -> Dispersion:
+    from scipy.special import chdtrc
 
     total = Sums.total(days)
     ratio = total.ratio
@@ -142,7 +156,7 @@ def dispersion(days: Sequence[Sums], window: Sequence[Sums] = ()) -> Dispersion:
             counted += 1
     freedom = max(0, counted - 1)
     # The belief that days differ by chance only gives way as the days contradict it.
-    prior = PRIOR_DAYS * min(1.0, float(chi2.sf(spread, freedom)) / 0.2) if freedom else PRIOR_DAYS
+    prior = PRIOR_DAYS * min(1.0, float(chdtrc(freedom, spread)) / 0.2) if freedom else PRIOR_DAYS
     more, free = _around_a_change(window)
     return Dispersion(max(1.0, (prior + spread) / (prior + freedom)), spread + more, freedom + free)
 
@@ -211,11 +225,11 @@ def proportion_interval(sums: Sums, spread: Dispersion) -> Interval:
 
 def mean_interval(sums: Sums, spread: Dispersion) -> Interval:
     """95 % interval of an average, by Student's t over clusters."""
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     if not sums.variance >= 0:
         return Interval(sums.ratio, sums.ratio, sums.ratio)
-    half = float(t.ppf(0.975, max(1, sums.clusters - 1))) * math.sqrt(sums.variance * spread.factor)
+    half = float(stdtrit(max(1, sums.clusters - 1), 0.975)) * math.sqrt(sums.variance * spread.factor)
     return Interval(sums.ratio, sums.ratio - half, sums.ratio + half)
 
 
@@ -226,11 +240,13 @@ def difference_p(current: Sums, reference: Sums, spread: Dispersion, *, proporti
     chance (`Dispersion.beliefs`); for shares with few affected traces, where the normal approximation fails, Fisher's
     exact test over traces.
     """
-    from scipy.stats import fisher_exact, t
+    from scipy.special import stdtr
 
     if current.clusters < 2 or reference.clusters < 2 or current.x <= 0 or reference.x <= 0:
         return 1.0
     if proportion and min(current.affected, reference.affected) < SMALL_COUNT:
+        from scipy.stats import fisher_exact
+
         table = [
             [current.affected, current.clusters - current.affected],
             [reference.affected, reference.clusters - reference.affected],
@@ -241,7 +257,7 @@ def difference_p(current: Sums, reference: Sums, spread: Dispersion, *, proporti
         return 1.0 if current.ratio == reference.ratio else 0.0
     welch = (a + b) ** 2 / (a**2 / (current.clusters - 1) + b**2 / (reference.clusters - 1))
     apart = abs(current.ratio - reference.ratio) / math.sqrt(a + b)
-    p = sum(belief * 2 * float(t.sf(apart / math.sqrt(factor), welch)) for factor, belief in spread.beliefs)
+    p = sum(belief * 2 * float(stdtr(welch, -apart / math.sqrt(factor))) for factor, belief in spread.beliefs)
     return min(1.0, p)
 
 
@@ -335,7 +351,7 @@ def count_test(history: Sequence[float], window: Sequence[float]) -> CountTest |
     Returns:
         None when no day of the window has the same weekday in the history, so nothing can be said.
     """
-    from scipy.stats import t
+    from scipy.special import stdtr
 
     seven: dict[int, list[float]] = {}
     for back, count in enumerate(reversed(history), start=1):
@@ -364,7 +380,7 @@ def count_test(history: Sequence[float], window: Sequence[float]) -> CountTest |
             freedom += len(counts) - 1
     factor = max(1.0, spread / freedom) if freedom else 1.0
     deviation = math.sqrt(max(uncertainty, 1.0) * factor)
-    p = float(2 * t.sf(abs(compared - expected) / deviation, max(1, freedom)))
+    p = float(2 * stdtr(max(1, freedom), -abs(compared - expected) / deviation))
     return CountTest(expected / len(window), min(1.0, p), factor)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import cached_property
 from statistics import NormalDist
 
@@ -29,10 +29,7 @@ class Figures:
 
     drawn: Drawn
     periods: Periods
-
-    @cached_property
-    def traces(self) -> dict[str, TraceRow]:
-        return {row.id: row for row in self.drawn.rows.traces}
+    _spans: dict[tuple[str, datetime, datetime], list[Row]] = field(default_factory=dict)
 
     @cached_property
     def calls(self) -> dict[str, list[ObservationRow]]:
@@ -42,50 +39,53 @@ class Figures:
             out[row.trace_id].append(row)
         return out
 
-    def relation(self, metric: str) -> Iterable[Row]:
-        """The rows that a metric is taken over."""
-        if metric in TRACES:
-            return self.drawn.rows.traces
-        return self.drawn.rows.scores if metric.startswith("score_") else self.drawn.rows.observations
-
     def select(self, metric: str, segment: Segment, span: Window) -> list[Row]:
         """The rows of a segment in a span of time. The span's start is inside, its end is not."""
-        tests = [self._test(dimension, value) for dimension, value in segment.items()]
-        return [
-            row for row in self.relation(metric)
-            if span.start <= _moment(row) < span.end and all(test(row) for test in tests)
-        ]  # fmt: skip
+        which = "traces" if metric in TRACES else "scores" if metric.startswith("score_") else "observations"
+        rows = self._within(which, span)
+        for dimension, value in segment.items():
+            test = self._test(dimension, value)
+            rows = [row for row in rows if test(row)]
+        return list(rows)
+
+    def _within(self, which: str, span: Window) -> list[Row]:
+        key = (which, span.start, span.end)
+        if key not in self._spans:
+            rows: list[Row] = getattr(self.drawn.rows, which)
+            self._spans[key] = [row for row in rows if span.start <= _moment(row) < span.end]
+        return self._spans[key]
 
     def _test(self, dimension: str, value: str) -> Callable[[Row], bool]:
-        of_trace = {"trace_name": "name", "release": "release", "user_id": "user_id", "session_id": "session_id"}
-        of_call = {
-            "observation_name": "name", "observation_type": "type", "model": "model", "prompt_name": "prompt_name",
-            "prompt_version": "prompt_version", "status_message": "status_message",
-        }  # fmt: skip
-        if dimension in of_trace:
-            attribute = of_trace[dimension]
-            return lambda row: str(getattr(self._trace(row), attribute) or "") == value
+        if dimension in _OF_TRACE:
+            attribute = _OF_TRACE[dimension]
+            mine = {row.id for row in self.drawn.rows.traces if str(getattr(row, attribute) or "") == value}
+            return lambda row: _trace_id(row) in mine
         if dimension == "environment":
             return lambda row: row.environment == value
         if dimension == "score_name":
             return lambda row: row.name == value
         if dimension == "tool_name":
-            return self._of_calls(lambda call: call.type == "TOOL" and call.name == value)
-        if dimension in of_call:
-            name = of_call[dimension]
+            return self._of_calls(lambda call: call.name == value and call.type == "TOOL")
+        if dimension in _OF_CALL:
+            name = _OF_CALL[dimension]
             return self._of_calls(lambda call: str(getattr(call, name) or "") == value)
         raise Unknown(dimension)
 
     def _of_calls(self, test: Callable[[ObservationRow], bool]) -> Callable[[Row], bool]:
+        """Of a call: whether it passes. Of a trace or a score: whether a call of the trace does."""
+        having: set[str] = set()
+        looked = False
+
         def holds(row: Row) -> bool:
+            nonlocal looked
             if isinstance(row, ObservationRow):
                 return test(row)
-            return any(test(call) for call in self.calls.get(self._trace(row).id, ()))
+            if not looked:
+                having.update(call.trace_id for call in self.drawn.rows.observations if test(call))
+                looked = True
+            return _trace_id(row) in having
 
         return holds
-
-    def _trace(self, row: Row) -> TraceRow:
-        return row if isinstance(row, TraceRow) else self.traces[row.trace_id or ""]
 
     # Values
 
@@ -179,8 +179,19 @@ class Figures:
         return None
 
 
-def _moment(row: Row):  # type: ignore[no-untyped-def]
+_OF_TRACE = {"trace_name": "name", "release": "release", "user_id": "user_id", "session_id": "session_id"}
+_OF_CALL = {
+    "observation_name": "name", "observation_type": "type", "model": "model", "prompt_name": "prompt_name",
+    "prompt_version": "prompt_version", "status_message": "status_message",
+}  # fmt: skip
+
+
+def _moment(row: Row) -> datetime:
     return row.start_time if isinstance(row, ObservationRow) else row.timestamp
+
+
+def _trace_id(row: Row) -> str:
+    return row.id if isinstance(row, TraceRow) else row.trace_id or ""
 
 
 def _loops(rows: list[Row], repeats: float) -> list[float]:

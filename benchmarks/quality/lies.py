@@ -26,7 +26,7 @@ from hansei.tools.playbook.conclude import Draft
 from hansei.tools.playbook.drafting import measure_candidate
 from hansei.tools.playbook.model import Candidate
 
-MOST = 4
+MOST = 2
 """Findings of a world that lies are made from, and that are handed in again as they are."""
 
 

@@ -77,17 +77,18 @@ def series(evidence: Evidence, periods: Periods, *, history_days: float = 0) -> 
     Days count from the window's start, backwards into the baseline; the baseline's first may be shorter than 24 hours.
     """
     by_day: dict[tuple[bool, datetime], Sums] = {}
-    for row in evidence.records():
+    rows = evidence.records()
+    for row in rows:
         key = (row["period"] == "window", parse_instant(str(row["day"])))
         by_day[key] = sums_of(row)
-    rest = any(row["period"] == "rest" for row in evidence.records())
+    rest = any(row["period"] == "rest" for row in rows)
     start = periods.window.start
     window_days = math.ceil(periods.window.length / DAY)
     before = max(math.ceil(periods.baseline.length / DAY), round(history_days))
     window = [by_day.get((True, start + i * DAY), Sums()) for i in range(window_days)]
     span = range(window_days) if rest else range(-before, 0)
     reference = [by_day.get((False, start + i * DAY), Sums()) for i in span]
-    return Series(window, reference, evidence.records())
+    return Series(window, reference, rows)
 
 
 @dataclass(frozen=True)
