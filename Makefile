@@ -11,7 +11,7 @@ BIN := .venv/bin
 SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long quality small-model check format schema docs screenshots readme lock clean
+.PHONY: help demo test test-long quality scorecard small-model check format schema docs screenshots readme lock clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,11 @@ test-long: ## Run the long tests: what the short ones prove, on more data, schem
 quality: ## Measure how often findings are right (most of an hour; QUALITY=--quick: some minutes)
 	@$(PYTHON) requirements/install.py development
 	$(BIN)/python benchmarks/quality/run.py $(QUALITY)
+
+scorecard: ## Measure it on two cores, going on where it was interrupted, and write the figures into README.md
+	@$(PYTHON) requirements/install.py development
+	$(BIN)/python benchmarks/quality/run.py --jobs 2 $(QUALITY) || test $$? -eq 1
+	$(BIN)/python docs/write_scorecard.py
 
 small-model: ## Run the graph against a small real model (the first time compiles llama.cpp: minutes)
 	@$(PYTHON) requirements/install.py development

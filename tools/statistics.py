@@ -1,11 +1,10 @@
 """Intervals, tests and the bound on false alarms. Pure functions over daily sums; nothing here knows ClickHouse.
 
 Everything that Hansei measures, except quantiles and traffic, is a ratio R = sum(y) / sum(x) over clusters (traces):
-failing calls
-per call, dollars per call, tokens per trace, score per rating. Calls of one trace are alike, so the trace is the
-unit of
-sampling, and the variance is that of the ratio estimator over clusters (Cochran, Sampling Techniques, 3rd ed., 1977,
-section 6.4): Var(R) = m / (m - 1) * sum((y_i - R x_i)^2) / sum(x)^2, which needs only the sums of x, y, xx, xy and yy.
+failing calls per call, dollars per call, tokens per trace, score per rating. Calls of one trace are alike, so the trace
+is the unit of sampling, and the variance is that of the ratio estimator over clusters (Cochran, Sampling Techniques,
+3rd ed., 1977, section 6.4): Var(R) = m / (m - 1) * sum((y_i - R x_i)^2) / sum(x)^2, which needs only the sums of x, y,
+xx, xy and yy.
 
 Days differ by more than chance lets them (releases, news, outages), so the variance is multiplied by a dispersion
 factor estimated from the reference's own days (McCullagh and Nelder, Generalized Linear Models, 2nd ed., 1989, section
@@ -47,15 +46,7 @@ class Sums:
     affected: int = 0
 
     def __add__(self, other: Sums) -> Sums:
-        return Sums(
-            self.clusters + other.clusters,
-            self.x + other.x,
-            self.y + other.y,
-            self.xx + other.xx,
-            self.xy + other.xy,
-            self.yy + other.yy,
-            self.affected + other.affected,
-        )
+        return Sums.total((self, other))
 
     @classmethod
     def total(cls, parts: Iterable[Sums]) -> Sums:

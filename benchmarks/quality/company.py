@@ -21,6 +21,8 @@ _MODELS = (
     ("atlas-large", 3.0, 15.0), ("atlas-mini", 0.3, 1.2), ("boreal-2", 1.25, 10.0), ("cirrus-8b", 0.1, 0.4),
     ("delta-pro", 5.0, 25.0),
 )  # fmt: skip
+_PLANS = ("free", "team", "enterprise", "trial")
+_REGIONS = ("eu-west", "us-east", "ap-south", "sa-east")
 _SCORES = (("user_thumb", "BOOLEAN"), ("answer_grade", "NUMERIC"), ("resolved", "BOOLEAN"))
 _ALIKE = 0.3
 """Correlation of what happens to calls of one trace (of the normal variables behind it)."""
@@ -102,6 +104,10 @@ class Company:
     end_hour: int
     apps: list[App]
     user_weights: list[float] = field(repr=False)
+    plans: dict[str, float] = field(default_factory=dict)
+    """Tag of a trace → its share. One for each trace."""
+    regions: dict[str, float] = field(default_factory=dict)
+    """Value of the metadata key `region` → its share."""
     peak_hour: float = 13.0
     peakedness: float = 0.8
     day_noise: float = 0.03
@@ -128,7 +134,10 @@ def make_company(seed: int, *, small: bool = False) -> Company:
         _app(rng, name, share / sum(shares), models, tools, shared if rng.random() < 0.5 else None)
         for name, share in zip(names, shares, strict=True)
     ]
+    carried = Random(f"carried {seed}")
     return Company(
+        plans=_shares(carried, _PLANS),
+        regions=_shares(carried, _REGIONS),
         seed=seed,
         schema="v3" if seed % 2 else "v4",
         size=size,
@@ -142,6 +151,11 @@ def make_company(seed: int, *, small: bool = False) -> Company:
         peakedness=rng.uniform(0.2, 0.95),
         day_noise=rng.uniform(0.0, 0.06),
     )
+
+
+def _shares(rng: Random, names: tuple[str, ...]) -> dict[str, float]:
+    weights = {name: rng.uniform(0.2, 1.0) for name in rng.sample(names, rng.randint(2, len(names)))}
+    return {name: weight / sum(weights.values()) for name, weight in weights.items()}
 
 
 def _app(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal
 
@@ -33,12 +33,23 @@ class Spot:
     score: str | None = None
     deploys: Deploys = ""
     """What was brought at the onset: everything after it carries the new version."""
+    only: tuple[str, str] | None = None
+    """What the visit must carry: `user`, `plan`, `region` or `arm` with its value, or `hours` such as 09-12 (UTC)."""
 
     def has(self, visit: Visit, step: Step | None = None) -> bool:
         """Whether the visit (and the step) is in the spot."""
-        return self.app in (None, visit.app) and (
-            step is None or (self.step in (None, step.name) and self.model in (None, step.model))
+        return (
+            self.app in (None, visit.app)
+            and (step is None or (self.step in (None, step.name) and self.model in (None, step.model)))
+            and (self.only is None or self._is_carried(visit))
         )
+
+    def _is_carried(self, visit: Visit) -> bool:
+        name, value = self.only or ("", "")
+        if name != "hours":
+            return bool(getattr(visit, name) == value)
+        start, end = map(int, value.split("-"))
+        return (visit.at.hour - start) % 24 < (end - start) % 24
 
 
 Place = Callable[[Company, Random], Spot | None]
@@ -92,6 +103,26 @@ def a_step(*types: str, priced: bool | None = None, seconds: float = 0.0, deploy
         return Spot(app.name, step.name, deploys=deploys)
 
     return place
+
+
+def only_with(name: str, place: Place) -> Place:
+    """A part of another place: the calls of one frequent user, of a plan, a region, some hours or an experiment's
+    new arm."""
+
+    def narrower(company: Company, rng: Random) -> Spot | None:
+        spot = place(company, rng)
+        if name == "user":
+            value = f"u{rng.randrange(3):04d}"
+        elif name == "hours":
+            start = round(company.peak_hour) + rng.randrange(-6, 4)
+            value = f"{start % 24:02d}-{(start + rng.randint(2, 4)) % 24:02d}"
+        elif name == "arm":
+            value = "B"
+        else:
+            value = rng.choice(sorted(company.plans if name == "plan" else company.regions))
+        return None if spot is None else replace(spot, only=(name, value))
+
+    return narrower
 
 
 def a_model(company: Company, rng: Random) -> Spot | None:
@@ -233,6 +264,22 @@ FAULTS: tuple[Fault, ...] = (
           of_share("unfinished"), raises("unfinished"), most=0.8),
     Fault("traffic_falls", ("traffic",), "traces", an_app, traffic=-1, most=0.95),
     Fault("traffic_grows", ("traffic",), "traces", an_app, traffic=1, direction="hotspot", most=4),
+    Fault("user_errors", ("error",), "observations", only_with("user", a_step("TOOL")), of_share("errors"),
+          raises("errors", message="QuotaError: used up"), most=0.8),
+    Fault("plan_errors", ("error",), "observations", only_with("plan", a_step("TOOL", "GENERATION")),
+          of_share("errors"), raises("errors", message="PermissionError: not in this plan"), most=0.8),
+    Fault("region_errors", ("error",), "observations", only_with("region", a_step("TOOL")), of_share("errors"),
+          raises("errors", message="ConnectError: no route"), most=0.8),
+    Fault("region_slow", ("latency",), "observations", only_with("region", a_step("TOOL", "GENERATION", seconds=0.7)),
+          _longer, _slower, most=12),
+    Fault("hour_errors", ("error",), "observations", only_with("hours", a_step("TOOL", "GENERATION")),
+          of_share("errors"), raises("errors", message=_RATE), most=0.8),
+    Fault("experiment_errors", ("error",), "observations",
+          only_with("arm", a_step("GENERATION", deploys="prompt")), of_share("errors"),
+          raises("errors", message=_PARSE), "hotspot", always=True, most=0.8),
+    Fault("experiment_slow", ("latency",), "observations",
+          only_with("arm", a_step("GENERATION", seconds=1.0, deploys="prompt")), _longer, _slower, "hotspot",
+          always=True, most=12),
     Fault("runs_away", ("runaway",), "traces", an_app, runaways=True, most=0.3),
 )  # fmt: skip
 """All that can be planted. Adding one: an entry here; the scorer needs to know nothing else."""

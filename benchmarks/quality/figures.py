@@ -60,6 +60,16 @@ class Figures:
             attribute = _OF_TRACE[dimension]
             mine = {row.id for row in self.drawn.rows.traces if str(getattr(row, attribute) or "") == value}
             return lambda row: _trace_id(row) in mine
+        if dimension == "tag" or dimension.startswith("metadata."):
+            key = dimension.partition(".")[2]
+            mine = {
+                row.id for row in self.drawn.rows.traces
+                if (value in row.tags if dimension == "tag" else row.metadata.get(key) == value)
+            }  # fmt: skip
+            return lambda row: _trace_id(row) in mine
+        if dimension == "hour_of_day":
+            first, last = int(value[:2]), int(value[6:8])
+            return lambda row: (_moment(row).hour - first) % 24 < ((last - first) % 24 or 24)
         if dimension == "environment":
             return lambda row: row.environment == value
         if dimension == "score_name":
@@ -134,6 +144,13 @@ class Figures:
             quiet = row.type in ("TOOL", "RETRIEVER") and row.level == "DEFAULT" and row.end_time is not None
             bad = row.output is None or row.output == "[]" or '"error": "' in row.output
             return float(bad) if quiet else None
+        if metric == "empty_retrieval_rate":
+            searches = row.type == "RETRIEVER" or "search" in row.name
+            settled = searches and row.level == "DEFAULT" and row.end_time is not None and row.output is not None
+            return float(row.output == "[]") if settled else None
+        if metric == "generations_without_cost":
+            ended = row.type == "GENERATION" and row.level != "ERROR" and row.end_time is not None
+            return float(row.total_cost is None) if ended else None
         if metric in ("step_latency_p95", "step_latency_p50"):
             return (row.end_time - row.start_time).total_seconds() if row.end_time else None
         if metric == "cost_per_call":

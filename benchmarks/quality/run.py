@@ -93,10 +93,12 @@ def main(arguments: list[str] | None = None) -> int:
     numbers = (
         (3, 3, 3) if chosen.quick else (chosen.worlds, chosen.clean, chosen.clean if chosen.aa is None else chosen.aa)
     )
+    # One of each sort after the other, so that a run that is cut short has measured something of everything.
     wanted = [
         (condition, chosen.seed + i, chosen.quick or chosen.small)
+        for i in range(max(numbers))
         for condition, count in zip(CONDITIONS, numbers, strict=True)
-        for i in range(count)
+        if i < count
     ]
     results = _results(wanted, chosen.results, chosen.jobs, "" if chosen.any_version else version())
     failed = [result for result in results if "failed" in result]
@@ -114,14 +116,24 @@ def _write_truth(condition: str, seed: str, *, small: bool) -> int:
     return 0
 
 
+def read_results(path: Path, code: str | None = None) -> list[dict[str, Any]]:
+    """What a file of results holds of the worlds that could be measured, the last result of each.
+
+    Args:
+        code: only those of this version of the code; "": of any; None: of the present one.
+    """
+    wanted = version() if code is None else code
+    known: dict[tuple[str, int, bool], dict[str, Any]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        entry = json.loads(line)
+        if wanted in ("", entry["code"]) and "failed" not in entry:
+            known[entry["condition"], entry["seed"], entry["small"]] = entry
+    return list(known.values())
+
+
 def _results(wanted: list[tuple[Condition, int, bool]], path: Path, jobs: int, code: str) -> list[dict[str, Any]]:
     """The wanted worlds' results: those that are in the file, and the others, measured and added to it."""
-    known: dict[tuple[str, int, bool], dict[str, Any]] = {}
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            entry = json.loads(line)
-            if code in ("", entry["code"]) and "failed" not in entry:
-                known[entry["condition"], entry["seed"], entry["small"]] = entry
+    known = {(one["condition"], one["seed"], one["small"]): one for one in read_results(path, code)}
     # A process for each world: an embedded ClickHouse gives its memory back only when its process ends.
     pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=1)
     with pool, path.open("a", encoding="utf-8") as file:

@@ -37,6 +37,10 @@ class Visit:
     steps: list[Step]
     scores: list[Score]
     runaways: float
+    plan: str = ""
+    region: str = ""
+    arm: str = "A"
+    """Of an experiment that splits the traffic in two, if there is one."""
     marks: set[int] = field(default_factory=set)
     """Numbers of the faults that the trace is exposed to."""
 
@@ -77,7 +81,7 @@ def periods_of(company: Company) -> Periods:
 
 def make_visits(company: Company, periods: Periods, draw: int) -> list[Visit]:
     """The traffic as it would be without any fault or trap."""
-    rng = Random(f"visits {company.seed} {draw}")
+    rng, carried = Random(f"visits {company.seed} {draw}"), Random(f"carried {company.seed} {draw}")
     per_day = company.size / (company.window_days + company.baseline_days)
     hours = [
         1 + company.peakedness * math.cos((hour - company.peak_hour) / 24 * 2 * math.pi) for hour in range(24)
@@ -97,7 +101,11 @@ def make_visits(company: Company, periods: Periods, draw: int) -> list[Visit]:
                 into = (moments[number] - start.hour) % 24 * 3600 + rng.randrange(3600)
                 at = start + timedelta(seconds=into, milliseconds=rng.randrange(1000))
                 environment = "staging" if rng.random() < app.staging else "production"
-                visits.append(_visit(f"{draw}-{app.name}-{day + 60}-{number}", app, at, day, user, environment))
+                visit = _visit(f"{draw}-{app.name}-{day + 60}-{number}", app, at, day, user, environment)
+                (visit.plan,) = carried.choices(list(company.plans), list(company.plans.values()))
+                (visit.region,) = carried.choices(list(company.regions), list(company.regions.values()))
+                visit.arm = carried.choice("AB")
+                visits.append(visit)
     return visits
 
 
@@ -144,6 +152,7 @@ def _draw(drawn: Drawn, visit: Visit, rng: Random) -> None:
         TraceRow(
             id=visit.id, timestamp=visit.at, name=visit.app, project_id=PROJECT, user_id=visit.user,
             environment=visit.environment, release=visit.release, session_id=f"{visit.user}-{visit.day}",
+            tags=(visit.plan,), metadata={"region": visit.region},
         )
     )  # fmt: skip
     drawn.expected_runaway[visit.id] = visit.runaways

@@ -209,7 +209,9 @@ class _Planter:
                 window += calls
                 after += calls * (visit.day >= onset_day)
         share = 1.0 if fault.always else after / window if window else 0.0
-        return Sample(window, baseline, max(share, 1e-9), effect if fault.rows == "observations" else 1.0)
+        effect = effect if fault.rows == "observations" else 1.0
+        slices = strengths.CARRIED_SLICES if spot.only and spot.only[0] != "arm" else strengths.SLICES
+        return Sample(window, baseline, max(share, 1e-9), effect, slices)
 
     def _calls(self, fault: Fault, spot: Spot, visit: Visit) -> float:
         steps = [step for step in visit.steps if spot.has(visit, step)]

@@ -6,18 +6,20 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.quality.faults import FAULTS
+from benchmarks.quality.faults import FAULTS, Spot
 from benchmarks.quality.lies import hand_in
 from benchmarks.quality.probes import probe
+from benchmarks.quality.readme import table
 from benchmarks.quality.scorer import Scorer
 from benchmarks.quality.session import Session, analysed
 from benchmarks.quality.strengths import Sample, share_change
 from benchmarks.quality.table import THRESHOLDS, Rate, Share, exit_code, figures, judge
+from benchmarks.quality.visits import Visit
 from benchmarks.quality.world import World, make_world
 
 from hansei.contracts import Finding, Report
@@ -118,6 +120,36 @@ def test_faults_grow_with_their_strength_and_shrink_with_the_data() -> None:
     assert share_change(many, 0.01, "weak") == 0.02  # never less than what matters to a person
     assert share_change(few, 0.01, "weak") > 0.04
     assert len({fault.id for fault in FAULTS}) == len(FAULTS) >= 25
+
+
+@pytest.mark.parametrize(
+    ("only", "hour", "inside"),
+    [
+        (("user", "u0001"), 9, True),
+        (("user", "u0002"), 9, False),
+        (("plan", "trial"), 9, True),
+        (("arm", "A"), 9, False),
+        (("hours", "08-10"), 9, True),
+        (("hours", "08-10"), 10, False),
+        (("hours", "22-01"), 0, True),
+    ],
+)
+def test_a_fault_can_be_confined_to_what_a_trace_carries(only: tuple[str, str], hour: int, inside: bool) -> None:
+    at = datetime(2026, 10, 1, hour, 30, tzinfo=UTC)
+    visit = Visit("v", "app", at, 0, "u0001", "production", "1", [], [], 0.0, "trial", "eu-west", "B")
+    assert Spot("app", only=only).has(visit) is inside
+
+
+def test_the_readme_gets_each_figure_and_says_which_is_missed() -> None:
+    planted = {"finding": None, "strength": "weak"}
+    worlds = [
+        result("faulty", traces=1500, planted=[planted] * 40),
+        result("faulty", traces=9000, planted=[planted] * 40),
+    ]
+    written = table(worlds)
+    assert "2 worlds of 1,500 to 9,000 traces: 2 with faults. 80 faults were planted." in written
+    assert "| weak faults found | 0.0 % (0.0 %–4.6 %) | 0 of 80 | ≥ 0.6 | **missed** |" in written
+    assert "| made-up findings refuted | not measured | 0 | ≥ 0.98 | too few cases |" in written
 
 
 def result(condition: str, **also: Any) -> dict[str, Any]:
