@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -210,6 +210,11 @@ class _Planter:
                 after += calls * (visit.day >= onset_day)
         share = 1.0 if fault.always else after / window if window else 0.0
         effect = effect if fault.rows == "observations" else 1.0
+        if spot.only:
+            # The test that tells it from its place holds it against the rest of it, which may be the smaller part.
+            wider = replace(spot, only=None)
+            mine = [visit for visit in self._visits if visit.day >= 0 and wider.has(visit) and not spot.has(visit)]
+            baseline = min(baseline, sum(self._calls(fault, wider, visit) for visit in mine))
         slices = strengths.CARRIED_SLICES if spot.only and spot.only[0] != "arm" else strengths.SLICES
         return Sample(window, baseline, max(share, 1e-9), effect, slices)
 

@@ -71,7 +71,9 @@ def confined(
                 keep &= ~hit.cells
             rest = window.where(keep)
             asked = replace(always, contexts=_ALIKE, limit=MOST, min_x=min(always.min_x, metric.min_n))
-            hot, looked = _look(key, rest, asked, expect(rest, rest, asked, scatter=False)) if len(rest) else ([], 0)
+            hot, looked = [], 0
+            if len(rest):
+                hot, looked = _look(key, rest, asked, expect(rest, rest, asked, scatter=False, others=_others(key)))
             slices += looked
             found += _candidates(detector, metric, key, cells, hot, question.x, "hotspot")
     return list(_strongest(found)), slices
@@ -82,7 +84,7 @@ def _look(key: str, window: Cells, question: Question, expected: Expectation) ->
     able = window.where(_able(window, question))
     if key == HOUR:
         return hours_in_excess(window, question, expected), hours_compared(able, question)
-    groupings = ((key,), (key, "step"), (key, "trace_name"))
+    groupings = ((key,), (key, "step"), (key, "trace_name"), (key, "step", "trace_name"))
     hits, _ = causes(window, replace(question, groupings=groupings), expected)
     return hits, sum(_compared(able, question, units) for units in groupings)
 
@@ -102,15 +104,24 @@ def _compared(cells: Cells, question: Question, units: tuple[str, ...]) -> int:
 
 
 def _moved(key: str, window: Cells, baseline: Cells, question: Question) -> Expectation:
-    """What each cell was in the baseline, moved as far as all values together moved since, where that was worse."""
+    """What each cell was in the baseline, moved as far as the other values moved since, where that was worse."""
     alike = replace(question, contexts=_ALIKE)
     own = expect(window, baseline, replace(question, contexts=tuple((*units, key) for units in _ALIKE) + _ALIKE))
-    now, before = expect(window, window, alike, scatter=False), expect(window, baseline, alike)
+    others = _others(key)
+    now = expect(window, window, alike, scatter=False, others=others)
+    before = expect(window, baseline, alike, others=others)
     shift = np.maximum(question.sign * (now.y - before.y), 0.0) * question.sign
     y = own.y + shift
     if question.yy is None:
         y = np.clip(y, 0.0, window.sums[question.x])
-    return Expectation(y, np.maximum(own.variance, now.variance), own.context, own.rate_variance, own.known)
+    # How far the others moved is an estimate as well, and a rough one where they are few.
+    rate_variance = own.rate_variance + (shift != 0) * (now.rate_variance + before.rate_variance)
+    return Expectation(y, np.maximum(own.variance, now.variance), own.context, rate_variance, own.known & now.known)
+
+
+def _others(key: str) -> str:
+    """The unit whose other values a value is held against. Hours are put together to spans, whose hours are alike."""
+    return "" if key == HOUR else key
 
 
 def _candidates(

@@ -58,8 +58,16 @@ class Expectation:
     known: NDArray[np.bool_]
 
 
-def expect(window: Cells, reference: Cells, question: Question, *, scatter: bool = True) -> Expectation:
-    """Expected sums of the window's cells from the reference's rates, shrunk towards the wider context."""
+def expect(
+    window: Cells, reference: Cells, question: Question, *, scatter: bool = True, others: str = ""
+) -> Expectation:
+    """Expected sums of the window's cells from the reference's rates, shrunk towards the wider context.
+
+    Args:
+        scatter: whether days that scatter more than chance lets them widen the variance.
+        others: a unit; each cell is expected to be as the reference's cells with other values of it are. A value that
+            is in its own expectation hides as much of what is wrong with it as its share of the rows.
+    """
     rx, ry = reference.sums[question.x], reference.sums[question.y]
     share = question.yy is None
     ryy = ry if question.yy is None else reference.sums[question.yy]
@@ -76,6 +84,12 @@ def expect(window: Cells, reference: Cells, question: Question, *, scatter: bool
     for units in reversed(list(question.contexts)):
         groups, sums = _lookup(window, reference, units, (rx, ry, ryy))
         gx, gy, gyy = (column[groups] for column in sums)
+        if others:
+            own_groups, own_sums = _lookup(window, reference, (*units, others), (rx, ry, ryy))
+            # Differences of sums: what is left by rounding is no row.
+            gx, gy, gyy = (
+                np.maximum(column - own[own_groups], 0.0) for column, own in zip((gx, gy, gyy), own_sums, strict=True)
+            )
         # A context that holds the same rows as the wider one is no further evidence: counted again at every level, a
         # share that was never seen would be expected at next to nothing. (Means of different steps are so unlike that
         # they had better come from their own rows alone.)

@@ -1,0 +1,62 @@
+"""What traces carry, on made-up cells: a value is held against the other values, however large its own share is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hansei.contracts import Segment
+from hansei.tools.playbook.attributes import DIMENSIONS, Cohorts
+from hansei.tools.playbook.cells import Cells
+from hansei.tools.playbook.cohorts import confined
+from hansei.tools.playbook.error import RATE
+from hansei.tools.playbook.expectation import Question, expect
+
+WORSE = Question("n", "errors", [()], [()], min_x=50, min_effect=0.01, min_relative=0.5)
+ALIKE = [("trace_name", "step"), ("step",)]
+
+
+def cells_of(shares: dict[str, float], rates: dict[str, float], steps: int = 2, seed: int = 1) -> Cells:
+    """Two apps that call the same tools for 14 days; the first app's first tool fails in the window by `rates`."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for day in range(-7, 7):
+        for app in ("support", "research"):
+            for step in range(steps):
+                for plan, share in shares.items():
+                    calls = round(150 * share)
+                    hit = day >= 0 and app == "support" and step == 0
+                    rate = rates.get(plan, 0.02) if hit else 0.02
+                    errors = int(random.binomial(calls, rate))
+                    rows.append((day, app, "production", "TOOL", f"tool{step}", plan, calls, errors))
+    names = ("day", *DIMENSIONS, "tag", "n", "errors")
+    return Cells.read(dict(zip(names, zip(*rows, strict=True), strict=True)), (*DIMENSIONS, "tag"))
+
+
+def told(cells: Cells) -> list[Segment]:
+    candidates, _ = confined("error", RATE, Cohorts({"tag": cells}), WORSE)
+    return [candidate.segment for candidate in candidates]
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.65])
+def test_a_value_is_told_whatever_its_share_of_the_traffic(share: float) -> None:
+    cells = cells_of({"team": share, "free": (1 - share) / 2, "trial": (1 - share) / 2}, {"team": 0.16})
+    assert told(cells) == [{"tag": "team", "tool_name": "tool0", "trace_name": "support"}]
+
+
+def test_what_hits_all_values_is_told_of_none() -> None:
+    shares = {"team": 0.6, "free": 0.2, "trial": 0.2}
+    assert not told(cells_of(shares, dict.fromkeys(shares, 0.16)))
+
+
+def test_what_is_expected_of_a_value_is_what_the_others_did() -> None:
+    cells = cells_of({"team": 0.5, "free": 0.5}, {"team": 0.5, "free": 0.1})
+    window = cells.where(cells.in_window)
+    together = expect(window, window, Question("n", "errors", ALIKE, [()]), scatter=False)
+    apart = expect(window, window, Question("n", "errors", ALIKE, [()]), scatter=False, others="tag")
+    mine = (
+        (window.text("tag") == "team") & (window.text("trace_name") == "support") & (window.text("step", 1) == "tool0")
+    )
+    calls = window.sums["n"][mine]
+    assert together.y[mine] / calls == pytest.approx(0.3, abs=0.03)
+    assert apart.y[mine] / calls == pytest.approx(0.1, abs=0.03)
