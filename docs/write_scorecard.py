@@ -16,7 +16,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from benchmarks.quality.readme import table  # noqa: E402
-from benchmarks.quality.run import read_results  # noqa: E402
+from benchmarks.quality.run import read_results, version  # noqa: E402
 
 PATH = ROOT / "README.md"
 BLOCK = re.compile(r"(?<=<!-- scorecard -->\n).*?(?=<!-- /scorecard -->)", re.DOTALL)
@@ -27,4 +27,4 @@ if __name__ == "__main__":
     found = read_results(file, "" if "--any-version" in sys.argv else None)
     if not found:
         sys.exit(f"{file} has no results of this version of the code: run benchmarks/quality/run.py first.")
-    PATH.write_text(BLOCK.sub(lambda _: table(found), PATH.read_text(encoding="utf-8")), encoding="utf-8")
+    PATH.write_text(BLOCK.sub(lambda _: table(found, version()), PATH.read_text(encoding="utf-8")), encoding="utf-8")

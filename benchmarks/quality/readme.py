@@ -24,14 +24,20 @@ _NAMES = {
 _SORTS = {"faulty": "with faults", "clean": "with traps only", "aa": "with nothing in them"}
 
 
-def table(results: Sequence[Result]) -> str:
-    """What the README shows: which worlds were measured, and each figure that has a threshold."""
+def table(results: Sequence[Result], code: str = "") -> str:
+    """What the README shows: which worlds were measured, and each figure that has a threshold.
+
+    Args:
+        code: the present version of the code; results of another one are told as such. "": it does not matter.
+    """
     counted = Counter(str(result["condition"]) for result in results)
     sizes = sorted(int(result["traces"]) for result in results)
     faults = sum(len(result["planted"]) for result in results)
     worlds = ", ".join(f"{counted[sort]} {words}" for sort, words in _SORTS.items() if counted[sort])
     lines = [
         f"{len(results)} worlds of {sizes[0]:,} to {sizes[-1]:,} traces: {worlds}. {faults} faults were planted.",
+        *["Measured on an earlier version of the code."]
+        * any(code not in ("", one.get("code", code)) for one in results),
         "",
         "| figure | value (95 % interval) | cases | threshold | |",
         "|---|---|---|---|---|",

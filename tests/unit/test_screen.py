@@ -107,6 +107,12 @@ def test_a_tool_that_fails_everywhere_is_named_alone() -> None:
     assert segments(hits) == [{"tool_name": "lookup"}]
 
 
+def test_an_app_with_one_step_is_told_with_that_step() -> None:
+    parts = (*PARTS[:3], Part("digest", "TOOL", "lookup"))
+    found, _ = explain(cells_of(changed({"rate": 0.2}, parts=parts, trace_name="digest")), SHARE)
+    assert segments(found) == [{"trace_name": "digest", "tool_name": "lookup"}]
+
+
 def test_an_app_of_which_every_step_fails_is_named_itself() -> None:
     hits, _ = explain(cells_of(changed({"rate": 0.15}, trace_name="research")), SHARE)
     assert segments(hits) == [{"trace_name": "research"}]

@@ -71,11 +71,11 @@ def confined(
                 keep &= ~hit.cells
             rest = window.where(keep)
             asked = replace(always, contexts=_ALIKE, limit=MOST, min_x=min(always.min_x, metric.min_n))
-            hot, looked = [], 0
             if len(rest):
-                hot, looked = _look(key, rest, asked, expect(rest, rest, asked, scatter=False, others=_others(key)))
-            slices += looked
-            found += _candidates(detector, metric, key, cells, hot, question.x, "hotspot")
+                alike = expect(rest, rest, asked, scatter=False, others=_others(key))
+                hot, looked = _look(key, rest, asked, alike)
+                slices += looked
+                found += _candidates(detector, metric, key, cells, hot, question.x, "hotspot")
     return list(_strongest(found)), slices
 
 

@@ -248,9 +248,19 @@ def _narrowest(look: _Look, y: Floats, passing: list[_Slice], stale: frozenset[t
     while left:
         best = _best(left, stale)
         if not _too_wide(look, y, best):
-            return best
+            return _with_its_step(look, passing, best)
         left.remove(best)
     return _best(passing, stale)
+
+
+def _with_its_step(look: _Look, passing: Sequence[_Slice], best: _Slice) -> _Slice:
+    """The same slice with its step named, when it has rows of that step only: a team mends a tool, not its app."""
+    if {"step", "score", "prompt"} & set(best.units) or "step" not in look.window.codes:
+        return best
+    rows = look.window.sums[look.question.x] * look.expected.known
+    mine = float(rows[best.mask(look.window)].sum())
+    named = [one for one in passing if {*best.units, "step"} == set(one.units) and {*best.values} < {*one.values}]
+    return next((one for one in named if rows[one.mask(look.window)].sum() >= _NEARLY_ALL * mine), best)
 
 
 def _too_wide(look: _Look, y: Floats, slice_: _Slice) -> bool:
@@ -331,14 +341,8 @@ def _hit(window: Cells, question: Question, expected: Expectation, best: _Slice)
     mask = best.mask(window)
     counted = mask & expected.known
     x = max(float(window.sums[question.x][counted].sum()), 1.0)
-    return Hit(
-        best.units,
-        best.values,
-        best.z,
-        float(expected.y[counted].sum()) / x,
-        float(window.sums[question.y][counted].sum()) / x,
-        mask,
-    )
+    wanted, observed = float(expected.y[counted].sum()), float(window.sums[question.y][counted].sum())
+    return Hit(best.units, best.values, best.z, wanted / x, observed / x, mask)
 
 
 def reference_for(cells: Cells, hit: Hit, x: str) -> Comparison:
