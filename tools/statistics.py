@@ -48,30 +48,6 @@ class Sums:
     def __add__(self, other: Sums) -> Sums:
         return Sums.total((self, other))
 
-    def __sub__(self, part: Sums) -> Sums:
-        """What is left without some of the clusters."""
-        return Sums(
-            self.clusters - part.clusters,
-            self.x - part.x,
-            self.y - part.y,
-            self.xx - part.xx,
-            self.xy - part.xy,
-            self.yy - part.yy,
-            self.affected - part.affected,
-        )
-
-    def __sub__(self, part: Sums) -> Sums:
-        """What is left without some of the clusters."""
-        return Sums(
-            self.clusters - part.clusters,
-            self.x - part.x,
-            self.y - part.y,
-            self.xx - part.xx,
-            self.xy - part.xy,
-            self.yy - part.yy,
-            self.affected - part.affected,
-        )
-
     @classmethod
     def total(cls, parts: Iterable[Sums]) -> Sums:
         clusters, x, y, xx, xy, yy, affected = 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0

@@ -107,7 +107,15 @@ def _rest(mine: Sequence[Part], parts: Sequence[Part], whole: figures.Slice | No
     if whole is None:
         return _total([part for part in parts if part not in mine])
     total = _total(mine)
-    return Part(None, whole.days.current - total.window, whole.days.before - total.baseline)
+    return Part(None, _less(whole.days.current, total.window), _less(whole.days.before, total.baseline))
+
+
+def _less(whole: Sums, part: Sums) -> Sums:
+    """What is left without some of the clusters."""
+    return Sums(
+        whole.clusters - part.clusters, whole.x - part.x, whole.y - part.y, whole.xx - part.xx, whole.xy - part.xy,
+        whole.yy - part.yy, whole.affected - part.affected,
+    )  # fmt: skip
 
 
 def _change(metric: Metric, part: Part, rest: Part, by_time: bool) -> float | None:
