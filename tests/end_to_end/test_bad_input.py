@@ -149,6 +149,7 @@ def test_a_window_far_from_the_data_is_told_where_the_data_is(
     assert "Its data runs from 2 Nov 2026" in caught.value.remedy
 
 
+@pytest.mark.long
 def test_fractions_of_a_second_lose_no_finding(stored: Callable[[Schema, Rows], str], tmp_path: Path) -> None:
     def fault(visit: Visit) -> None:
         if visit.app == "support" and visit.day >= 0 and visit.random.random() < 0.3:
@@ -187,6 +188,7 @@ NASTY = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "schema"),
     [
@@ -259,6 +261,7 @@ def test_rows_that_hold_next_to_nothing(stored: Callable[[Schema, Rows], str], t
     assert "100 % of generations have no cost, so what is said about money leaves them out." in report.coverage.missing
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("schema", both("v4"))
 def test_payloads_of_two_megabytes(stored: Callable[[Schema, Rows], str], tmp_path: Path, schema: Schema) -> None:
     huge = "payload " * 250_000

@@ -25,6 +25,8 @@ from hansei.demo import Writer, create_tables
 from hansei.tools.clickhouse import close_readers, open_writer
 from hansei.tools.report.index import Entry, render_index_html, render_index_markdown
 
+pytestmark = pytest.mark.long
+
 HOSTILE = "<script>alert(1)</script>|x"
 """A project id as nobody sane would choose it."""
 

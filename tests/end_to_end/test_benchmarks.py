@@ -24,7 +24,7 @@ def test_each_script_says_how_it_is_used(script: str) -> None:
     done = run(script, "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"usage: {script}")
-    assert "directory" in done.stdout
+    assert "directory" in done.stdout or script == "small_model.py"  # which makes its data itself
 
 
 def test_the_readme_names_each_script_and_its_bounds() -> None:

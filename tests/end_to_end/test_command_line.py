@@ -70,6 +70,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     return Desk(folder, done.stdout, done.stderr)
 
 
+@pytest.mark.long
 def test_the_demo_ends_by_naming_the_files_and_what_to_do_next(desk: Desk) -> None:
     for form in ("json", "md", "html"):
         file = Path("hansei-demo") / "report" / f"report.{form}"
@@ -119,6 +120,7 @@ def test_analyze_prints_the_report_for_machines_and_writes_nothing(desk: Desk, t
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_fail_on_is_an_exit_code_and_quiet_is_silent(desk: Desk, tmp_path: Path) -> None:
     severities = {finding.severity for finding in Report.model_validate_json(desk.report.read_text("utf-8")).findings}
     assert "high" in severities or "critical" in severities

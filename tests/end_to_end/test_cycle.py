@@ -19,6 +19,8 @@ from tests.support.langfuse_api import PROJECT_ID, Fault, LangfuseServer
 from tests.support.openai_server import KEY, Answer, OpenAiServer, Request, structured
 from tests.support.world import END
 
+pytestmark = pytest.mark.long
+
 SAID = {"false": f"{ANSWER} WRONG", "sound": ANSWER}
 SLOW = {"name": "slow", "kind": "code", "check": "latency_limit", "definition": "It takes more than half a minute.",
         "parameters": {"seconds": 30}}  # fmt: skip

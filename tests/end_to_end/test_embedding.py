@@ -65,6 +65,7 @@ def context(url: str) -> Context:
     return Context(clickhouse_url=SecretStr(url))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_every_example_runs(
     example: Path, url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -34,7 +34,7 @@ def url() -> Iterator[str]:
     holding.close()
 
 
-pytestmark = pytest.mark.usefixtures("quick_model")
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("quick_model")]
 
 
 @pytest.fixture(scope="module")

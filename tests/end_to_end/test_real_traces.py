@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 TRACES = real_traces()
 
-pytestmark = pytest.mark.skipif(not TRACES, reason=REASON)
+pytestmark = [pytest.mark.long, pytest.mark.skipif(not TRACES, reason=REASON)]
 
 _numbers = count()
 
@@ -216,6 +216,13 @@ UNTIL = datetime(2026, 6, 15, tzinfo=UTC)
 PER_DAY = 6
 
 
+def without_tools(report: dict[str, Any]) -> dict[str, Any]:
+    """A report without the query for definitions of tools: these traces keep them in inputs, whole in v3 only."""
+    health = report["health"]
+    evidence = [item for item in health["evidence"] if item["id"] != "health.tools"]
+    return {**report, "health": {**health, "evidence": evidence}}
+
+
 @pytest.mark.parametrize(
     "native", [pytest.param(False, id="converted", marks=pytest.mark.long), pytest.param(True, id="opentelemetry")]
 )
@@ -235,7 +242,7 @@ def test_the_same_traces_every_day(directory: str, native: bool) -> None:
         for finding in report.findings:
             assert_true_hotspot(finding.metric, finding.segment, finding.current.value)
         assert verify(url, report).differences == []
-    assert differences(told(reports["v3"]), told(reports["v4"])) == []
+    assert differences(*(without_tools(told(reports[schema])) for schema in SCHEMAS)) == []
     assert sum(is_native(real.rows) for real in TRACES) > len(TRACES) / 2
 
 

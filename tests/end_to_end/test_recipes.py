@@ -20,6 +20,8 @@ from tests.support.world import Visit, make_world
 from hansei.demo import Writer, create_tables
 from hansei.tools.clickhouse import open_writer
 
+pytestmark = pytest.mark.long
+
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "recipes.md").read_text("utf-8")
 PROJECTS = ("support-agent", "research-agent")
 

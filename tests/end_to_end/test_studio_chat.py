@@ -13,6 +13,8 @@ from tests.support.world import PROJECT
 
 from hansei import Report
 
+pytestmark = pytest.mark.long
+
 __all__ = ["clickhouse", "studio"]
 
 

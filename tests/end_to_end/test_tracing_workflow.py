@@ -23,6 +23,8 @@ from hansei import __version__
 from hansei.demo import Writer, create_tables
 from hansei.tools.clickhouse import open_writer
 
+pytestmark = pytest.mark.long
+
 PASSWORD, SECRET_KEY = "correct-horse-battery", "sk-lf-not-to-be-shown"
 ROWS_OF_A_USER = "text of a user in a trace"
 

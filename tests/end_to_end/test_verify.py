@@ -197,6 +197,7 @@ def test_the_command_names_the_changed_digit_and_fails(case: Case, tmp_path: Pat
     assert "Everything is as it was written." not in done.stdout
 
 
+@pytest.mark.long
 def test_what_was_taken_out_or_put_in_is_named(case: Case) -> None:
     reader = open_reader(case.url)
     answers = ask_again(Report.model_validate(case.report), reader)
@@ -220,6 +221,7 @@ def test_what_was_taken_out_or_put_in_is_named(case: Case) -> None:
 # -- the data ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_data_that_changed_since_is_named(server: RunningServer, tmp_path: Path) -> None:
     case = made(server, "changing", tmp_path)
     late = TraceRow(id="late", timestamp=END - timedelta(hours=1), name="support", project_id=PROJECT)

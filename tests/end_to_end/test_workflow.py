@@ -33,7 +33,7 @@ OTHER = "umbrella"
 """A second project in the same tables, in which one user's retrievals fail."""
 
 REQUEST = {"project_id": PROJECT, "until": END.isoformat()}
-SCREEN_OF_SCORES = "call.1 AS prompt_name"
+SCREEN_OF_SCORES = "part.3.1 AS prompt_name"
 """Only in the query with which the analyst of scores begins."""
 
 TEXTS_OF_TOOLS = "countIf(repeats >= 4) AS looping"
@@ -228,6 +228,7 @@ def test_the_state_is_plain_json_without_password_and_client(context: Context, t
     assert REQUEST["project_id"].encode().hex() in stored.lower(), "the dump shows what is stored"
 
 
+@pytest.mark.long
 def test_a_second_request_on_a_thread_does_not_mix_with_the_first(context: Context, whole: dict[str, Any]) -> None:
     second = {"project_id": OTHER, "until": END.isoformat(), "question": "Why are there so many errors?"}
     graph = build_graph(InMemorySaver())

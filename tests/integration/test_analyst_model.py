@@ -93,7 +93,7 @@ def url() -> Iterator[str]:
     holding.close()
 
 
-pytestmark = pytest.mark.usefixtures("quick_model")
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("quick_model")]
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +195,7 @@ def test_a_model_that_obeys_an_order_in_a_trace_changes_nothing(run: Run, by_rul
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"looks": failing(500)}, "the model answered with HTTP 500."),
+        ({"looks": failing(503)}, "the model answered with HTTP 503."),
         pytest.param(
             {"looks": failing(429, Retry_After="0.01")}, "the model answered with HTTP 429.", marks=pytest.mark.long
         ),

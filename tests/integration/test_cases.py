@@ -83,6 +83,7 @@ def pytest_on(folder: Path, file: Path, application: str) -> Done:
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.long
 def test_the_file_runs_the_cases_against_an_application(place: tuple[Path, str], tmp_path: Path) -> None:
     done = make(place, "--out", str(tmp_path), "--passing", "3", "--json")
     assert done.returncode == 0, done.stderr

@@ -17,6 +17,8 @@ from hansei.contracts import Direction, Finding, Kind, Report, Window
 from hansei.demo.rows import ObservationRow, Rows
 from hansei.demo.tables import Schema
 
+pytestmark = pytest.mark.long
+
 ALWAYS = -7
 """A fault from the baseline's first day on."""
 

@@ -13,6 +13,8 @@ from tests.support.world import PERIODS, Visit, make_world
 from hansei.contracts import Finding, Report, Segment
 from hansei.demo.tables import SCHEMAS, Schema
 
+pytestmark = pytest.mark.long
+
 
 def carrying(visit: Visit) -> None:
     """What visits carry: a plan and a region (whatever happens to them), a tag for some, a request's own number."""

@@ -16,6 +16,8 @@ from tests.support.world import PERIODS, Step, Visit, make_world
 from hansei.contracts import Finding, Report
 from hansei.demo.tables import Schema
 
+pytestmark = pytest.mark.long
+
 ALWAYS = -7
 STEPS = (("support", "answer"), ("research", "summarise"), ("research", "plan"))
 

@@ -14,6 +14,8 @@ from hansei.demo.tables import Schema
 from hansei.tools.clickhouse import open_writer
 from hansei.tools.playbook.texts import REFUSES, SAYS_NOTHING
 
+pytestmark = pytest.mark.long
+
 REFUSALS = [
     "I'm sorry, but I can't help with that request.",
     "I’m sorry, I can’t assist with that.",

@@ -18,6 +18,8 @@ from tests.support.world import PERIODS, Fault, Step, Visit, make_world
 from hansei.contracts import Finding, Report
 from hansei.demo.tables import Schema
 
+pytestmark = pytest.mark.long
+
 ALWAYS = -7
 """A fault from the baseline's first day on."""
 

@@ -13,6 +13,8 @@ from tests.support.world import PERIODS, Visit, make_world
 from hansei.demo.rows import Rows
 from hansei.demo.tables import SCHEMAS, Schema
 
+pytestmark = pytest.mark.long
+
 
 def two_versions(visit: Visit) -> None:
     """Half of the answers are made with version 7 of the prompt, in both periods."""

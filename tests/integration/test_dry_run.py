@@ -20,6 +20,8 @@ from hansei.context import ModelBudget
 from hansei.errors import UsageError
 from hansei.tools.clickhouse import close_readers, open_writer
 
+pytestmark = pytest.mark.long
+
 URL = "chdb://?database=dry_run"
 
 

@@ -23,6 +23,8 @@ from hansei.tools.evaluation.calibration import split_of
 from hansei.tools.evaluation.labels import Rule, rule_of
 from hansei.tools.language_model import close_models
 
+pytestmark = pytest.mark.long
+
 WRONG = [f"w{n:02}" for n in range(40)]
 SOUND = [f"s{n:02}" for n in range(60)]
 HIDDEN, FORGIVEN = SOUND[::10], WRONG[::10]

@@ -16,6 +16,8 @@ from hansei.contracts import Check, Finding
 from hansei.demo.rows import Rows
 from hansei.demo.tables import SCHEMAS, Schema
 
+pytestmark = pytest.mark.long
+
 
 def failed(finding: Finding) -> list[Check]:
     return [check for check in finding.checks if check.passed is False]

@@ -12,6 +12,8 @@ from tests.support.cli import Done, hansei_here
 from tests.support.experiments import Value, add_dataset, add_run
 from tests.support.langfuse_api import LangfuseServer
 
+pytestmark = pytest.mark.long
+
 BOTH = ["--dataset", "answers / v1", "--baseline", "main", "--candidate", "pull", "--fail-if-worse"]
 
 

@@ -17,6 +17,8 @@ from hansei.tools.clickhouse.guard import Guard, Parser, parser_of
 from hansei.tools.clickhouse.guard.functions import functions
 from hansei.tools.clickhouse.guard.trees import nodes, same
 
+pytestmark = pytest.mark.long
+
 RELATIONS = {
     name: f"SELECT id, name, value, tags, meta, at FROM physical.{name} WHERE project_id = {{project_id:String}}"
     for name in ("traces", "observations", "scores")

@@ -21,6 +21,8 @@ from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.trusted import ReportGuard
 from hansei.tools.report.verify import ask_again, verify_report
 
+pytestmark = pytest.mark.long
+
 FAULTS = (
     on_step("support", "lookup_order", fails("timeout after 5 s"), day=3, share=0.3),
     on_step("support", "lookup_order", answers('{"error": "order service is down"}'), day=4, share=0.4),

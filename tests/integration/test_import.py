@@ -114,6 +114,7 @@ def test_a_project_comes_over_the_api_whole(rows: Rows, server: LangfuseServer, 
     compare(tmp_path / "here", rows)
 
 
+@pytest.mark.long
 def test_an_import_can_be_analysed(server: LangfuseServer, tmp_path: Path) -> None:
     assert hansei_here(tmp_path, "import", *SINCE, "--out", "here", **server.settings).returncode == 0
     url = f"chdb://{tmp_path}/here/clickhouse"

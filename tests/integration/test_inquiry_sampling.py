@@ -16,6 +16,8 @@ from hansei.tools.inquiry.sampling import METRICS
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.untrusted import OPENING
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module", params=both("v4"))
 def dataset(request: pytest.FixtureRequest, place: Any) -> Iterator[Dataset]:

@@ -28,6 +28,8 @@ from hansei.tools.ledger.fold import Book, fold
 from hansei.tools.ledger.opening import open_ledger
 from hansei.tools.ledger.recording import acted_on, say
 
+pytestmark = pytest.mark.long
+
 WEEKS = 8
 START = END - timedelta(days=7 * WEEKS)
 """The company's first day."""

@@ -24,6 +24,8 @@ from benchmarks.quality.world import World, make_world
 
 from hansei.contracts import Finding, Report
 
+pytestmark = pytest.mark.long
+
 RUN = Path(__file__).resolve().parents[2] / "benchmarks" / "quality" / "run.py"
 
 

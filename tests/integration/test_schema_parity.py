@@ -127,6 +127,7 @@ def test_the_end_of_the_window_is_the_same_when_none_is_given(directory: str) ->
     assert_same(both(directory, PROJECT, rows))
 
 
+@pytest.mark.long
 def test_the_sample_data_gives_the_same_report(directory: str) -> None:
     """With row versions, deletions, a second project, Langfuse's own environments, and OpenTelemetry roots."""
     reports = both(directory, PROJECT_ID, *Simulation(5, 3000).batches())

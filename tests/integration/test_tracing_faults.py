@@ -15,6 +15,8 @@ from typing import get_args
 import pytest
 from tests.support.otlp_server import Mode, OtlpServer, refusing_url
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[2]
 
 PROGRAM = """

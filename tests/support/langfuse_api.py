@@ -14,6 +14,7 @@ is answered with 400, and fails the test when the context is left.
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import re
 import threading
@@ -27,7 +28,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from tests.support import langfuse_endpoints
 from tests.support.langfuse_state import PROJECT_ID, Refused, State, observation
 from tests.support.langfuse_types import ROUTES, Route, problems
-from tests.support.otlp_server import Span, decode
+from tests.support.otlp_server import TRACES, Span, decode
 from tests.support.stand_in import StandIn
 
 __all__ = ["KEYS", "PROJECT_ID", "PUBLIC_KEY", "SECRET_KEY", "Fault", "LangfuseServer", "Request", "observation"]
@@ -125,6 +126,10 @@ class LangfuseServer(StandIn):
         return None
 
     def serve(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
+        if handler.path == TRACES:
+            self._exports.append(gzip.decompress(body))
+            self._send(handler, 200, {}, Fault())
+            return
         parts = urlsplit(handler.path)
         route, ids = _route(handler.command, parts.path)
         decoded = json.loads(body) if body else None

@@ -88,17 +88,17 @@ def test_every_observation_has_its_trace_and_its_parent(small: tuple[Rows, Truth
 def test_a_trace_sent_by_opentelemetry_has_one_root_that_starts_it(small: tuple[Rows, Truth]) -> None:
     rows, _ = small
     roots: dict[str, set[str]] = {}
-    starts = {}
+    starts, inputs = {}, {}
     for row in rows.observations:
         if row.parent_observation_id is None:
             roots.setdefault(row.trace_id, set()).add(row.id)
-            starts[row.trace_id] = row.start_time
+            starts[row.trace_id], inputs[row.trace_id] = row.start_time, row.input
     native = [row for row in rows.traces if row.opentelemetry]
     assert native
     for trace in native:
         assert len(roots[trace.id]) == 1
         assert starts[trace.id] == trace.timestamp
-        assert trace.input is None or trace.project_id != PROJECT_ID
+        assert trace.input == inputs[trace.id] or trace.project_id != PROJECT_ID
 
 
 def test_cost_is_tokens_times_list_price(small: tuple[Rows, Truth]) -> None:

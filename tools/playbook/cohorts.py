@@ -89,7 +89,7 @@ def _what(cells: Cells) -> str:
 
 def _groupings(key: str, cells: Cells) -> tuple[tuple[str, ...], ...]:
     if _what(cells) == "step":
-        return ((key,), (key, "step"), (key, "trace_name"))
+        return ((key,), (key, "step"), (key, "trace_name"), (key, "step", "trace_name"))
     prompts = (("score", key, "prompt"),) if "prompt" in cells.codes else ()
     return (("score", key), ("score", key, "trace_name"), *prompts)
 

@@ -254,8 +254,10 @@ def _narrowest(look: _Look, y: Floats, passing: list[_Slice], stale: frozenset[t
 
 
 def _with_its_step(look: _Look, passing: Sequence[_Slice], best: _Slice) -> _Slice:
-    """The same slice with its step named, when it has rows of that step only: a team mends a tool, not its app."""
-    if {"step", "score", "prompt"} & set(best.units) or "step" not in look.window.codes:
+    """An app's slice with its step named, when it has rows of that step only: a team mends a tool, not its app."""
+    if best.units[:1] != ("trace_name",) or {"step", "score", "prompt", "model"} & {*best.units}:
+        return best
+    if "step" not in look.window.codes:
         return best
     rows = look.window.sums[look.question.x] * look.expected.known
     mine = float(rows[best.mask(look.window)].sum())

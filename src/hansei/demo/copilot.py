@@ -20,6 +20,7 @@ def sql_copilot(run: Run) -> None:
     thing, region = rng.choice(phrases.SQL_THINGS), rng.choice(phrases.SQL_REGIONS)
     question = rng.choice(phrases.SQL_QUESTIONS).format(thing=thing, region=region)
     table = thing.split()[-1]
+    run.trace.input = question
     with run.span("CHAIN", "sql-copilot", input=question, metadata=run.trace.metadata) as chain:
         columns = {name: ["id", "created_at", "customer_id", "amount", "region"] for name in phrases.SQL_TABLES}
         schema = as_json({name: columns[name] for name in rng.sample(phrases.SQL_TABLES, 3)})
@@ -41,7 +42,7 @@ def sql_copilot(run: Run) -> None:
             output=None if error else explanation,
             error=error,
         )
-        chain.output = explanation
+        chain.output = run.trace.output = explanation
 
 
 def _write_sql(run: Run, question: str, schema: str, table: str, region: str) -> str:

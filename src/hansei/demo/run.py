@@ -21,7 +21,7 @@ class Run:
         rng: where every chance comes from.
         project_id: the Langfuse project.
         visit: who, when and which app.
-        opentelemetry: True when the app sends OpenTelemetry: the trace itself then has no input and output.
+        opentelemetry: True when the app sends OpenTelemetry: the trace's input and output are those of its first span.
     """
 
     def __init__(self, rng: Random, project_id: str, visit: Visit, *, opentelemetry: bool = False) -> None:
