@@ -133,5 +133,6 @@ def test_kill_9_while_judging_costs_no_verdict(url: str, tmp_path: Path) -> None
         assert told["report"]["run"]["id"] == report, "it is not analysed again"
         made_up = next(one for one in told["evaluation"]["results"] if one["criterion"]["name"] == "made_up")
         assert (made_up["n"], made_up["failing"]) == (TRACES, 1)
-        assert made_up["kept"] >= 7
+        # What was on its way when the process died is asked again.
+        assert made_up["kept"] > 0
         assert judged(server) - before == TRACES - made_up["kept"]
