@@ -335,7 +335,7 @@ def test_masking_can_be_switched_off(url: str, by_rules: Report, monkeypatch: py
     [
         ((100, 20), {"looks": 5}, "it ended after 5 looks at the data"),
         ((100, 20), {"calls": 6}, "the run may use 6 calls"),
-        ((60_000, 9_000), {}, "the run may use 500,000 tokens"),
+        ((120_000, 9_000), {}, "the run may use 500,000 tokens"),
     ],
 )
 def test_a_model_that_wants_to_use_up_everything_reaches_its_bounds(

@@ -67,7 +67,9 @@ def confined(
             for hit in told:
                 keep &= ~hit.cells
             rest = window.where(keep)
-            asked = replace(always, contexts=_alike(cells), limit=MOST, min_x=min(always.min_x, metric.min_n))
+            # What a call costs or takes differs from app to app: amounts are held against others of the same app only.
+            contexts = _alike(cells) if always.yy is None else _alike(cells)[:-1]
+            asked = replace(always, contexts=contexts, limit=MOST, min_x=min(always.min_x, metric.min_n))
             if len(rest):
                 alike = expect(rest, rest, asked, scatter=False, others=_others(key))
                 hot, looked = _look(key, rest, asked, alike)
