@@ -257,8 +257,6 @@ def _with_its_step(look: _Look, passing: Sequence[_Slice], best: _Slice) -> _Sli
     """An app's slice with its step named, when it has rows of that step only: a team mends a tool, not its app."""
     if best.units[:1] != ("trace_name",) or {"step", "score", "prompt", "model"} & {*best.units}:
         return best
-    if "step" not in look.window.codes:
-        return best
     rows = look.window.sums[look.question.x] * look.expected.known
     mine = float(rows[best.mask(look.window)].sum())
     named = [one for one in passing if {*best.units, "step"} == set(one.units) and {*best.values} < {*one.values}]
