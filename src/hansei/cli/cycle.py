@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from hansei.cli.bounds import MaxCost, MaxSeconds, MaxTokens, model_bounds
 from hansei.errors import UsageError
 
 DEFAULT_OUT = Path("hansei-cycle")
@@ -60,12 +61,9 @@ def cycle(
         str | None, typer.Option(metavar="NAME", help="Language model that helps and judges. Default: HANSEI_MODEL.")
     ] = None,
     no_llm: Annotated[bool, typer.Option("--no-llm", help="Rules and checks only.")] = False,
-    max_usd: Annotated[
-        float | None, typer.Option(metavar="X", min=0.0, help="Most US dollars of the report, and of judging.")
-    ] = None,
-    max_tokens: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="Most tokens of the report, and of judging.")
-    ] = None,
+    max_tokens: MaxTokens = None,
+    max_cost: MaxCost = None,
+    max_seconds: MaxSeconds = None,
     fail_on: Annotated[
         Literal["critical", "high", "medium", "low"] | None,
         typer.Option(help="Exit with 1 when there is a regression or hotspot of this severity or worse, not muted."),
@@ -82,7 +80,7 @@ def cycle(
 
     A cycle that was cut off is gone on with by the same command: what is analysed is not analysed again, no trace is
     judged twice, nothing is written twice. What an earlier cycle was allowed to write and could not is written first.
-    Without a model, rules and checks do all of it.
+    Without a model, rules and checks do all of it. The bounds on the model hold for the report and for judging each.
 
     Exits with 2 when something could not be done, else with 1 when --fail-on is met, else with 0.
 
@@ -102,10 +100,8 @@ def cycle(
     if not project_id:
         raise UsageError("No project is named.", "Give --project ID, or set HANSEI_PROJECT_ID.")
     kept_in = ledger or default_ledger(out / "cycle")
-    context = make_context(clickhouse, model=model, no_llm=no_llm, ledger=kept_in)
-    bounds = {key: value for key, value in (("usd", max_usd), ("tokens", max_tokens)) if value is not None}
-    budget = context.model_budget.model_copy(update=bounds)
-    context = context.model_copy(update={"model_budget": budget})
+    bounds = model_bounds(max_tokens, max_cost, seconds=max_seconds)
+    context = make_context(clickhouse, model=model, no_llm=no_llm, bounds=bounds, ledger=kept_in)
     request = make_request(
         project_id=project_id, window=window, baseline=baseline, until=until, environments=environment or [],
         language=language,
