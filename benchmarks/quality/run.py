@@ -39,7 +39,7 @@ PROBES = 12
 CONDITIONS: tuple[Condition, ...] = ("faulty", "clean", "aa")
 
 
-def measure(condition: Condition, seed: int, small: bool = False, only: str = "") -> dict[str, Any]:
+def measure(condition: Condition, seed: int, small: bool = False, only: tuple[str, ...] = ()) -> dict[str, Any]:
     """Makes a world, analyses it and judges the report. The result is plain JSON."""
     started = time.monotonic()
     world = make_world(condition, seed, small=small, only=only)

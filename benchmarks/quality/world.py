@@ -70,14 +70,14 @@ class World:
         path.write_text(json.dumps(told, indent=1, default=str), encoding="utf-8")
 
 
-def make_world(condition: Condition, seed: int, *, small: bool = False, only: str = "") -> World:
+def make_world(condition: Condition, seed: int, *, small: bool = False, only: tuple[str, ...] = ()) -> World:
     """A world; everything follows from the seed.
 
     Args:
         condition: what is in it.
         seed: of the company, its luck, its faults and its traps.
         small: a company of at most 3,000 traces.
-        only: the id of the only fault to plant, at medium strength.
+        only: the ids of the only faults to plant, at medium strength.
     """
     company = make_company(seed, small=small)
     rng = Random(f"{condition} {seed}")
@@ -126,9 +126,9 @@ class _Planter:
         self.planted: list[Planted] = []
         self.skipped: list[str] = []
 
-    def plant(self, only: str) -> list[Visit]:
+    def plant(self, only: tuple[str, ...]) -> list[Visit]:
         """Plants four to eight faults in places of their own; returns the visits, changed."""
-        faults = [fault for fault in FAULTS if only in ("", fault.id)]
+        faults = [fault for fault in FAULTS if not only or fault.id in only]
         # Traffic first: it decides how many calls the others have.
         chosen = sorted(self._rng.sample(faults, len(faults)), key=lambda fault: fault.traffic == 0)
         if not only and self._rng.random() < 0.6:

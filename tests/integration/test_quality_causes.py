@@ -55,7 +55,7 @@ def test_one_runaway_before_does_not_hide_those_of_the_window(engine: Analyse) -
 
 @pytest.mark.long
 def test_two_steps_that_never_end_where_all_did_are_not_told_of_the_whole_project() -> None:
-    world = make_simulated("faulty", 25)
+    world = make_simulated("faulty", 61, only=("never_ends", "release_never_ends"))
     with analysed(world) as session:
         planted = Scorer(world, session.report).score()["planted"]
     places = {one["fault"]: one.get("place") for one in planted if one["kind"] == "unfinished"}

@@ -31,7 +31,7 @@ RUN = Path(__file__).resolve().parents[2] / "benchmarks" / "quality" / "run.py"
 
 @pytest.fixture(scope="module")
 def world() -> World:
-    return make_world("faulty", 2, small=True, only="release_breaks_tool")
+    return make_world("faulty", 2, small=True, only=("release_breaks_tool",))
 
 
 @pytest.fixture(scope="module")

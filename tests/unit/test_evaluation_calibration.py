@@ -63,13 +63,16 @@ def test_the_corrected_share_is_covered_in_95_of_100_worlds_but_for_chance(
     told, held, held_tpr = _worlds(tpr, tnr, share, 500, by_verdict=by_verdict)
     assert told >= 350, "the others are told apart from a coin by nobody"
     assert held / told == pytest.approx(0.95, abs=CHANCE)
-    assert held_tpr / told >= 0.95 - CHANCE
+    assert held_tpr / told >= 0.91 - CHANCE, "with three misses or so among the labels Jeffreys' interval dips to 91 %"
 
 
 @pytest.mark.long
-def test_the_corrected_share_is_covered_in_93_to_97_of_100_worlds_of_all_judges_together() -> None:
-    told, held, _ = np.sum([_worlds(*cell, 500, by_verdict=way) for cell in GRID for way in (False, True)], axis=0)
+def test_share_and_rate_are_covered_in_93_to_97_of_100_worlds_of_all_judges_together() -> None:
+    told, held, held_tpr = np.sum(
+        [_worlds(*cell, 500, by_verdict=way) for cell in GRID for way in (False, True)], axis=0
+    )
     assert 0.93 <= held / told <= 0.97
+    assert 0.93 <= held_tpr / told <= 0.97
 
 
 def test_rates_agreement_and_kappa_are_those_of_the_table() -> None:
