@@ -81,6 +81,11 @@ class EvaluationInput(EvaluationRequest):
         default_factory=list,
         description="What to judge by, as in a criteria.yaml. Default: all checks that need no model and no parameter.",
     )
+    finding: dict[str, Any] | None = Field(  # type: ignore[assignment]
+        None,
+        description="A finding of a report (id, metric, segment, comparison, parameters, usual): only traces in which its"
+        " metric was bad, and sound ones beside them.",
+    )
 
 
 class EvaluationOutput(TypedDict):

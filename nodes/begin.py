@@ -39,6 +39,8 @@ class BeginInput(TypedDict, total=False):
     plan: Annotated[str, EphemeralValue]
     by: Annotated[str, EphemeralValue]
     segment: Annotated[dict[str, str], EphemeralValue]
+    finding: Annotated[dict[str, Any] | None, EphemeralValue]
+    sound: Annotated[float, EphemeralValue]
     half_width: Annotated[float, EphemeralValue]
     feedback: Annotated[str | None, EphemeralValue]
     seed: Annotated[int, EphemeralValue]

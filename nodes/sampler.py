@@ -13,6 +13,7 @@ from hansei.errors import NoData
 from hansei.nodes.evaluating import Evaluating, criteria_of, request_of
 from hansei.nodes.scope import Steps, bill, context_of, dataset_of
 from hansei.tools.evaluation.choosing import Chosen, choose
+from hansei.tools.evaluation.finding_traces import SOUND, choose_of_finding
 from hansei.tools.evaluation.labels import labelled_traces, read_labels, rules_of
 from hansei.tools.evaluation.sequential import expected_traces
 from hansei.tools.langfuse.dataset import Dataset
@@ -36,17 +37,29 @@ def sampler(state: Evaluating, runtime: Runtime[Context]) -> dict[str, Any]:
     count = request.traces or (WITH_JUDGES if judged else CHECKS_ALONE)
     if judged and request.plan == "sequential" and request.traces is None:
         count = min(CHECKS_ALONE, expected_traces(request.half_width))
-    chosen, population = choose(
-        dataset, count, plan=request.plan, by=request.by, segment=request.segment, seed=request.seed
-    )
-    if not chosen:
+    chosen, population, notes = _drawn(dataset, request, count)
+    if not population:
         raise NoData("No trace of the window can be chosen.", "Give a longer --window, or another segment.")
     labelled = _labelled(dataset, state, request, [one.id for one in chosen]) if judged else []
     told = f", and {len(labelled):,} that people have labelled" if labelled else ""
     steps.finished(f"{len(chosen):,} of {population:,} traces{told}")
     chosen = [*labelled, *chosen]
     rows = [{**one.__dict__, "at": one.at.isoformat()} for one in chosen]
-    return {"chosen": rows, "population": population, "costs": bill("sampler", dataset.reader)}
+    return {"chosen": rows, "population": population, "notes": notes, "costs": bill("sampler", dataset.reader)}
+
+
+def _drawn(dataset: Dataset, request: EvaluationRequest, count: int) -> tuple[list[Chosen], int, list[str]]:
+    """The traces, how many there are in all, and what a reader should know of how they were drawn."""
+    if (finding := request.finding) is None:
+        chosen, population = choose(
+            dataset, count, plan=request.plan, by=request.by, segment=request.segment, seed=request.seed
+        )
+        return chosen, population, []
+    chosen, population = choose_of_finding(dataset, finding, count, sound=request.sound, seed=request.seed)
+    sound = sum(one.stratum == SOUND for one in chosen)
+    beside = f" Beside them, {sound:,} sound traces of the same segment are judged, and told apart." if sound else ""
+    told = f"{len(chosen) - sound:,} of the {population:,} traces in which {finding.metric} was bad were drawn.{beside}"
+    return chosen, population, [told]
 
 
 def _labelled(dataset: Dataset, state: Evaluating, request: EvaluationRequest, chosen: Sequence[str]) -> list[Chosen]:

@@ -12,6 +12,7 @@ from hansei.contracts.evaluation import UNCALIBRATED, Criterion, CriterionResult
 from hansei.contracts.spent import Usage
 from hansei.tools.evaluation.checks import NOT_APPLICABLE
 from hansei.tools.evaluation.choosing import Chosen
+from hansei.tools.evaluation.finding_traces import SOUND
 from hansei.tools.evaluation.sequential import anytime_interval
 from hansei.tools.statistics import wilson
 
@@ -33,6 +34,7 @@ def result_of(
         kept: how many verdicts were kept from before.
         drawn_from: with the sequential plan, the population: the interval of a share holds whenever judging stopped.
     """
+    beside = [one for one in chosen if one.stratum == SOUND]
     chosen = [one for one in chosen if one.weight > 0]
     wanted = {one.id for one in chosen}
     by_trace = {one.trace_id: one for one in verdicts if one.criterion == criterion.name and one.trace_id in wanted}
@@ -49,6 +51,7 @@ def result_of(
         if drawn_from is not None and scored:
             held = anytime_interval(len(failing), len(scored), drawn_from)
             fields["rate"] = Estimate(value=held.value, n=len(scored), low=held.low, high=held.high)
+        fields["sound"] = _rate_of([one.id for one in beside], criterion.name, verdicts)
     elif criterion.type == "numeric":
         fields["mean"] = mean_of([(one, float(verdict.value or 0)) for one, verdict in scored])
     else:
@@ -64,6 +67,20 @@ def result_of(
             "usage": usage or Usage(), "kept": kept, "examples": failing[:EXAMPLES], **fields,
         }
     )  # fmt: skip
+
+
+def _rate_of(traces: Sequence[str], criterion: str, verdicts: Sequence[Verdict]) -> Estimate | None:
+    """The failing share of traces that were drawn alike; None: none has a value."""
+    wanted = set(traces)
+    failed = [
+        one.value is False
+        for one in verdicts
+        if one.criterion == criterion and one.trace_id in wanted and not one.unscored
+    ]
+    if not failed:
+        return None
+    interval = wilson(sum(failed) / len(failed), len(failed))
+    return Estimate(value=interval.value, n=len(failed), low=interval.low, high=interval.high)
 
 
 def compared_result(

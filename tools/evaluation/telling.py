@@ -140,6 +140,12 @@ def remarks(evaluation: EvaluationResult) -> list[str]:
             )
             count = format_count(one.unscored, language)
             told.append(words.text("evaluation.why", name=one.criterion.name, count=count, reasons=reasons))
+    for one in evaluation.results:
+        if one.rate is not None and one.sound is not None:
+            shares = {
+                key: format_estimate(of, "ratio", language) for key, of in (("bad", one.rate), ("sound", one.sound))
+            }
+            told.append(words.text("evaluation.beside", name=one.criterion.name, **shares))
     if any(_is_uncalibrated(one) for one in evaluation.results):
         told.append(words.text("evaluation.uncalibrated_note"))
     return [*told, *_on_judges(evaluation, words), *evaluation.notes]

@@ -48,11 +48,28 @@ def evaluate(
         str, typer.Option(metavar="NAME", help="With --plan stratified: trace_name, release, outcome, …")
     ] = "trace_name",
     finding: Annotated[
-        str | None, typer.Option(metavar="REPORT#ID", help="Only traces of a finding: report.json#its-id.")
+        str | None,
+        typer.Option(
+            metavar="REPORT#ID",
+            help="Only traces in which a finding's metric was bad, and some sound ones: report.json#its-id.",
+        ),
     ] = None,
-    window: Annotated[str, typer.Option(metavar="SPAN", help="Length of the span, such as 24h, 7d or 2w.")] = "7d",
+    sound: Annotated[
+        float,
+        typer.Option(metavar="X", min=0, max=0.5, help="With --finding: the share of the traces that are sound ones."),
+    ] = 0.2,
+    window: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPAN", help="Length of the span, such as 24h, 7d or 2w. Default: 7d, with --finding its report's."
+        ),
+    ] = None,
     until: Annotated[
-        str | None, typer.Option(metavar="ISO", help="End of the span, ISO 8601, UTC. Default: the newest trace.")
+        str | None,
+        typer.Option(
+            metavar="ISO",
+            help="End of the span, ISO 8601, UTC. Default: the newest trace, with --finding its report's end.",
+        ),
     ] = None,
     environment: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Only this environment; may be repeated. Default: all.")
@@ -115,7 +132,7 @@ def evaluate(
     from pydantic import ValidationError
 
     from hansei.cli.console import open_console
-    from hansei.cli.evaluation_run import plan_writes, run_evaluation, run_id_of, segment_of, tell_evaluation
+    from hansei.cli.evaluation_run import finding_of, plan_writes, run_evaluation, run_id_of, tell_evaluation
     from hansei.cli.writes import write_journal
     from hansei.contracts.evaluation import EvaluationRequest
     from hansei.tools.evaluation.criteria import NAME, read_criteria
@@ -128,13 +145,13 @@ def evaluate(
     bounds = model_bounds(max_tokens, max_cost, seconds=max_seconds)
     context = _context(clickhouse, out, model=model, no_llm=no_llm, bounds=bounds)
     given = read_criteria(criteria) if criteria else []
-    segment, end = segment_of(finding) if finding else ({}, None)
+    looked_at, its_length, its_end = finding_of(finding) if finding else (None, "7d", None)
     try:
         request = EvaluationRequest(
-            project_id=project_id, window=window, until=until or end, environments=environment or [], language=language,
-            criteria=given, from_langfuse=from_langfuse, discover=discover, traces=traces,
-            plan="finding" if finding else plan, by=by, half_width=half_width, segment=segment, seed=seed,
-            approved=yes, dry_run=dry_run, feedback=feedback,
+            project_id=project_id, window=window or its_length, until=until or its_end, environments=environment or [],
+            language=language, criteria=given, from_langfuse=from_langfuse, discover=discover, traces=traces,
+            plan="finding" if finding else plan, by=by, half_width=half_width, finding=looked_at, sound=sound,
+            seed=seed,            approved=yes, dry_run=dry_run, feedback=feedback,
         )  # fmt: skip
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]

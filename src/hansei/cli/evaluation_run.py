@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from json import dumps, loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,7 @@ from hansei.errors import UsageError
 if TYPE_CHECKING:
     from hansei.cli.console import Console
     from hansei.context import Context
-    from hansei.contracts import Segment
-    from hansei.contracts.evaluation import Criterion, Estimated, EvaluationRequest, EvaluationResult
+    from hansei.contracts.evaluation import Criterion, Estimated, EvaluationRequest, EvaluationResult, OfFinding
     from hansei.tools.writeback import Journal
 
 RUN = "run.json"
@@ -149,20 +149,26 @@ def plan_writes(
     return journal
 
 
-def segment_of(finding: str) -> tuple[Segment, str]:
-    """The segment of a finding that is named as report.json#id, and the end of its report's window.
+def finding_of(name: str) -> tuple[OfFinding, str, str]:
+    """What the traces of a finding follow from that is named as report.json#id, and its report's window: length, end.
 
     Raises:
         UsageError: there is no such report or finding.
     """
+    from hansei.contracts.evaluation import OfFinding
+    from hansei.tools.cases.collect import find_finding
     from hansei.tools.report.files import read_report
 
-    path, _, name = finding.rpartition("#")
+    path, _, id = name.rpartition("#")
     report = read_report(path or "hansei-report")
-    for one in report.findings:
-        if name and one.id.startswith(name):
-            return dict(one.segment), report.window.end.isoformat()
-    raise UsageError(f"The report has no finding “{name[:60]}”.", "Its findings' ids are in report.json.")
+    found = find_finding(report, id)
+    wanted = OfFinding(
+        id=found.id, metric=found.metric, segment=found.segment, comparison=found.comparison,
+        parameters=found.parameters, usual=(found.baseline or found.current).value,
+    )  # fmt: skip
+    minutes = report.window.length // timedelta(minutes=1)
+    length = f"{minutes // 1440}d" if minutes % 1440 == 0 else f"{minutes}m"
+    return wanted, length, report.window.end.isoformat()
 
 
 def tell_evaluation(console: Console, evaluation: EvaluationResult, files: list[Path], context: Context) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, computed_field, field_validator, model_validator
 
-from hansei.contracts.finding import Estimate, Segment, Strict
+from hansei.contracts.finding import Comparison, Estimate, Segment, Strict
 from hansei.contracts.request import Request
 from hansei.contracts.spent import Usage
 from hansei.contracts.window import Window
@@ -108,6 +108,17 @@ class CriteriaFile(Strict):
         return criteria
 
 
+class OfFinding(Strict):
+    """A finding of a report, as far as its traces follow from it."""
+
+    id: str = Field(max_length=200)
+    metric: str = Field(max_length=200)
+    segment: Segment
+    comparison: Comparison
+    parameters: dict[str, float] = Field(default_factory=dict, description="Thresholds of the metric.")
+    usual: float | None = Field(None, description="The reference's value: of an average, what is beyond it is bad.")
+
+
 class EvaluationRequest(Request):
     """The input of the evaluation graph."""
 
@@ -122,6 +133,13 @@ class EvaluationRequest(Request):
     plan: PlanName = Field("uniform", description="How they are chosen: uniform, stratified, finding or sequential.")
     by: str = Field("trace_name", max_length=200, description="With stratified: the dimension that is divided by.")
     segment: Segment = Field(default_factory=dict, description="Only these traces: dimension → value.")
+    finding: OfFinding | None = Field(
+        None,
+        description="With the plan finding: only traces of its segment in which its metric was bad, and sound ones.",
+    )
+    sound: float = Field(
+        0.2, ge=0, le=0.5, description="With a finding: the share of the traces that are sound ones, for comparison."
+    )
     feedback: str | None = Field(
         None,
         max_length=600,
@@ -254,6 +272,9 @@ class CriterionResult(Strict):
     not_applicable: int = Field(0, description="Traces in which there is nothing to judge.")
     reasons: dict[str, int] = Field(default_factory=dict, description="Why traces are unscored, with counts.")
     rate: Estimate | None = Field(None, description="Failing share of the traces with a value, and its interval.")
+    sound: Estimate | None = Field(
+        None, description="With a finding: the failing share of sound traces of its segment. `rate` is of the bad ones."
+    )
     mean: Estimate | None = Field(None, description="Of a numeric criterion.")
     shares: dict[str, Estimate] = Field(default_factory=dict, description="Of a categorical criterion.")
     pairwise: Pairwise | None = None
