@@ -83,8 +83,8 @@ class EvaluationInput(EvaluationRequest):
     )
     finding: dict[str, Any] | None = Field(  # type: ignore[assignment]
         None,
-        description="A finding of a report (id, metric, segment, comparison, parameters, usual): only traces in which its"
-        " metric was bad, and sound ones beside them.",
+        description="A finding of a report (id, metric, segment, comparison, parameters, usual): only traces in which"
+        " its metric was bad, and sound ones beside them.",
     )
 
 
