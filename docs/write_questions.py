@@ -16,6 +16,7 @@ MEANING = {
     "day": "which findings began on a day, and its figures beside those of the other days",
     "about": "a finding: what it says, its cause, what to do, the queries behind it",
     "trace": "one trace as a tree of its steps",
+    "dataset": "a finding's traces as a Langfuse dataset, shown first and written only when you approve",
     "list": "the findings, what was refuted, what was not looked at, these forms",
 }
 
@@ -35,6 +36,11 @@ def text() -> str:
         "A question is understood as a whole or not at all: a word that has no place in a form is told, and nothing is",
         "guessed. With a model configured (`HANSEI_MODEL`), the model turns a question that fits no form into one of",
         "these; it chooses what is looked up and never says what comes out.",
+        "",
+        "Asked for a dataset, Hansei puts together what would be written, shows it and stops; only an approval (in",
+        "the chat `y`, or `edit` to change or leave out; elsewhere the interrupt's answer) sends it to Langfuse. No",
+        "model and no text of a trace can ask for one: only your own words in these forms. When input is piped,",
+        "nothing is sent.",
         "",
         "All numbers of an answer come from its own queries, which it keeps; the measured ones are derived again by a",
         "second query that shares only the metric's definition.",

@@ -59,6 +59,12 @@ class State(ConnectInput, total=False):
     """reader, inquirer, examiner: the follow-up question that is being answered."""
     answers: Annotated[list[dict[str, Any]], operator.add]
     """answerer: the answers to the questions on this report, valid for `hansei.contracts.answers.Answer`."""
+    writes: dict[str, Any]
+    """preparer: what is to be written elsewhere, valid for `hansei.contracts.writes.WritePlan`."""
+    decision: dict[str, Any]
+    """approval: what a person said to it."""
+    outcome: dict[str, Any]
+    """delivery: what became of it."""
     named: dict[str, Any]
     """answerer: what was named last, so that “it” and “the second one” mean something."""
 

@@ -6,12 +6,15 @@ connect → profile → planner ─┬→ analyst ─┬→ critic ─→ writer
 
 A message on a thread that has a report is a question about it, and goes the same way on just what it needs:
 
-reader → inquirer → examiner → answerer
+reader ─┬→ inquirer → examiner ─────────┬→ answerer
+        └→ preparer → approval → delivery ┘
+           (what is to be written elsewhere stops at approval, and is shown)
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from langgraph.graph import END, START, StateGraph
@@ -21,17 +24,22 @@ from langgraph.types import Checkpointer, RetryPolicy, Send
 
 from hansei import __version__
 from hansei.context import Context
+from hansei.contracts.asks import WRITES
 from hansei.graph.state import Input, Output, State
 from hansei.nodes.analyst import ATTEMPTS, AnalystInput, analyst, is_transient
 from hansei.nodes.answering import AnsweringInput, answerer, examiner, inquirer
+from hansei.nodes.approval import ApprovalInput, approval_with, edited
 from hansei.nodes.connect import ConnectReads, connect
 from hansei.nodes.critic import CriticInput, critic
+from hansei.nodes.delivery import DeliveryInput, delivery_with
 from hansei.nodes.messages import last_is_a_persons
 from hansei.nodes.planner import PlannerInput, planner
+from hansei.nodes.preparing import PreparingInput, preparer
 from hansei.nodes.profile import ProfileInput, profile
 from hansei.nodes.reader import ReaderInput, reader
 from hansei.nodes.writer import WriterInput, writer
 from hansei.tools.langfuse.tracing import traced
+from hansei.tools.writeback import fits, send
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
 
@@ -62,6 +70,9 @@ def build_graph(checkpointer: Checkpointer = None, *, store: BaseStore | None = 
     graph.add_node("reader", reader, input_schema=ReaderInput)
     graph.add_node("inquirer", inquirer, input_schema=AnsweringInput, retry_policy=RETRY)
     graph.add_node("examiner", examiner, input_schema=AnsweringInput, retry_policy=RETRY)
+    graph.add_node("preparer", preparer, input_schema=PreparingInput, retry_policy=RETRY)
+    graph.add_node("approval", approval_with(fits), input_schema=ApprovalInput)
+    graph.add_node("delivery", delivery_with(send, partial(edited, check=fits)), input_schema=DeliveryInput)
     graph.add_node("answerer", answerer, input_schema=AnsweringInput)
 
     graph.add_conditional_edges(START, report_or_answer, ["connect", "reader"])
@@ -72,9 +83,12 @@ def build_graph(checkpointer: Checkpointer = None, *, store: BaseStore | None = 
     graph.add_conditional_edges("critic", back_or_on, ["analyst", "writer"])
     graph.add_edge("writer", END)
 
-    graph.add_conditional_edges("reader", unless_answered("inquirer"), ["inquirer", "answerer"])
+    graph.add_conditional_edges("reader", look_or_write, ["inquirer", "preparer", "answerer"])
     graph.add_conditional_edges("inquirer", unless_answered("examiner"), ["examiner", "answerer"])
     graph.add_edge("examiner", "answerer")
+    graph.add_conditional_edges("preparer", unless_answered("approval"), ["approval", "answerer"])
+    graph.add_edge("approval", "delivery")
+    graph.add_edge("delivery", "answerer")
     graph.add_edge("answerer", END)
 
     return graph.compile(checkpointer=checkpointer, store=store, name="hansei")
@@ -84,6 +98,13 @@ def report_or_answer(state: State) -> str:
     """A question about the thread's report, or a new report: where a project is named, or there is none yet."""
     asked = last_is_a_persons(state.get("messages") or [])
     return "reader" if asked and state.get("report") and not state.get("project_id") else "connect"
+
+
+def look_or_write(state: State) -> str:
+    """A question is looked up; what is to be written elsewhere is put together for approval."""
+    if "answer" in state["inquiry"]:
+        return "answerer"
+    return "preparer" if state["inquiry"]["ask"]["form"] == WRITES else "inquirer"
 
 
 def unless_answered(node: str) -> Callable[[State], str]:

@@ -11,6 +11,7 @@ approval (stops, shows what would be written) → delivery (writes what was appr
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -21,7 +22,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Checkpointer, Command
 
 from hansei.context import Context
-from hansei.contracts.writes import PendingWrite, WriteDecision, WriteOutcome, WritePlan, WritePreview
+from hansei.contracts.writes import WriteDecision, WriteOutcome, WritePlan, WritePreview
 from hansei.nodes.approval import ApprovalInput, ApprovalOutput, Check, approval_with, edited
 from hansei.nodes.delivery import DeliveryInput, DeliveryOutput, Perform, delivery_with
 from hansei.tools.writeback import fits, send
@@ -45,12 +46,9 @@ def build_writes_graph(
         checkpointer: keeps the plan while the graph waits; None: the parent's or the server's.
     """
 
-    def select(plan: WritePlan, decision: WriteDecision) -> list[PendingWrite]:
-        return edited(plan, decision, check)
-
     graph = StateGraph(WritesState, context_schema=Context, input_schema=ApprovalInput, output_schema=DeliveryOutput)
     graph.add_node("approval", approval_with(check), input_schema=ApprovalInput)
-    graph.add_node("delivery", delivery_with(perform, select), input_schema=DeliveryInput)
+    graph.add_node("delivery", delivery_with(perform, partial(edited, check=check)), input_schema=DeliveryInput)
     graph.add_edge(START, "approval")
     graph.add_edge("approval", "delivery")
     graph.add_edge("delivery", END)

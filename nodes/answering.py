@@ -17,9 +17,11 @@ from hansei.contracts import Evidence, Report
 from hansei.contracts.answers import Answer
 from hansei.contracts.asks import ASK, Named, Trace
 from hansei.contracts.spent import Usage
-from hansei.errors import ConnectionFailed, HanseiError, QueryFailed
+from hansei.contracts.writes import WriteOutcome
+from hansei.errors import ConnectionFailed, HanseiError
 from hansei.nodes.scope import Costs, Scope, Steps, at_once, bill, context_of, dataset_of, many
-from hansei.tools.conversation.answering import answered, not_answered
+from hansei.nodes.unanswered import unanswered
+from hansei.tools.conversation.answering import answered
 from hansei.tools.conversation.looking import doubts, looks
 from hansei.tools.conversation.naming import Unclear
 from hansei.tools.conversation.showing import as_markdown
@@ -37,6 +39,11 @@ class AnsweringInput(TypedDict, total=False):
     inquiry: dict[str, Any]
     named: dict[str, Any]
     costs: Costs
+    outcome: dict[str, Any]
+
+
+_NO_WRITES: dict[str, Any] = {"writes": {}, "decision": {}, "outcome": {}}
+"""Of a request to write nothing is left on the thread but its answer; one that was given up for another leaves none."""
 
 
 def inquirer(state: AnsweringInput, runtime: Runtime[Context]) -> dict[str, Any]:
@@ -60,17 +67,7 @@ def inquirer(state: AnsweringInput, runtime: Runtime[Context]) -> dict[str, Any]
             masking = mask if context_of(runtime).masking else unmasked
             shown = excerpt(read_tree(dataset, asked.trace), EXCERPT, masking=masking).text
     except (Unclear, HanseiError) as error:
-        if isinstance(error, ConnectionFailed) or (isinstance(error, QueryFailed) and error.retryable):
-            steps.failed(error.message)
-            raise
-        unclear = error if isinstance(error, Unclear) else Unclear("failed", reason=str(error))
-        steps.failed("it cannot be looked up")
-        named = Named.model_validate(state.get("named") or {})
-        told = not_answered(unclear, report, named, number=number, question=inquiry["question"])
-        return {
-            "inquiry": {**inquiry, "answer": told.model_dump(mode="json")},
-            "costs": bill("inquirer", dataset.reader),
-        }
+        return {"inquiry": unanswered(state, report, error, steps), "costs": bill("inquirer", dataset.reader)}
     steps.finished(many(len(evidence), "query", "queries"), rows_read=sum(item.rows_read for item in evidence))
     return {
         "inquiry": {**inquiry, "evidence": [item.model_dump(mode="json") for item in evidence], "excerpt": shown},
@@ -101,20 +98,22 @@ def answerer(state: AnsweringInput, runtime: Runtime[Context]) -> dict[str, Any]
     if "answer" in inquiry:
         answer = Answer.model_validate(inquiry["answer"])
     else:
+        outcome = WriteOutcome.model_validate(state["outcome"]) if state.get("outcome") else None
         answer = answered(
             ASK.validate_python(inquiry["ask"]), report,
             [Evidence.model_validate(item) for item in inquiry.get("evidence", [])], number=int(inquiry["number"]),
             question=inquiry["question"], by=inquiry["by"], base_url=context_of(runtime).langfuse_base_url,
-            excerpt=inquiry.get("excerpt", ""),
+            excerpt=inquiry.get("excerpt", ""), outcome=outcome,
         )  # fmt: skip
     if inquiry.get("usage"):
         answer = answer.model_copy(update={"usage": Usage.model_validate(inquiry["usage"])})
     steps.finished("answered" if answer.ask else "told what can be asked")
     before = Named.model_validate(state.get("named") or {})
-    named = before if answer.ask is None else before.after(answer.named)
+    named = answer.named if answer.ask is None else before.after(answer.named)
     return {
         "answers": [answer.model_dump(mode="json")],
         "named": named.model_dump(),
         "inquiry": {},
+        **_NO_WRITES,
         "messages": [AIMessage(content=as_markdown(answer, report.language))],
     }

@@ -21,10 +21,13 @@ from pathlib import Path
 import pytest
 from tests.support.cli import clean_environment, hansei_here
 from tests.support.job import fill
+from tests.support.langfuse_api import LangfuseServer
+from tests.support.langfuse_state import State
 from tests.support.world import END, PROJECT, Visit, make_world
 
 
 def faults(visit: Visit) -> None:
+    visit.input, visit.output = f"Where is order {visit.at:%H%M}?", "It is on its way."
     if visit.app == "support" and visit.day >= 2 and visit.random.random() < 0.25:
         visit.steps[1].level, visit.steps[1].status, visit.steps[1].output = "ERROR", "timeout", ""
 
@@ -198,10 +201,10 @@ class Terminal:
 
 
 @contextmanager
-def chat_at_a_terminal(place: tuple[str, Path]) -> Iterator[Terminal]:
+def chat_at_a_terminal(place: tuple[str, Path], **settings: str) -> Iterator[Terminal]:
     url, report = place
     main, side = pty.openpty()
-    environment = clean_environment(HANSEI_CLICKHOUSE_URL=url, TERM="xterm", COLUMNS="60", LINES="40")
+    environment = clean_environment(HANSEI_CLICKHOUSE_URL=url, TERM="xterm", COLUMNS="60", LINES="40", **settings)
     command = [sys.executable, "-m", "hansei", "chat", str(report)]
     with selectors.DefaultSelector() as ready:
         ready.register(main, selectors.EVENT_READ)
@@ -227,3 +230,31 @@ def test_at_a_terminal_there_is_a_prompt_a_history_and_a_table_that_fits(place: 
     assert max(len(line) for line in table[-1:]) <= 60
     history = (place[1] / "chat.history").read_text("utf-8")
     assert "error rate of tool lookup_order by environment" in history
+
+
+def test_a_dataset_is_shown_and_sent_when_the_person_at_the_terminal_says_so_never_from_a_pipe(
+    place: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, report = place
+    editor = tmp_path / "editor.py"
+    editor.write_text("import json, sys; f = sys.argv[1]; w = json.load(open(f)); json.dump(w[:3], open(f, 'w'))")
+    asked = 'make a dataset called "lookups" from the error finding'
+    with LangfuseServer(state=State(project_id=PROJECT)) as langfuse:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(f"{asked}\ny\nyes\n"))
+        done = hansei_here(report.parent, "chat", str(report), HANSEI_CLICKHOUSE_URL=url, **langfuse.settings)
+        assert done.returncode == 2
+        assert "item of lookups from trace" in done.stdout
+        assert "Nothing was written" in done.stdout
+        with chat_at_a_terminal(place, EDITOR=f"{sys.executable} {editor}", **langfuse.settings) as terminal:
+            terminal.shows("type /help")
+            for answer, last in (("n", "Nothing was written"), ("edit", "Write it so?")):
+                os.write(terminal.side, asked.encode() + b"\r")
+                terminal.shows("[y/N/edit]")
+                os.write(terminal.side, answer.encode() + b"\r")
+                terminal.shows(last)
+                assert not langfuse.state.items
+            os.write(terminal.side, b"y\r")
+            terminal.shows("Wrote 3 items")
+            assert terminal.leave() == 0
+        assert len(langfuse.state.items) == 2
+        assert list(langfuse.state.datasets) == ["lookups"]

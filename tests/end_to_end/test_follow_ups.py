@@ -8,13 +8,17 @@ from typing import Any
 
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command
 from pydantic import SecretStr
+from tests.support.langfuse_api import LangfuseServer
+from tests.support.langfuse_state import State
 from tests.support.openai_server import KEY, OpenAiServer, failing, structured
 from tests.support.schemas import both
 from tests.support.world import END, PROJECT, Visit, make_world
 
 from hansei import Context, Report, build_graph
 from hansei.contracts.answers import Answer
+from hansei.contracts.writes import WritePlan
 from hansei.demo import Writer, create_tables
 from hansei.demo.rows import Rows
 from hansei.graph.threads import begin_thread
@@ -26,6 +30,7 @@ from hansei.tools.language_model import close_models
 
 def faults(visit: Visit) -> None:
     """From the third day on a tool fails; half of the prompt's calls are of a dearer version."""
+    visit.input, visit.output = f"Where is order {visit.at:%H%M}?", "It is on its way."
     if visit.app != "support" or visit.day < 2:
         return
     if visit.random.random() < 0.25:
@@ -242,6 +247,54 @@ def test_a_thread_begins_from_a_report_that_was_read(thread: Thread, url: str) -
     assert fresh.table == kept.table
 
 
+def test_a_person_asks_for_a_dataset_and_only_their_approval_writes_it(
+    thread: Thread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "LANGFUSE_PUBLIC_KEY" in thread.ask("make a dataset from the error finding").text
+    with LangfuseServer(state=State(project_id=PROJECT)) as langfuse:
+        for name, value in langfuse.settings.items():
+            monkeypatch.setenv(name, value)
+
+        def waiting(question: str) -> WritePlan:
+            asked, sent = {"messages": [{"role": "user", "content": question}]}, len(langfuse.named("create_item"))
+            (stop,) = thread.graph.invoke(asked, thread.config, context=thread.context)["__interrupt__"]
+            assert stop.value["count"] == len(thread.state["writes"]["writes"])
+            assert len(langfuse.named("create_item")) == sent
+            return WritePlan.model_validate(thread.state["writes"])
+
+        def answer(**decision: Any) -> Answer:
+            thread.graph.invoke(Command(resume=decision), thread.config, context=thread.context)
+            assert thread.state["writes"] == thread.state["decision"] == thread.state["outcome"] == {}
+            return Answer.model_validate(thread.state["answers"][-1])
+
+        shown = thread.ask("show me four of those")
+        # What was not approved is given up for the next question.
+        waiting("make a dataset of these")
+        assert thread.ask("the second one").trace_ids == [shown.trace_ids[1]]
+        waiting("これらをLangfuseに送って")
+        assert "Nothing was written" in answer(decision="reject").text
+        assert not langfuse.state.items
+        assert not langfuse.state.datasets
+        plan = waiting("make a dataset named “Lookups”")
+        first, last = plan.writes[1], plan.writes[-1]
+        changed = {**first.content, "body": {**first.content["body"], "input": "as a person wrote it"}}
+        edits = [{"key": first.key, "content": changed}, {"key": last.key, "content": None}]
+        told = answer(decision="edit", edits=edits, preview_key=plan.key)
+        assert told.outcome is not None
+        assert (told.outcome.left_out, told.outcome.failed) == ([last.key], [])
+        assert set(langfuse.state.items) == {write.key for write in plan.writes[1:-1]}
+        assert langfuse.state.items[first.key]["input"] == "as a person wrote it"
+        failing = [one for one in langfuse.state.items.values() if one["metadata"]["outcome"] == "failing"]
+        assert {one["sourceTraceId"] for one in failing} == set(shown.trace_ids)
+        assert langfuse.state.datasets["Lookups"]["projectId"] == PROJECT
+        # The same again adds nothing, and leaves the dataset's own description to its owner.
+        langfuse.state.datasets["Lookups"]["description"] = "theirs"
+        assert "dataset" not in {write.content["kind"] for write in waiting("make a dataset named “Lookups”").writes}
+        answer(decision="reject")
+        langfuse.state.project_id = "another"
+        assert "keys belong to project “another”" in thread.ask("make a dataset of these").text
+
+
 def test_a_model_turns_a_free_question_into_a_form_and_enters_no_number(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,7 +315,11 @@ def test_a_model_turns_a_free_question_into_a_form_and_enters_no_number(
         assert thread.ask("why?").by == "rules"
         assert len(server.asked) == count
         close_models()
-    for script in (structured({**guess, "metric": "moon_phase"}), structured({"form": "none"}), failing(400)):
+    finding = thread.state["report"]["findings"][0]
+    dataset = {"form": "dataset", "finding": finding["id"], "traces": finding["example_trace_ids"], "name": "mine"}
+    for script in (
+        structured({**guess, "metric": "moon_phase"}), structured({"form": "none"}), structured(dataset), failing(400)
+    ):  # fmt: skip
         with OpenAiServer(script) as server:
             monkeypatch.setenv("OPENAI_BASE_URL", server.url)
             assert "I can answer these forms" in thread.ask("Might the wobbly gizmo misbehave?").text

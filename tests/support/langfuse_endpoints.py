@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tests.support.langfuse_state import (
-    PROJECT_ID,
     Answer,
     Query,
     Refused,
@@ -62,7 +61,7 @@ def health(state: State, ids: Sequence[str], query: Query, body: Any) -> Answer:
 
 def projects(state: State, ids: Sequence[str], query: Query, body: Any) -> Answer:
     organization = {"id": "organization", "name": "An organisation"}
-    return 200, {"data": [{"id": PROJECT_ID, "name": "A project", "organization": organization, "metadata": {}}]}
+    return 200, {"data": [{"id": state.project_id, "name": "A project", "organization": organization, "metadata": {}}]}
 
 
 def create_scores(state: State, ids: Sequence[str], query: Query, body: Any) -> Answer:
@@ -105,7 +104,7 @@ def _take_score(state: State, sent: Wire) -> None:
     key = (timestamp[:10], sent["name"], score_id)
     state.scores[key] = {
         "id": score_id,
-        "projectId": PROJECT_ID,
+        "projectId": state.project_id,
         "name": sent["name"],
         "value": bool(value) if kind == "BOOLEAN" else value,
         "dataType": kind,
@@ -191,7 +190,7 @@ def create_dataset(state: State, ids: Sequence[str], query: Query, body: Any) ->
     known = state.datasets.get(body["name"])
     dataset = {
         "id": known["id"] if known else new_id("dataset", body["name"]),
-        "projectId": PROJECT_ID,
+        "projectId": state.project_id,
         "createdAt": known["createdAt"] if known else now(),
         "metadata": None,
         **body,
@@ -329,7 +328,7 @@ def create_config(state: State, ids: Sequence[str], query: Query, body: Any) -> 
         raise Refused("only categorical configs take categories")
     config = {
         "id": new_id("config", body["name"], str(len(state.configs))),
-        "projectId": PROJECT_ID,
+        "projectId": state.project_id,
         "isArchived": False,
         "createdAt": now(),
         "updatedAt": now(),

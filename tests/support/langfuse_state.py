@@ -27,6 +27,8 @@ class Refused(Exception):
 class State:
     """Everything that the server holds, as it goes over the wire."""
 
+    project_id: str = PROJECT_ID
+    """The project that the keys belong to."""
     scores: dict[tuple[str, str, str], Wire] = field(default_factory=dict)
     """By (day, name, id): Langfuse's own key. A score that is sent again with another day or name is there twice."""
     observations: list[Wire] = field(default_factory=list)

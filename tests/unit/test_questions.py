@@ -6,10 +6,12 @@ from datetime import date
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from tests.support.sample_report import finding, sample_report
 
 from hansei.contracts import Comparison, Report
-from hansei.contracts.asks import Named
+from hansei.contracts.asks import FIELDS, WRITES, Named
+from hansei.nodes.reader import Guess
 from hansei.tools.conversation.answering import answered, not_answered
 from hansei.tools.conversation.forms import FORMS
 from hansei.tools.conversation.grammar import understood
@@ -26,10 +28,11 @@ def report(language: Any = "en") -> Report:
     return sample_report(
         language,
         findings=[
-            finding(1, id="aaaaaaaaaaaa", kind="error", metric="error_rate", segment=tool, title="23 % of “look” fail"),
+            finding(1, id="aaaaaaaaaaaa", kind="error", metric="error_rate", segment=tool, title="23 % of “look” fail",
+                    example_trace_ids=["t-a", "t-c"]),
             finding(
                 2, id="bbbbbbbbbbbb", kind="cost", metric="cost_per_call", unit="usd", segment=prompt,
-                title="It costs more", comparison=before,
+                title="It costs more", comparison=before, example_trace_ids=["t-b"],
             ),
         ],
         refuted=[],
@@ -82,6 +85,14 @@ def test_every_documented_example_is_of_its_form(form: str, example: str) -> Non
                                       "segment": {"release": "9.9.1"}}),
         ("ツール lookup_order のエラー率の推移", {"form": "measure", "metric": "error_rate",
                                        "segment": {"tool_name": "lookup_order"}}),
+        ("Turn the second one into a data set named “Refunds A”.",
+         {"form": "dataset", "finding": "bbbbbbbbbbbb", "traces": ["t-b"], "name": "Refunds A"}),
+        ("send those to langfuse", {"form": "dataset", "finding": "aaaaaaaaaaaa", "traces": ["t-a", "t-c"],
+                                    "name": "hansei-error-aaaaaaaaaaaa"}),
+        ("make a dataset called lookup_order from it", {"form": "dataset", "finding": "aaaaaaaaaaaa",
+                                                        "traces": ["t-a", "t-c"], "name": "lookup_order"}),
+        ("2番目の問題から「Refunds B」というデータセットを作成して",
+         {"form": "dataset", "finding": "bbbbbbbbbbbb", "traces": ["t-b"], "name": "Refunds B"}),
         ("2番目について教えて", {"form": "about", "finding": "bbbbbbbbbbbb", "what": "summary"}),
     ],
 )  # fmt: skip
@@ -116,6 +127,31 @@ def test_what_was_listed_last_is_what_the_second_one_means() -> None:
     assert read("tell me about the second one", rows)["segment"] == {"release": "2"}
     with pytest.raises(Unclear, match="so_many"):
         read("the fifth one", traces)
+
+
+def test_a_dataset_holds_what_was_listed_last_or_the_finding_that_is_named() -> None:
+    shown = FIRST.model_copy(update={"listed": [{"trace": "t-7"}, {"trace": "t-8"}]})
+    assert read("make a dataset of these", shown)["traces"] == ["t-7", "t-8"]
+    assert read("send the second one to langfuse", shown)["traces"] == ["t-8"]
+    assert read("make a dataset from finding 2", shown)["traces"] == ["t-b"]
+    for fresh in (Named(listed=LISTED), Named(listed=LISTED, finding="aaaaaaaaaaaa")):  # all were listed, none named
+        with pytest.raises(Unclear, match="which_finding"):
+            read("send these to langfuse", fresh)
+
+
+def test_no_name_out_of_the_data_and_no_model_asks_for_a_write() -> None:
+    """Words of the data are names of findings and values, whatever they say."""
+    said = "send these to langfuse"
+    tool = report().findings[0].model_copy(update={"segment": {"tool_name": said}, "title": "make a dataset of these"})
+    hostile = report().model_copy(update={"findings": [tool, report().findings[1]]})
+    for question in (f'error rate of tool "{said}"', "make a dataset of these", f'tell me about "{tool.title}"'):
+        ask = understood(question, hostile, FIRST)
+        assert ask.form != "dataset" or question == "make a dataset of these"
+    listed = FIRST.model_copy(update={"listed": [{"tag": said}]})
+    assert understood(f'is it only tag "{said}"?', hostile, listed).form == "breakdown"
+    with pytest.raises(ValidationError):
+        Guess.model_validate({"form": "dataset", "finding": "aaaaaaaaaaaa"})
+    assert WRITES not in FIELDS
 
 
 @pytest.mark.parametrize(

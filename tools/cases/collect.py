@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -59,14 +60,13 @@ def find_finding(report: Report, finding_id: str) -> Finding:
 def collect_cases(
     reader: Reader, database: str, report: Report, finding: Finding, *, passing: int = 5, masked: bool = True
 ) -> list[Case]:
-    """Reads the cases from the data that the report is about.
+    """Reads the cases from the data that the report is about: the finding's example traces are the failing ones.
 
     Args:
         reader: a session held to the report's project.
         database: where the tables are.
-        report, finding: the finding's example traces are the failing cases.
-        passing: how many traces without an error, of the same names, are added.
-        masked: personal data and secrets are replaced.
+        report, finding: of the cases.
+        passing, masked: see `read_cases`.
 
     Raises:
         NoData: the traces are gone, or hold no input.
@@ -74,7 +74,25 @@ def collect_cases(
     source = detect(reader, database, report.project_id)
     periods = Periods(window=report.window, baseline=report.baseline)
     dataset = Dataset(reader, source.adapter, report.project_id, periods)
-    failing = _rows(dataset, "id IN {ids:Array(String)}", {"ids": finding.example_trace_ids}, 100)
+    return read_cases(dataset, finding, finding.example_trace_ids, passing=passing, masked=masked)
+
+
+def read_cases(
+    dataset: Dataset, finding: Finding, traces: Sequence[str], *, passing: int = 5, masked: bool = True
+) -> list[Case]:
+    """Reads cases.
+
+    Args:
+        dataset: the report's data.
+        finding: says how the traces fail.
+        traces: the failing ones.
+        passing: how many traces without an error, of the same names, are added.
+        masked: personal data and secrets are replaced.
+
+    Raises:
+        NoData: the traces are gone, or hold no input.
+    """
+    failing = _rows(dataset, "id IN {ids:Array(String)}", {"ids": list(traces)}, 100)
     good: list[dict[str, Any]] = []
     if failing and passing:
         condition = (
@@ -82,7 +100,7 @@ def collect_cases(
             " AND id NOT IN (SELECT trace_id FROM observations WHERE level = 'ERROR')"
         )
         names = sorted({str(row["name"]) for row in failing})
-        good = _rows(dataset, condition, {"names": names, "ids": finding.example_trace_ids}, passing)
+        good = _rows(dataset, condition, {"names": names, "ids": list(traces)}, passing)
     cases = [_case(row, finding, "failing", masked) for row in failing]
     cases += [_case(row, finding, "passing", masked) for row in good]
     usable = [case for case in cases if case.input and len(case.input) <= LONGEST]

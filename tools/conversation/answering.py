@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
-from hansei.contracts import Check, Evidence, Finding, Report, Segment
+from hansei.contracts import Check, Evidence, Report, Segment
 from hansei.contracts.answers import Answer, Table
 from hansei.contracts.asks import About, Ask, Compare, Examples, Listing, Measure, Named, Trace
+from hansei.contracts.writes import WriteOutcome
 from hansei.tools.conversation import figures, forms
 from hansei.tools.conversation.breaking import broken_down
 from hansei.tools.conversation.comparing import compared
 from hansei.tools.conversation.days import on_day
-from hansei.tools.conversation.looking import slices_of
+from hansei.tools.conversation.looking import finding_of, slices_of
 from hansei.tools.conversation.naming import Unclear
+from hansei.tools.conversation.told_writes import wrote
 from hansei.tools.conversation.wording import capital, dimension_word, measured_word, metric_word, rows_word
 from hansei.tools.playbook import telling
 from hansei.tools.playbook.assess import evidence_for, trace_url
@@ -33,7 +36,7 @@ Parts = dict[str, Any]
 
 def answered(
     ask: Ask, report: Report, evidence: Sequence[Evidence], *, number: int, question: str, base_url: str | None = None,
-    by: str = "rules", excerpt: str = "",
+    by: str = "rules", excerpt: str = "", outcome: WriteOutcome | None = None,
 ) -> Answer:  # fmt: skip
     """The answer in the report's language.
 
@@ -44,10 +47,11 @@ def answered(
         base_url: Langfuse's address, for links.
         by: who understood the question.
         excerpt: of a trace, where one is asked for.
+        outcome: of writes, where they were asked for.
     """
     tellers: dict[str, Callable[..., Parts]] = {
         "examples": _examples, "breakdown": broken_down, "compare": compared, "measure": _measure, "day": on_day,
-        "about": _about, "trace": _trace, "list": _listing,
+        "about": _about, "trace": _trace, "list": _listing, "dataset": partial(wrote, outcome=outcome),
     }  # fmt: skip
     with speaking(report.language):
         parts = tellers[ask.form](ask, report, evidence)
@@ -66,7 +70,7 @@ def answered(
     kept = parts.pop("evidence", list(evidence))
     return Answer(
         number=number, question=question, ask=ask, by="model" if by == "model" else "rules", evidence=kept,
-        checks=checks, trace_urls=urls, **parts,
+        checks=checks, trace_urls=urls, outcome=outcome, **parts,
     )  # fmt: skip
 
 
@@ -82,6 +86,8 @@ def not_answered(unclear: Unclear, report: Report, named: Named, *, number: int,
             values["dimension"] = dimension_word(str(values["dimension"]))
         if "metric" in values:
             values["metric"] = metric_word(str(values["metric"]))
+        if "names" in values:
+            values["names"] = say("list.join").join(values["names"])
         if "word" in values:
             values["word"] = telling.name(str(values["word"]))
         why = say(f"ask.unclear.{unclear.why}", **values)
@@ -104,13 +110,6 @@ def _named(check: Check, ask: Ask, metric: str, segment: Segment) -> Check:
     return check.model_copy(update={"detail": say("ask.check_of", what=capital(what), detail=check.detail)})
 
 
-def _found(id: str, report: Report) -> Finding:
-    found = next((f for f in (*report.findings, *report.refuted) if f.id == id), None)
-    if found is None:
-        raise Unclear("no_finding")
-    return found
-
-
 def _first(report: Report) -> list[str]:
     return report.follow_ups[:2]
 
@@ -120,7 +119,7 @@ def _next(*keys: str) -> list[str]:
 
 
 def _examples(ask: Examples, report: Report, evidence: Sequence[Evidence]) -> Parts:
-    finding, found = _found(ask.finding, report), evidence_for(evidence, "examples")
+    finding, found = finding_of(ask.finding, report), evidence_for(evidence, "examples")
     rows = found.records() if found else []
     ids = [str(row["trace_id"]) for row in rows]
     metric = detector_of(finding.metric)[1]
@@ -143,7 +142,7 @@ def _examples(ask: Examples, report: Report, evidence: Sequence[Evidence]) -> Pa
         "named": Named(
             finding=finding.id, metric=finding.metric, segment=finding.segment, listed=[{"trace": id} for id in ids]
         ),
-        "follow_ups": [*([say("ask.next.trace", trace=ids[0])] if ids else []), *_next("advice")],
+        "follow_ups": [*([say("ask.next.trace", trace=ids[0])] if ids else []), *_next("dataset" if ids else "advice")],
     }
 
 
@@ -215,7 +214,7 @@ def _chart(part: figures.Slice, report: Report) -> str | None:
 
 
 def _about(ask: About, report: Report, evidence: Sequence[Evidence]) -> Parts:
-    finding = _found(ask.finding, report)
+    finding = finding_of(ask.finding, report)
     failed = [check.detail for check in finding.checks if check.passed is False]
     stands = finding in report.findings
     verdict = "" if stands else say("ask.refuted", reason=telling.sentences(*failed))

@@ -7,13 +7,14 @@ as a whole, or not at all.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from hansei.contracts import Report
-from hansei.contracts.asks import Ask, Listing, Named
+from hansei.contracts.asks import Ask, Listing, Named, ToDataset
 from hansei.tools.conversation import naming
-from hansei.tools.conversation.lexicon import vocabulary, words_of
+from hansei.tools.conversation.lexicon import normalised, vocabulary, words_of
 from hansei.tools.conversation.naming import Unclear, World
 from hansei.tools.conversation.phrases import Sentence, readings
 
@@ -59,6 +60,8 @@ FORMS: tuple[Form, ...] = (
     _form(lambda s, w: Listing(what="refuted"), "REFUTED", "SHOW FINDINGS WHICH ABOUT"),
     _form(lambda s, w: Listing(what="gaps"), "GAPS", "SHOW WHICH ABOUT"),
     _form(lambda s, w: Listing(what="findings"), "FINDINGS", "SHOW WHICH ABOUT"),
+    _form(naming.dataset, "MAKE DATASET", "EXAMPLES LANGFUSE", references=_MAYBE, names=_MAYBE),
+    _form(naming.dataset, "MAKE LANGFUSE", "EXAMPLES TRACE", references=_MAYBE),
     _form(naming.trace, "TRACE", "SHOW ABOUT", traces=_ONE),
     _form(naming.compare, "COMPARE", "BY HOW_MUCH SHOW", slices=(2, 4), metrics=_MAYBE),
     _form(naming.day, "CHANGED", "WHICH SHOW HOW_MUCH", days=_ONE, slices=_SOME, references=_MAYBE),
@@ -99,7 +102,16 @@ def understood(question: str, report: Report, named: Named) -> Ask:
             if not form.fits(sentence):
                 continue
             try:
-                return form.build(sentence, world)
+                asked = form.build(sentence, world)
+                return _as_written(asked, question) if isinstance(asked, ToDataset) else asked
             except Unclear as error:
                 unclear = unclear or error
     raise unclear or Unclear("form")
+
+
+def _as_written(asked: ToDataset, question: str) -> ToDataset:
+    """With the dataset's name in the letters of the question, since case tells names of Langfuse's apart."""
+    at = normalised(question).find(asked.name)
+    plain = " ".join(unicodedata.normalize("NFKC", question).split())
+    same = at >= 0 and len(plain) == len(normalised(question))
+    return asked.model_copy(update={"name": plain[at : at + len(asked.name)]}) if same else asked

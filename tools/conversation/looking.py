@@ -117,7 +117,7 @@ def looks(ask: Ask, report: Report, dataset: Dataset, number: int) -> list[Job]:
         candidate, metric_of = candidate_for(ask.metric, ask.segment, report), detector_of(ask.metric)[1]
         jobs.append(lambda: [split(dataset, metric_of, candidate, ask.dimension, ask.value, f"q{number}.parts")])
     if isinstance(ask, Examples):
-        finding = _finding(ask.finding, report)
+        finding = finding_of(ask.finding, report)
         jobs.append(lambda: [_examples(dataset, finding, ask.count, f"q{number}.examples")])
     if isinstance(ask, Trace):
         jobs.append(lambda: [read_tree(dataset, ask.trace, id=f"q{number}.trace").evidence])
@@ -162,7 +162,12 @@ def _overlapping_part(ask: Breakdown, evidence: Sequence[Evidence]) -> str:
     return part_to_doubt(ask.value, evidence)
 
 
-def _finding(id: str, report: Report) -> Finding:
+def finding_of(id: str, report: Report) -> Finding:
+    """The finding of that id, refuted ones included.
+
+    Raises:
+        Unclear: there is none.
+    """
     found = next((f for f in (*report.findings, *report.refuted) if f.id == id), None)
     if found is None:
         raise Unclear("no_finding")

@@ -8,7 +8,19 @@ from datetime import date, timedelta
 from typing import Any
 
 from hansei.contracts import Finding, Report
-from hansei.contracts.asks import MOST_EXAMPLES, About, Ask, Breakdown, Compare, Examples, Measure, Named, OnDay, Trace
+from hansei.contracts.asks import (
+    MOST_EXAMPLES,
+    About,
+    Ask,
+    Breakdown,
+    Compare,
+    Examples,
+    Measure,
+    Named,
+    OnDay,
+    ToDataset,
+    Trace,
+)
 from hansei.tools.conversation.lexicon import normalised, segments_of
 from hansei.tools.conversation.phrases import VERSIONED, Reference, Sentence
 from hansei.tools.playbook.catalogue import detector_of
@@ -63,6 +75,23 @@ def examples(s: Sentence, w: World) -> Ask:
     if not 1 <= count <= MOST_EXAMPLES:
         raise Unclear("too_many", most=MOST_EXAMPLES)
     return Examples(finding=_finding(s, w).id, count=count)
+
+
+def dataset(s: Sentence, w: World) -> Ask:
+    """“make a dataset from the second finding”; “send these to Langfuse”: the traces that were listed last."""
+    listed = [item["trace"] for item in w.named.listed if "trace" in item]
+    plain = not s.references or s.references[0].kind == "it"
+    if plain and w.named.metric is None and len(w.report.findings) > 1:
+        raise Unclear("which_finding")  # nothing was spoken of but all of them
+    if listed and s.references and s.references[0].kind == "listed":
+        s.references, listed = [], [_listed(s.references[0].value, w)["trace"]]
+        plain = True
+    finding = _finding(s, w)
+    traces = listed if listed and plain else finding.example_trace_ids
+    if not traces:
+        raise Unclear("no_examples")
+    name = s.names[0] if s.names else f"hansei-{finding.kind}-{finding.id}"
+    return ToDataset(finding=finding.id, traces=traces[:MOST_EXAMPLES], name=name[:200])
 
 
 def about(s: Sentence, w: World) -> Ask:

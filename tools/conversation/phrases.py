@@ -13,7 +13,7 @@ MOST_READINGS = 512
 
 HEADS = frozenset({
     "SHOW", "EXAMPLES", "COMPARE", "WHY", "NOT", "ONLY", "CHANGED", "BY", "WHICH", "HOW_MUCH", "TREND", "PROOF",
-    "ADVICE", "ABOUT", "FINDINGS", "REFUTED", "GAPS", "HELP", "TRACE",
+    "ADVICE", "ABOUT", "FINDINGS", "REFUTED", "GAPS", "HELP", "TRACE", "MAKE", "DATASET", "LANGFUSE",
 })  # fmt: skip
 VERSIONED = ("prompt_version", "version", "release")
 
@@ -40,13 +40,15 @@ class Sentence:
     """year-month-day, each part but the last may be empty."""
     counts: list[int] = field(default_factory=list)
     traces: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    """Of what is to be made."""
 
     def sizes(self) -> dict[str, int]:
         """How many of each sort of phrase there are."""
         return {
             "references": len(self.references), "slices": len(self.slices), "dimensions": len(self.dimensions),
             "metrics": len(self.metrics), "days": len(self.days), "counts": len(self.counts),
-            "traces": len(self.traces),
+            "traces": len(self.traces), "names": len(self.names),
         }  # fmt: skip
 
 
@@ -67,7 +69,7 @@ class _Reader:
     def sentence(self) -> Sentence | None:
         out = Sentence()
         while self._left:
-            if not (self._reference(out) or self._slice(out) or self._plain(out)):
+            if not (self._named(out) or self._reference(out) or self._slice(out) or self._plain(out)):
                 return None
         return out
 
@@ -107,6 +109,18 @@ class _Reader:
         else:
             return False
         return True
+
+    def _named(self, out: Sentence) -> bool:
+        for sort in ("QUOTED", "ID", "VALUE"):
+            if self._is("CALLED", sort) or self._is(sort, "CALLED"):
+                name = next(meaning for meaning in self._take(2) if meaning.category == sort).value
+                out.names.append(name.partition("=")[2] if sort == "VALUE" else name)
+                return True
+            if sort != "VALUE" and self._is("DATASET", sort):
+                out.heads.add("DATASET")
+                out.names.append(self._take(2)[1].value)
+                return True
+        return False
 
     def _slice(self, out: Sentence) -> bool:
         if self._is("LANGUAGE"):

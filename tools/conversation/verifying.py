@@ -116,7 +116,7 @@ def _computed_again(
         try:
             again = answered(
                 answer.ask, report, fresh, number=answer.number, question=answer.question, base_url=base_url,
-                by=answer.by, excerpt=shown,
+                by=answer.by, excerpt=shown, outcome=answer.outcome,
             )  # fmt: skip
         except (Unclear, LookupError, ValueError, TypeError, ArithmeticError) as error:
             return [Difference(path, "an answer that follows from its queries", type(error).__name__)]

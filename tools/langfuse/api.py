@@ -30,7 +30,7 @@ from urllib.parse import quote
 
 import httpx
 
-from hansei.errors import LangfuseFailed, LangfuseFailure
+from hansei.errors import LangfuseFailed, LangfuseFailure, UsageError
 from hansei.tools.langfuse.connection import Server, time_limit, verification
 
 if TYPE_CHECKING:
@@ -168,6 +168,18 @@ class Api:
                 )
             self._project_id = projects[0].id
         return self._project_id
+
+    def require_project(self, wanted: str) -> None:
+        """Holds what is written to the project that it is of.
+
+        Raises:
+            UsageError: the keys belong to another one.
+            LangfuseFailed: Langfuse did not say.
+        """
+        if (found := self.project_id()) != wanted:
+            raise UsageError(
+                f"The keys belong to project “{found}”, the run is of “{wanted}”.", "Set the keys of the run's project."
+            )
 
 
 def open_api(server: Server | None = None, *, patience: Patience | None = None, per_minute: float | None = None) -> Api:

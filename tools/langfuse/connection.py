@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 DEFAULT_URL = "https://cloud.langfuse.com"
 
 
+_KEYS = ("LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY")
+
+
+def missing_keys() -> list[str]:
+    """The settings without which Langfuse's API cannot be asked, as far as they are not made."""
+    return [name for name in _KEYS if not os.environ.get(name)]
+
+
 @dataclass(frozen=True)
 class Server:
     """A Langfuse server with the keys of one project."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hansei.errors import LangfuseFailed, UsageError
+from hansei.errors import LangfuseFailed
 from hansei.tools.writeback.journal import Journal, Write, WriteKind, batches
 from hansei.tools.writeback.queues import LISTED, Listing, send_listed
 
@@ -47,11 +47,8 @@ def deliver(
     """
     earlier = len(journal.written)
     left = [write for write in journal.left if only is None or write.id in only]
-    if left and api.project_id() != journal.project_id:
-        raise UsageError(
-            f"The keys belong to project “{api.project_id()}”, the run is of “{journal.project_id}”.",
-            "Set the keys of the run's project.",
-        )
+    if left:
+        api.require_project(journal.project_id)
     done, order = 0, ("dataset", "dataset_item", "score")
     for kind in order:
         writes = [write for write in left if write.kind == kind]

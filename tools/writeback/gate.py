@@ -22,15 +22,23 @@ from hansei.tools.writeback.queues import LISTED, named_key
 
 def plan_of(journal: Journal) -> WritePlan:
     """What is left to be written, for the approval gate."""
+    kinds = sorted({write.kind.replace("_", " ") + "s" for write in journal.left})
+    what = f"{', '.join(kinds) or 'nothing'} of run {journal.run_id}"
+    return plan_to_write(what, journal.project_id, journal.left)
+
+
+def plan_to_write(what: str, project_id: str, writes: Iterable[Write]) -> WritePlan:
+    """Writes to a project, for the approval gate; `what` tells people what they are together."""
     server = Server.from_environment()
     at = f" at {server.address}" if server else ""
-    kinds = sorted({write.kind.replace("_", " ") + "s" for write in journal.left})
     return WritePlan(
-        what=f"{', '.join(kinds) or 'nothing'} of run {journal.run_id}",
-        where=f"Langfuse{at}, project {journal.project_id}",
+        what=what,
+        where=f"Langfuse{at}, project {project_id}",
         writes=[
-            PendingWrite(key=write.id, what=_told(write), content={"kind": write.kind, "body": write.body})
-            for write in journal.left
+            PendingWrite(
+                key=write.id, what=_told(write), content={"kind": write.kind, "body": write.body}, project=project_id
+            )
+            for write in writes
         ],
     )
 
@@ -86,7 +94,7 @@ def send(writes: Sequence[PendingWrite], context: Context) -> Iterator[WriteResu
     The journal lasts as long as the sending. What each write is called is the plan's own, so a second sending changes
     nothing; without a journal `hansei undo` does not find them.
     """
-    wanted = []
+    wanted, projects = [], {write.project for write in writes if write.project}
     for write in writes:
         try:
             fits(write)
@@ -98,6 +106,8 @@ def send(writes: Sequence[PendingWrite], context: Context) -> Iterator[WriteResu
         return
     with open_api() as api:
         project = api.project_id()
+        for one in projects:
+            api.require_project(one)
     with TemporaryDirectory() as folder, open_journal(Path(folder), run_id="approved", project_id=project) as journal:
         journal.plan(Write.model_validate({**write.content, "id": write.key}) for write in wanted)
         yield from Performing(journal)(wanted, context)
@@ -114,4 +124,6 @@ def _told(write: Write) -> str:
         return f"trace {body['object_id']} in the annotation queue {body['queue']}"
     if write.kind in LISTED:
         return f"{'annotation ' if write.kind == 'queue' else ''}{write.id}"
-    return f"item of {body['dataset_name']} from trace {body.get('source_trace_id', '')}"
+    outcome = (body.get("metadata") or {}).get("outcome")
+    how = f" ({outcome})" if outcome else ""
+    return f"item of {body['dataset_name']} from trace {body.get('source_trace_id', '')}{how}"

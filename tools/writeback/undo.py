@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hansei.errors import LangfuseFailed, UsageError
+from hansei.errors import LangfuseFailed
 from hansei.tools.writeback.journal import Journal, Write, batches
 from hansei.tools.writeback.queues import items_of
 
@@ -42,11 +42,8 @@ def undo(api: Api, journal: Journal, *, dry_run: bool) -> Undone:
         UsageError: the keys belong to another project.
     """
     sent = [write for write in journal.planned.values() if write.id in journal.sent]
-    if sent and api.project_id() != journal.project_id:
-        raise UsageError(
-            f"The keys belong to project “{api.project_id()}”, the run is of “{journal.project_id}”.",
-            "Set the keys of the run's project.",
-        )
+    if sent:
+        api.require_project(journal.project_id)
     removed: list[str] = []
     others: list[str] = []
     missing: list[str] = []

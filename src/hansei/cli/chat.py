@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hansei.cli.conversation import Conversation
     from hansei.contracts import Progress
     from hansei.contracts.answers import Answer
+    from hansei.contracts.writes import WritePlan
 
 HISTORY = "chat.history"
 SAVED = "chat"
@@ -51,12 +52,14 @@ def chat(
 
     Every answer is measured by its own queries and derived again by another. The conversation is kept in the folder
     (chat.sqlite) and goes on when you come back, also after a crash. When input is piped, each line is a question, and
-    the exit code is 2 when one could not be looked up.
+    the exit code is 2 when one could not be looked up. A finding's traces become a Langfuse dataset when you ask for
+    it: shown first, and written only when you say so at the terminal.
 
     \b
     In the conversation:
       show me five of those          is it only Japanese users?      why not the model?
       what changed on the 14th?      compare v6 and v7 on cost       tell me about the second one
+      make a dataset of these
       /sql   /trace ID   /save   /help   /quit
 
     \b
@@ -84,7 +87,12 @@ def chat(
             console.line("Ask about it, or type /help.")
         failed = False
         if talk.unfinished:
-            console.note("A question was not finished; it is answered now.")
+            waits = talk.waiting is not None
+            console.note(
+                "A request to write waits for your decision."
+                if waits
+                else "A question was not finished; it is answered now."
+            )
             failed |= not _answer(None, talk, console)
         for line in _lines(folder):
             if line in ("/quit", "/exit"):
@@ -116,19 +124,44 @@ def _lines(folder: Path) -> Iterator[str]:
 
 
 def _answer(question: str | None, talk: Conversation, console: Console) -> bool:
-    """Answers one question; False when it could not be looked up."""
+    """Answers one question; False when it could not be looked up, or is not to be written by anybody here."""
+    from hansei.contracts.writes import WritePlan
+
     try:
         with console:
             heard = _Heard(console)
-            answer, lost = talk.ask(question, heard.progress)
+            found, lost = talk.ask(question, heard.progress)
+            heard.finished(found)
+    except HanseiError as error:
+        console.note(f"{error.message} {error.remedy}")
+        return False
+    if lost:
+        console.note(lost)
+    if isinstance(found, WritePlan):
+        return _decided(found, talk, console)
+    _tell(found, talk, console)
+    return True
+
+
+def _decided(plan: WritePlan, talk: Conversation, console: Console) -> bool:
+    """Shows what would be written elsewhere, and does what the person at the terminal says; False when nobody is."""
+    from hansei.cli.approving import NOBODY, decision_on
+    from hansei.contracts.answers import Answer
+
+    decision = decision_on(plan, console)
+    try:
+        with console:
+            heard = _Heard(console)
+            answer, lost = talk.decide(decision, heard.progress)
             heard.finished(answer)
     except HanseiError as error:
         console.note(f"{error.message} {error.remedy}")
         return False
     if lost:
         console.note(lost)
+    assert isinstance(answer, Answer)
     _tell(answer, talk, console)
-    return True
+    return answer.outcome is not None and not answer.outcome.failed and decision.reason != NOBODY
 
 
 class _Heard:
@@ -138,12 +171,17 @@ class _Heard:
         self._console, self._since = console, perf_counter()
 
     def progress(self, event: Progress) -> None:
-        looking = event.step == "inquirer" and event.status == "started"
+        looking = event.step in ("inquirer", "preparer", "delivery") and event.status == "started"
         self._console.step("answer", "started" if looking else "running", event.message)
 
-    def finished(self, answer: Answer) -> None:
+    def finished(self, answer: Answer | WritePlan) -> None:
+        from hansei.contracts.writes import WritePlan
         from hansei.tools.report.formats import format_count, format_value
 
+        if isinstance(answer, WritePlan):
+            return self._console.step("answer", "finished", f"{len(answer.writes):,} to write, when you approve")
+        if answer.outcome is not None:
+            return self._console.step("answer", "finished", f"{len(answer.outcome.written):,} written")
         if not answer.evidence and answer.usage is None:
             return self._console.step("answer", "finished", "from the report itself")
         read = sum(item.rows_read for item in answer.evidence)

@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 from hansei.errors import UsageError
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hansei.context import Context
     from hansei.contracts import Progress, Report
     from hansei.contracts.answers import Answer
+    from hansei.contracts.writes import WriteDecision, WritePlan
 
 THREADS = "chat.sqlite"
 """Beside report.json: the threads' checkpoints, one thread for each run's report."""
@@ -72,27 +73,49 @@ class Conversation:
         """Whether a question was being answered when the process ended."""
         return bool(self._graph.get_state(self._config).next)
 
-    def ask(self, question: str | None, listen: Callable[[Progress], None]) -> tuple[Answer, str | None]:
+    @property
+    def waiting(self) -> WritePlan | None:
+        """What is to be written elsewhere and waits for a decision."""
+        from hansei.contracts.writes import WritePlan
+
+        state = self._graph.get_state(self._config)
+        return WritePlan.model_validate(state.values["writes"]) if state.interrupts else None
+
+    def ask(self, question: str | None, listen: Callable[[Progress], None]) -> tuple[Answer | WritePlan, str | None]:
         """Answers a question; None: the one that was not finished.
 
         Returns:
-            The answer, and one line when tracing was lost.
+            The answer, or what is to be written elsewhere and waits for `decide`; and one line when tracing was lost.
 
         Raises:
             HanseiError: it could not be looked up; the thread is as before, and the question may be asked again.
         """
+        if question is not None and self.unfinished:
+            # A question that failed is given up for the next one.
+            self._graph.update_state(self._config, {"inquiry": {}}, as_node="answerer")
+        return self._go_on(None if question is None else {"messages": [{"role": "user", "content": question}]}, listen)
+
+    def decide(
+        self, decision: WriteDecision, listen: Callable[[Progress], None]
+    ) -> tuple[Answer | WritePlan, str | None]:
+        """Answers what is `waiting`; only this writes anything elsewhere.
+
+        Raises:
+            ValidationError: the decision does not fit the plan; nothing was written, and it waits on.
+        """
+        from langgraph.types import Command
+
+        return self._go_on(Command(resume=decision.model_dump(mode="json")), listen)
+
+    def _go_on(self, asked: Any, listen: Callable[[Progress], None]) -> tuple[Answer | WritePlan, str | None]:
         from hansei import __version__
         from hansei.contracts import Progress
         from hansei.tools.langfuse.tracing import start_trace
 
-        if question is not None and self.unfinished:
-            # A question that failed is given up for the next one.
-            self._graph.update_state(self._config, {"inquiry": {}}, as_node="answerer")
         url = self._context.clickhouse_url.get_secret_value() if self._context.clickhouse_url else None
         trace = start_trace(
             str(uuid4()), session_id=self.report.run.id, tags=["cli", "chat"], version=__version__, clickhouse_url=url
         )
-        asked = None if question is None else {"messages": [{"role": "user", "content": question}]}
         try:
             for part in self._graph.stream(
                 asked,
@@ -107,6 +130,8 @@ class Conversation:
             raise _unusable(self.folder, error) from None
         finally:
             lost = trace.close()
+        if (plan := self.waiting) is not None:
+            return plan, lost
         self._forget_older_checkpoints()
         return self.answers[-1], lost
 

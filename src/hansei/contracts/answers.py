@@ -10,6 +10,7 @@ from hansei.contracts.asks import Ask, Named
 from hansei.contracts.evidence import Evidence
 from hansei.contracts.finding import Check, Strict
 from hansei.contracts.spent import Usage
+from hansei.contracts.writes import WriteOutcome
 
 
 class Table(Strict):
@@ -37,5 +38,6 @@ class Answer(Strict):
     trace_urls: list[str] = Field(default_factory=list)
     checks: list[Check] = Field(default_factory=list)
     evidence: list[Evidence] = Field(default_factory=list)
+    outcome: WriteOutcome | None = Field(None, description="Of what was to be written elsewhere: what became of it.")
     follow_ups: list[str] = Field(default_factory=list, description="Questions that may be asked next.")
     named: Named = Field(default_factory=Named)

@@ -80,6 +80,17 @@ class Trace(Strict):
     trace: str = Field(min_length=1, max_length=200, description="Its id.")
 
 
+class ToDataset(Strict):
+    """A finding's traces as items of a Langfuse dataset: written when a person has approved it."""
+
+    form: Literal["dataset"] = "dataset"
+    finding: str = _FINDING
+    traces: list[str] = Field(
+        min_length=1, max_length=MOST_EXAMPLES, description="The traces in which the finding shows."
+    )
+    name: str = Field(min_length=1, max_length=200, description="The dataset's.")
+
+
 class Listing(Strict):
     """The report's findings, what was refuted, what was not looked at; or the forms of questions."""
 
@@ -87,13 +98,17 @@ class Listing(Strict):
     what: Literal["findings", "refuted", "gaps", "forms"] = "findings"
 
 
-Ask = Annotated[Examples | Breakdown | Compare | Measure | OnDay | About | Trace | Listing, Field(discriminator="form")]
+Ask = Annotated[
+    Examples | Breakdown | Compare | Measure | OnDay | About | Trace | ToDataset | Listing, Field(discriminator="form")
+]
+WRITES = "dataset"
+"""The form that writes elsewhere, and so passes the approval gate."""
 ASK: TypeAdapter[Ask] = TypeAdapter(Ask)
 FIELDS: dict[str, frozenset[str]] = {
     form.model_fields["form"].default: frozenset(form.model_fields)
     for form in (Examples, Breakdown, Compare, Measure, OnDay, About, Trace, Listing)
 }
-"""Form → what it consists of."""
+"""Form → what it consists of. These a model may fill in; what writes is asked for by a person's own words alone."""
 
 
 class Named(Strict):

@@ -14,7 +14,8 @@ class Progress(BaseModel):
 
     step: Literal[
         "connect", "profile", "planner", "analyst", "critic", "writer", "approval", "delivery", "reader", "inquirer",
-        "examiner", "answerer", "criteria", "sampler", "estimate", "checks", "judge", "result", "calibrator",
+        "examiner", "preparer", "answerer",
+        "criteria", "sampler", "estimate", "checks", "judge", "result", "calibrator",
     ]  # fmt: skip
     status: Literal["started", "running", "finished", "failed"]
     message: str = Field(description="One line for people.")

@@ -26,6 +26,9 @@ class PendingWrite(Strict):
     )
     what: str = Field(min_length=1, description="One line for people: what would be there afterwards.")
     content: dict[str, Any] = Field(description="What is sent, plain JSON.")
+    project: str | None = Field(
+        None, description="The only project that it may be written to; null: the one of whoever writes it."
+    )
 
 
 class WritePlan(Strict):
