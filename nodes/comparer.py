@@ -33,7 +33,7 @@ def comparer(state: ComparerInput, runtime: Runtime[Context]) -> dict[str, Any]:
         return {}
     steps = Steps(runtime, "judge", f"{len(judges)} comparisons", task="pairs")
     dataset = dataset_of(state["scope"], runtime, state["costs"])
-    meter, store = meter_of_run(state["scope"]["run_id"], context, state.get("usage")), store_of(context)
+    meter, store = meter_of_run(state, context), store_of(context)
     compared: dict[str, dict[str, Any]] = {}
     stopped = ""
     for judge in judges:

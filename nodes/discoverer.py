@@ -23,7 +23,7 @@ def discoverer(state: Evaluating, runtime: Runtime[Context]) -> dict[str, Any]:
     context, request = context_of(runtime), request_of(state)
     endpoint = needed_endpoint(context, state["scope"]["run_id"], "Finding criteria")
     steps = Steps(runtime, "criteria", "Reading traces for what goes wrong")
-    meter = meter_of_run(state["scope"]["run_id"], context, state.get("usage"))
+    meter = meter_of_run(state, context)
     dataset = dataset_of(state["scope"], runtime, state["costs"])
     try:
         found = Discovering(dataset, endpoint, meter, request.language, request.seed, steps.running).run()

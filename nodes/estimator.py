@@ -10,7 +10,15 @@ from langgraph.runtime import Runtime
 from hansei.context import Context
 from hansei.contracts.evaluation import Estimated
 from hansei.contracts.spent import Usage
-from hansei.nodes.evaluating import MOST_PAIRS, Evaluating, judges_of, pair_judges_of, request_of, store_of
+from hansei.nodes.evaluating import (
+    MOST_PAIRS,
+    Evaluating,
+    judges_of,
+    meter_of_run,
+    pair_judges_of,
+    request_of,
+    store_of,
+)
 from hansei.nodes.scope import Steps, bill, context_of, dataset_of
 from hansei.tools.evaluation.asking import shown_of
 from hansei.tools.evaluation.pairs import ORDERS, PairJudge, find_pairs
@@ -60,13 +68,14 @@ def estimator(state: Evaluating, runtime: Runtime[Context]) -> dict[str, Any]:
         )
         / LETTERS_PER_TOKEN
     )
-    prices, budget = context.model_prices, context.model_budget
+    prices, budget, before = context.model_prices, context.model_budget, meter_of_run(state, context).before
     usd = (read * prices.input + calls * ANSWER * prices.output) / 1e6 if prices else 0.0
     usage = Usage(calls=calls, input_tokens=read, output_tokens=calls * ANSWER, usd=round(usd, 6))
     estimated = Estimated(
         traces=len(ids), verdicts=round(share * len(letters)) + len(pairs),
         known=round(share * len(known)) + len(known_pairs), usage=usage,
-        priced=prices is not None, within=usage.tokens <= budget.tokens and usage.usd <= budget.usd,
+        priced=prices is not None, before=before,
+        within=usage.tokens + before.tokens <= budget.tokens and usage.usd + before.usd <= budget.usd,
     )  # fmt: skip
     steps.finished(f"{calls:,} calls, about {usage.tokens:,} tokens")
     # What is wrong with the prompts in Langfuse was told before, where criteria were looked for.

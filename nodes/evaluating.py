@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NotRequired
 
@@ -77,13 +78,17 @@ def store_of(context: Context) -> VerdictStore:
     return VerdictStore(path)
 
 
-def meter_of_run(run_id: str, context: Context, used: Mapping[str, Any] | None) -> ModelMeter:
-    """The meter of a run of the graph, not of one that it goes on with: bounds are on what is spent now.
+def meter_of_run(state: Evaluating, context: Context) -> ModelMeter:
+    """The meter of this run of the graph. What was spent on a run that it goes on with counts for the bounds.
 
-    Tokens and dollars bound an evaluation; how many calls it takes follows from its traces.
+    Tokens and dollars bound an evaluation; how many calls it takes follows from its traces. Each call is on the disk
+    before the next one, so that a process that is killed leaves nothing uncounted but what was under way.
     """
+    part, run_id, store = state["scope"]["run_id"], run_of(state), store_of(context)
     budget = context.model_budget.model_copy(update={"calls": 10_000_000})
-    return model_meter_of(run_id, budget, context.model_prices, dict(used or {}))
+    meter = model_meter_of(part, budget, context.model_prices, dict(state.get("usage") or {}))
+    meter.goes_on(store.spent(run_id, but=part), partial(store.spend, run_id, part))
+    return meter
 
 
 def judges_of(state: Evaluating, context: Context) -> list[Judge]:

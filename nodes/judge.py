@@ -24,9 +24,9 @@ def judge(state: Evaluating, runtime: Runtime[Context]) -> dict[str, Any]:
     Raises:
         HanseiError: ClickHouse cannot be asked, or verdicts cannot be kept.
     """
-    context, run_id = context_of(runtime), state["scope"]["run_id"]
+    context = context_of(runtime)
     steps = Steps(runtime, "judge", f"{len(state['chosen'])} traces", task=state["chosen"][0]["id"][:40])
-    meter, store = meter_of_run(run_id, context, state.get("usage")), store_of(context)
+    meter, store = meter_of_run(state, context), store_of(context)
     dataset = dataset_of(state["scope"], runtime, state["costs"])
     trees = read_trees(dataset, [one["id"] for one in state["chosen"]])
     wanted: dict[str, tuple[Judge, TraceTree, str]] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +12,6 @@ from hansei import __version__
 from hansei.context import Context
 from hansei.contracts import Periods
 from hansei.contracts.evaluation import Criterion, Estimated, EvaluationResult
-from hansei.contracts.spent import Usage
 from hansei.nodes.evaluating import Evaluating, chosen_of, criteria_of, meter_of_run, request_of, run_of, store_of
 from hansei.nodes.scope import Steps, context_of
 from hansei.tools.evaluation.outcome import compared_result, result_of, usage_by_criterion
@@ -52,7 +50,8 @@ def result(state: ResultInput, runtime: Runtime[Context]) -> dict[str, Any]:
     kept = dict.fromkeys((one.name for one in criteria), 0)
     for key, verdict in found.items():
         kept[verdict.criterion] += state["judged"][key]
-    used = meter_of_run(state["scope"]["run_id"], context, state.get("usage")).by_node
+    meter = meter_of_run(state, context)
+    used = meter.by_node
     of_judge = usage_by_criterion(used)
     evaluation = EvaluationResult(
         hansei_version=__version__,
@@ -78,10 +77,13 @@ def result(state: ResultInput, runtime: Runtime[Context]) -> dict[str, Any]:
         if not request.dry_run
         else [],
         estimated=Estimated.model_validate(state["estimated"]) if state["estimated"] else None,
-        usage=_sum(used),
+        usage=meter.used,
+        before=meter.before,
         stopped=state["stopped"],
         notes=state["notes"],
     )  # fmt: skip
+    if state["estimated"] and state["decision"] == "approve" and not state["stopped"]:
+        store.settle(run_id)
     steps.finished(f"{len(verdicts):,} verdicts on {len(chosen):,} traces")
     message = AIMessage(headline(evaluation))
     return {"evaluation": evaluation.model_dump(mode="json"), "messages": [message]}
@@ -96,10 +98,3 @@ def _missing(criterion: Criterion, state: ResultInput, context: Context) -> str:
     if state["decision"] == "reject":
         return "not_approved"
     return "stopped" if state["stopped"] else "not_judged"
-
-
-def _sum(used: Mapping[str, Usage]) -> Usage:
-    total = Usage()
-    for usage in used.values():
-        total = total.plus(usage)
-    return total

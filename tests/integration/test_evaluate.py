@@ -178,8 +178,24 @@ def test_what_it_would_cost_is_told_and_bounds_hold(evaluate: Evaluate, tmp_path
         assert found["reasons"] == {"stopped": 18 - found["n"]}
         assert used["input_tokens"] + used["output_tokens"] <= 3000
         assert "may use 3,000 tokens" in json.loads(bounded.stdout)["stopped"]
-        again = results(evaluate(*arguments, "--yes", "--json", server=server))["made_up"]
-        assert (again["n"], again["kept"]) == (18, found["n"])
+        still = evaluate(*arguments, "--yes", "--json", "--max-tokens", "3000", server=server)
+        more, before = json.loads(still.stdout)["usage"], json.loads(still.stdout)["before"]
+        assert before == used
+        both = {name: used[name] + more[name] for name in used}
+        assert both["input_tokens"] + both["output_tokens"] <= 3000, "the bound is on all that is spent in the folder"
+        found = results(still)["made_up"]
+        assert found["n"] < 18
+        page = (tmp_path / "hansei-evaluation" / "evaluation.md").read_text("utf-8")
+        assert "had been spent on this before" in page
+        over = json.loads(evaluate(*arguments, "--dry-run", "--json", "--max-tokens", "3000", server=server).stdout)
+        assert (over["estimated"]["before"], over["estimated"]["within"]) == (both, False)
+        ended = evaluate(*arguments, "--yes", "--json", server=server)
+        again = results(ended)["made_up"]
+        assert (again["n"], again["kept"], json.loads(ended.stdout)["before"]) == (18, found["n"], both)
+        settled = json.loads(evaluate(*arguments, "--yes", "--json", "--max-tokens", "3000", server=server).stdout)
+        assert (settled["before"]["calls"], settled["stopped"]) == (0, ""), (
+            "what has come to its end is not gone on with"
+        )
 
 
 def test_verdicts_become_scores_once_and_can_be_undone(evaluate: Evaluate, tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from hansei.contracts.evaluation import Calibration, CriterionResult, EvaluationResult
 from hansei.tools.evaluation.labelling import TO_LABEL
-from hansei.tools.writeback import LONGEST_NAME, Write, queue_writes
+from hansei.tools.langfuse.untrusted import one_line
+from hansei.tools.writeback import LONGEST_NAME, InQueue, Write, queue_writes
 
 WELL_KNOWN = 0.2
 """Width of the intervals of both rates from which a judge is known well enough."""
@@ -15,10 +17,36 @@ WELL_KNOWN = 0.2
 _NAME = re.compile(rf"[A-Za-z0-9_ .()-]{{1,{LONGEST_NAME}}}")
 
 
-def queue_of(evaluation: EvaluationResult, queue: str) -> tuple[list[Write], list[str]]:
+MOST_WAITING = 50
+"""Traces that wait in a queue at most, unless somebody says otherwise."""
+
+
+@dataclass(frozen=True)
+class Queue:
+    """An annotation queue that traces are proposed for.
+
+    Args:
+        name: of the queue.
+        there: what it holds.
+        most: how many traces may wait in it, those that are proposed included.
+    """
+
+    name: str
+    there: InQueue
+    most: int = MOST_WAITING
+
+
+def queue_of(
+    evaluation: EvaluationResult, queue: Queue, planned: Collection[str] = ()
+) -> tuple[list[Write], list[str]]:
     """What is planned for a queue, and what a person should know of it.
 
     Each trace is labelled by all judges that are not known well enough; of each judge's list the first ones come first.
+
+    Args:
+        evaluation: with the judges, and what to label for each.
+        queue: where to.
+        planned: traces that are planned for the queue already and not sent yet: they count as waiting.
 
     Returns:
         The writes, none when there is nothing to label; and notes.
@@ -31,11 +59,21 @@ def queue_of(evaluation: EvaluationResult, queue: str) -> tuple[list[Write], lis
         for one in wanted
         if one not in named
     ]
-    traces = _in_turn([[one.trace_id for one in result.to_label] for result in named])[:TO_LABEL]
+    traces = _in_turn([[one.trace_id for one in result.to_label] for result in named])
+    known = queue.there.traces | set(planned)
+    waiting = queue.there.waiting + len(set(planned) - queue.there.traces)
+    new = [one for one in traces if one not in known]
+    room = max(0, min(TO_LABEL, queue.most - waiting))
+    if len(new) > room and waiting:
+        notes.append(
+            f"{waiting:,} traces wait in “{one_line(queue.name, 80)}”, of {queue.most:,} that may: {room:,} of"
+            f" {len(new):,} more are proposed."
+        )
+    traces = new[:room]
     if not traces:
         return [], notes
     configs = [(one.criterion.score_name, _meaning(one)) for one in named]
-    return list(queue_writes(queue, traces, configs, evaluation.project_id)), notes
+    return list(queue_writes(queue.name, traces, configs, evaluation.project_id)), notes
 
 
 def is_known(result: CriterionResult) -> bool:

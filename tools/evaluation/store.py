@@ -15,17 +15,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from hansei.contracts.evaluation import Verdict
+from hansei.contracts.spent import Usage
 from hansei.errors import UsageError
 from hansei.tools.language_model.answers import cache_file
 
 NAME = "verdicts.sqlite"
-VERSION = 1
+VERSION = 2
 BUSY_SECONDS = 30
 KEPT = timedelta(days=60)
 """How long it is known what a run came to; verdicts of judges are kept for good."""
 
 _APPLICATION = 0x48414E56
 _AT_ONCE = 500
+_COUNTED = ("calls", "input_tokens", "output_tokens", "usd")
 
 
 def default_store() -> Path | None:
@@ -111,6 +113,38 @@ class VerdictStore:
         with self._open() as file:
             file.execute("DELETE FROM told WHERE run = ?", (run_id,))
 
+    def spend(self, run_id: str, part: str, node: str, usage: Usage) -> None:
+        """Notes what a part of a run has used of the model so far.
+
+        Args:
+            run_id: the run.
+            part: one call of the graph, or what else was spent on the run.
+            node: who asked.
+            usage: all that the node used in this part; a smaller one than is noted changes nothing.
+        """
+        row = (run_id, part, node, usage.calls, usage.input_tokens, usage.output_tokens, usage.usd)
+        kept = ", ".join(f"{name} = max({name}, excluded.{name})" for name in _COUNTED)
+        with self._open() as file:
+            file.execute(
+                f"INSERT INTO spent (run, part, node, {', '.join(_COUNTED)}, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+                f" ON CONFLICT DO UPDATE SET {kept}",
+                (*row, datetime.now(UTC).isoformat()),
+            )
+
+    def spent(self, run_id: str, but: str) -> Usage:
+        """What a run used in all its parts but one since it last came to its end."""
+        if not self._path.exists():
+            return Usage()
+        sums = ", ".join(f"sum({name})" for name in _COUNTED)
+        with self._open() as file:
+            found = file.execute(f"SELECT {sums} FROM spent WHERE run = ? AND part != ?", (run_id, but)).fetchone()
+        return Usage.model_validate(dict(zip(_COUNTED, (value or 0 for value in found), strict=True)))
+
+    def settle(self, run_id: str) -> None:
+        """A run has come to its end: what it used counts for nothing that comes later."""
+        with self._open() as file:
+            file.execute("DELETE FROM spent WHERE run = ? OR at < ?", (run_id, (datetime.now(UTC) - KEPT).isoformat()))
+
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         try:
@@ -136,9 +170,10 @@ class VerdictStore:
             found = int(file.execute("PRAGMA user_version").fetchone()[0])
             if found > VERSION:
                 raise self._failed(f"it is of a newer Hansei (version {found})")
-            return
+            if found == VERSION:
+                return
         tables = {name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if mark or tables - {"verdicts", "told"}:
+        if mark != _APPLICATION and (mark or tables - {"verdicts", "told", "spent"}):
             raise self._failed("it is a SQLite file of something else")
         file.execute("PRAGMA journal_mode = WAL")
         file.execute("BEGIN IMMEDIATE")
@@ -147,11 +182,16 @@ class VerdictStore:
             "CREATE TABLE IF NOT EXISTS told (run TEXT, criterion TEXT, trace TEXT, body TEXT NOT NULL,"
             " at TEXT NOT NULL, PRIMARY KEY (run, criterion, trace)) WITHOUT ROWID"
         )
+        file.execute(  # since version 2
+            "CREATE TABLE IF NOT EXISTS spent (run TEXT, part TEXT, node TEXT, calls INTEGER, input_tokens INTEGER,"
+            " output_tokens INTEGER, usd REAL, at TEXT NOT NULL, PRIMARY KEY (run, part, node)) WITHOUT ROWID"
+        )
         file.execute(f"PRAGMA user_version = {VERSION}")
         file.execute(f"PRAGMA application_id = {_APPLICATION}")
         file.execute("COMMIT")
 
     def _failed(self, reason: str) -> UsageError:
         return UsageError(
-            f"The verdicts in {self._path} cannot be used: {reason.lower()}.", "Name another folder, or move it away."
+            f"The verdicts in {self._path} cannot be used: {reason[:1].lower()}{reason[1:]}.",
+            "Name another folder, or move it away.",
         )

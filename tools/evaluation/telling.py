@@ -130,6 +130,9 @@ def remarks(evaluation: EvaluationResult) -> list[str]:
                 tokens=format_value(used.tokens, "tokens", language),
             )
         )  # fmt: skip
+    if (before := evaluation.before).calls:
+        usd = words.text("evaluation.usd", usd=format_value(before.usd, "usd", language)) if before.usd else ""
+        told.append(words.text("evaluation.before", tokens=format_value(before.tokens, "tokens", language), usd=usd))
     if evaluation.stopped:
         told.append(words.text("evaluation.stopped", reason=evaluation.stopped))
     for one in evaluation.results:

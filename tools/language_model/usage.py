@@ -6,7 +6,7 @@ import functools
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,6 +22,10 @@ SILENCES = 4
 
 USUAL_ANSWER = 400
 """Tokens of an answer, for estimates: a few sentences as JSON."""
+
+
+Keep = Callable[[str, Usage], None]
+"""(node, its usage so far): notes it where another process finds it."""
 
 
 def used_in(stored: dict[str, Any]) -> Usage:
@@ -45,6 +49,8 @@ class ModelMeter:
         self.budget = budget
         self.prices = prices
         self._by_node: dict[str, Usage] = {}
+        self._before = Usage()
+        self._keep: Keep | None = None
         self._under_way: list[int] = []
         self._silences = 0
         self._waiting = 0
@@ -68,6 +74,22 @@ class ModelMeter:
     def stored(self) -> dict[str, Any]:
         """`by_node` as JSON, for a run's state."""
         return {node: usage.model_dump() for node, usage in self.by_node.items()}
+
+    @property
+    def before(self) -> Usage:
+        """What counts for the bounds and was spent before this run."""
+        with self._lock:
+            return self._before
+
+    def goes_on(self, before: Usage, keep: Keep) -> None:
+        """The run goes on with another one, and is to be gone on with.
+
+        Args:
+            before: what was spent before: the bounds count it as well.
+            keep: is told the usage of a node, all of the run's, after each of its calls.
+        """
+        with self._lock:
+            self._before, self._keep = before, keep
 
     def admit(self, letters: int) -> None:
         """Refuses a call when a bound is reached, or would be by only reading this many letters.
@@ -127,7 +149,7 @@ class ModelMeter:
                 f"The model was not asked: the run may wait for it {self.budget.seconds:g} s.",
                 "Raise Context.model_budget.", reason="budget",
             )  # fmt: skip
-        used, may = functools.reduce(Usage.plus, self._by_node.values(), Usage()), self.budget
+        used, may = functools.reduce(Usage.plus, self._by_node.values(), self._before), self.budget
         read = sum(asked // LETTERS_PER_TOKEN for asked in (*self._under_way, letters))
         for spent, bound, unit in (
             (used.calls + len(self._under_way) + 1, may.calls, "calls"),
@@ -159,7 +181,10 @@ class ModelMeter:
             usd = (read * self.prices.input + written * self.prices.output) / 1e6 if self.prices else 0.0
         one = Usage(calls=1, input_tokens=read, output_tokens=written, usd=round(usd, 9))
         with self._lock:
-            self._by_node[node] = self._by_node.get(node, Usage()).plus(one)
+            total = self._by_node[node] = self._by_node.get(node, Usage()).plus(one)
+            keep = self._keep
+        if keep is not None:
+            keep(node, total)
 
     def add_estimate(self, node: str, letters: int) -> None:
         """Counts a call of a dry run: what it would read, and what an answer usually takes."""

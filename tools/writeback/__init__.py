@@ -10,13 +10,14 @@ from hansei.tools.writeback.deliver import Outcome, deliver
 from hansei.tools.writeback.gate import Performing, fits, plan_of, plan_to_write, send
 from hansei.tools.writeback.journal import JOURNAL, Journal, Write, find_journal, open_journal
 from hansei.tools.writeback.preview import preview_of
-from hansei.tools.writeback.queues import LONGEST_NAME, queue_writes
+from hansei.tools.writeback.queues import LONGEST_NAME, InQueue, in_queue, queue_writes
 from hansei.tools.writeback.scores import PendingScore, score_id
 from hansei.tools.writeback.undo import Undone, undo
 
 __all__ = [
     "JOURNAL",
     "LONGEST_NAME",
+    "InQueue",
     "Journal",
     "Outcome",
     "PendingScore",
@@ -26,6 +27,7 @@ __all__ = [
     "deliver",
     "find_journal",
     "fits",
+    "in_queue",
     "open_journal",
     "plan_of",
     "plan_to_write",

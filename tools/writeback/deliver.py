@@ -57,7 +57,7 @@ def deliver(
             done += len(batch)
             if progress:
                 progress(done, len(left))
-    listing = Listing(api, journal)
+    listing = Listing(api)
     for write in sorted((one for one in left if one.kind in LISTED), key=lambda one: LISTED.index(one.kind)):
         send_listed(listing, journal, write)
         done += 1

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from hansei.errors import LangfuseFailed
@@ -64,8 +65,8 @@ def item_key(project_id: str, queue: str, trace_id: str) -> str:
 class Listing:
     """What a project has, listed when it is first asked for: name or trace → Langfuse's id."""
 
-    def __init__(self, api: Api, journal: Journal) -> None:
-        self._api, self._journal = api, journal
+    def __init__(self, api: Api) -> None:
+        self._api = api
         self._known: dict[tuple[WriteKind, str], dict[str, str]] = {}
 
     def find(self, write: Write) -> str | None:
@@ -99,6 +100,11 @@ class Listing:
             )
             self._items(queue)[trace_id] = made.id
         return str(made.id)
+
+    def items(self, queue: str) -> list[Any]:
+        """All items of a queue, as Langfuse shows them; none when there is no such queue."""
+        id = self._id_of("queue", queue)
+        return self._all(self._api.client.annotation_queues.list_queue_items, id) if id is not None else []
 
     def forget(self) -> None:
         """Lists anew when it is asked again."""
@@ -171,10 +177,32 @@ def send_listed(listing: Listing, journal: Journal, write: Write) -> None:
         return
 
 
+@dataclass(frozen=True)
+class InQueue:
+    """What is in an annotation queue: all its traces, and how many items nobody has completed."""
+
+    traces: frozenset[str] = frozenset()
+    waiting: int = 0
+
+
+def in_queue(api: Api, queue: str) -> InQueue:
+    """What a queue holds; nothing when there is no queue of that name.
+
+    Raises:
+        LangfuseFailed: Langfuse cannot be asked.
+    """
+    items = Listing(api).items(queue)
+    return InQueue(frozenset(one.object_id for one in items), sum(not _is_completed(one) for one in items))
+
+
+def _is_completed(item: Any) -> bool:
+    return cast(str, getattr(item.status, "value", item.status)) == "COMPLETED"
+
+
 def items_of(api: Api, journal: Journal, writes: Iterable[Write]) -> dict[str, tuple[str, str, bool]]:
     """Of items that this run may have added: (queue's id, item's id, whether a person has completed it), by the
     journal's id. What Langfuse does not show is left out."""
-    listing = Listing(api, journal)
+    listing = Listing(api)
     found: dict[str, tuple[str, str, bool]] = {}
     for write in writes:
         queue = listing.find(Write(kind="queue", id="", body={"name": write.body["queue"]}))
@@ -187,5 +215,5 @@ def items_of(api: Api, journal: Journal, writes: Iterable[Write]) -> dict[str, t
             if failure.reason == "not_found":
                 continue
             raise
-        found[write.id] = (queue, shown.id, cast(str, getattr(shown.status, "value", shown.status)) == "COMPLETED")
+        found[write.id] = (queue, shown.id, _is_completed(shown))
     return found

@@ -1,4 +1,4 @@
-"""Options that bound what a command may ask of the language model: fields of `ModelBudget`."""
+"""Options that bound what a command may ask: of the language model (fields of `ModelBudget`), and of people."""
 
 from __future__ import annotations
 
@@ -39,6 +39,15 @@ MaxQuestions = Annotated[
     int | None,
     typer.Option(
         "--max-questions", metavar="N", min=0, help="Most open questions that the model looks into. Default: 3."
+    ),
+]
+MostWaiting = Annotated[
+    int | None,
+    typer.Option(
+        "--most-waiting",
+        metavar="N",
+        min=0,
+        help="With --queue: most traces that may wait there, those that are proposed included. Default: 50.",
     ),
 ]
 

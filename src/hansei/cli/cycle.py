@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from hansei.cli.bounds import MaxCost, MaxSeconds, MaxTokens, model_bounds
+from hansei.cli.bounds import MaxCost, MaxSeconds, MaxTokens, MostWaiting, model_bounds
 from hansei.errors import UsageError
 
 DEFAULT_OUT = Path("hansei-cycle")
@@ -50,6 +50,7 @@ def cycle(
         str | None,
         typer.Option(metavar="NAME", help="Propose what people should label next for this annotation queue."),
     ] = None,
+    most_waiting: MostWaiting = None,
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="The cycles' folder: one folder in it for each, and the ledger.")
     ] = DEFAULT_OUT,
@@ -80,7 +81,9 @@ def cycle(
 
     A cycle that was cut off is gone on with by the same command: what is analysed is not analysed again, no trace is
     judged twice, nothing is written twice. What an earlier cycle was allowed to write and could not is written first.
-    Without a model, rules and checks do all of it. The bounds on the model hold for the report and for judging each.
+    Without a model, rules and checks do all of it. --max-tokens and --max-usd bound the report and judging together;
+    --max-seconds bounds the wait of each. With --queue it is looked at how many traces wait there before more are
+    proposed.
 
     Exits with 2 when something could not be done, else with 1 when --fail-on is met, else with 0.
 
@@ -108,7 +111,7 @@ def cycle(
     )  # fmt: skip
     wanted = Wanted(
         request=request, criteria=read_criteria(criteria) if criteria else [], traces=traces, feedback=feedback,
-        queue=queue,
+        queue=queue, most_waiting=most_waiting,
     )  # fmt: skip
     code, report = run_cycle(wanted, context, open_console(json_wanted=json, quiet=quiet), out, yes=yes)
     return code or int(fail_on is not None and is_met(report, fail_on))

@@ -17,7 +17,7 @@ from json import dumps, loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hansei.errors import HanseiError, UsageError
+from hansei.errors import HanseiError, LangfuseFailed, UsageError
 
 if TYPE_CHECKING:
     from hansei.cli.console import Console
@@ -38,6 +38,7 @@ class Wanted:
     traces: int | None
     feedback: str | None
     queue: str | None
+    most_waiting: int | None = None
 
     def plain(self, context: Context) -> dict[str, Any]:
         """As JSON, without user and password: a cycle is gone on with only if all of it is the same."""
@@ -47,7 +48,7 @@ class Wanted:
         return {
             "hansei": __version__, "request": self.request.model_dump(mode="json"), "settings": settings,
             "criteria": [one.model_dump(mode="json") for one in self.criteria], "traces": self.traces,
-            "feedback": self.feedback, "queue": self.queue,
+            "feedback": self.feedback, "queue": self.queue, "most_waiting": self.most_waiting,
         }  # fmt: skip
 
 
@@ -70,7 +71,7 @@ def run_cycle(wanted: Wanted, context: Context, console: Console, out: Path, *, 
     evaluated = _evaluation(wanted, report, context, console, folder)
     report = _with_judgements(report, evaluated, folder)
     tell_report(console, report, [folder / f"report.{form}" for form in ("json", "md", "html")])
-    _propose(wanted, evaluated, context, console, folder)
+    unknown = _propose(wanted, evaluated, context, console, folder)
     _note(folder, done=True, allowed=yes)
     code, written = 0, None
     if (folder / JOURNAL).is_file():
@@ -85,7 +86,7 @@ def run_cycle(wanted: Wanted, context: Context, console: Console, out: Path, *, 
             "evaluation": evaluated.result.model_dump(mode="json"), "writes": written,
         }
     )  # fmt: skip
-    return max(code, late), report
+    return max(code, late, unknown), report
 
 
 def _folder(out: Path, plain: dict[str, Any]) -> Path:
@@ -152,6 +153,7 @@ def _evaluation(wanted: Wanted, report: Report, context: Context, console: Conso
         **asked, criteria=wanted.criteria, traces=wanted.traces, feedback=wanted.feedback, approved=True,
         run_id=run_id_of(folder, dry=False),
     )  # fmt: skip
+    _count_report(report, str(request.run_id), context)
     evaluated = run_evaluation(request, context, console, folder)
     assert evaluated.result is not None
     texts = {
@@ -161,6 +163,16 @@ def _evaluation(wanted: Wanted, report: Report, context: Context, console: Conso
     write_texts(texts, folder)
     console.line(headline(evaluated.result), style="title")
     return evaluated
+
+
+def _count_report(report: Report, run_id: str, context: Context) -> None:
+    """What the report used of the model counts for the bounds on judging: they are the cycle's."""
+    from hansei.tools.evaluation.store import VerdictStore
+
+    assert context.verdicts is not None
+    store = VerdictStore(Path(context.verdicts))
+    for node, used in report.run.usage.items():
+        store.spend(run_id, "report", node, used)
 
 
 def _with_judgements(report: Report, evaluated: Evaluated, folder: Path) -> Report:
@@ -173,11 +185,20 @@ def _with_judgements(report: Report, evaluated: Evaluated, folder: Path) -> Repo
     return told
 
 
-def _propose(wanted: Wanted, evaluated: Evaluated, context: Context, console: Console, folder: Path) -> None:
-    from hansei.cli.evaluation_run import plan_writes
+def _propose(wanted: Wanted, evaluated: Evaluated, context: Context, console: Console, folder: Path) -> int:
+    """Plans what is proposed; 2 when nobody knows how many traces wait in the queue: then none is proposed for it."""
+    from hansei.cli.evaluation_run import look_at_queue, plan_writes
 
-    with plan_writes(evaluated, context, folder, console, scores=True, queue=wanted.queue):
-        pass  # it is planned when it is opened
+    queue, code = None, 0
+    assert evaluated.result is not None
+    if wanted.queue and any(one.to_label for one in evaluated.result.results):
+        try:
+            queue = look_at_queue(wanted.queue, wanted.most_waiting)
+        except LangfuseFailed as failure:
+            console.note(f"Nothing is proposed for “{wanted.queue}”: {failure.message} {failure.remedy}")
+            code = 2
+    with plan_writes(evaluated, context, folder, console, scores=True, queue=queue):
+        return code  # it is planned when it is opened
 
 
 def _write_what_is_left(console: Console, out: Path) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from hansei.cli.bounds import MaxCost, MaxSeconds, MaxTokens, model_bounds
+from hansei.cli.bounds import MaxCost, MaxSeconds, MaxTokens, MostWaiting, model_bounds
 from hansei.errors import UsageError
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ def evaluate(
         str | None,
         typer.Option(metavar="NAME", help="Plan what people should label next for this annotation queue, as --write."),
     ] = None,
+    most_waiting: MostWaiting = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Another one draws other traces.")] = 1,
     language: Annotated[Literal["en", "ja"], typer.Option(help="Language of the page.")] = "en",
     out: Annotated[Path, typer.Option(metavar="DIR", help="The run's folder; the same one goes on.")] = DEFAULT_OUT,
@@ -132,7 +133,14 @@ def evaluate(
     from pydantic import ValidationError
 
     from hansei.cli.console import open_console
-    from hansei.cli.evaluation_run import finding_of, plan_writes, run_evaluation, run_id_of, tell_evaluation
+    from hansei.cli.evaluation_run import (
+        finding_of,
+        look_at_queue,
+        plan_writes,
+        run_evaluation,
+        run_id_of,
+        tell_evaluation,
+    )
     from hansei.cli.writes import write_journal
     from hansei.contracts.evaluation import EvaluationRequest
     from hansei.tools.evaluation.criteria import NAME, read_criteria
@@ -177,7 +185,8 @@ def evaluate(
     if dry_run or not (write or queue):
         console.data(loads(document))
         return 0
-    with plan_writes(evaluated, context, out, console, scores=write, queue=queue) as journal, console:
+    wanted = look_at_queue(queue, most_waiting) if queue else None
+    with plan_writes(evaluated, context, out, console, scores=write, queue=wanted) as journal, console:
         return write_journal(console, journal, yes=yes)
 
 

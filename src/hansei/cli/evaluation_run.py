@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hansei.cli.console import Console
     from hansei.context import Context
     from hansei.contracts.evaluation import Criterion, Estimated, EvaluationRequest, EvaluationResult, OfFinding
+    from hansei.tools.evaluation.queueing import Queue
     from hansei.tools.writeback import Journal
 
 RUN = "run.json"
@@ -88,6 +89,11 @@ def tell_estimate(console: Console, estimated: Estimated, context: Context) -> N
         f" {format_count(used.tokens)} tokens and {money}; {estimated.known:,} of {estimated.verdicts:,} verdicts are"
         " known."
     )
+    if (before := estimated.before).calls:
+        usd = f" and {format_value(before.usd, 'usd')}" if before.usd else ""
+        console.line(
+            f"{format_count(before.tokens)} tokens{usd} were spent on this before; the bounds count that as well."
+        )
     if not estimated.within:
         console.note("That is beyond the run's bounds (--max-tokens, --max-usd): judging would end early.")
 
@@ -113,8 +119,22 @@ def run_id_of(folder: Path, *, dry: bool) -> str | None:
     return run_id
 
 
+def look_at_queue(name: str, most: int | None) -> Queue:
+    """The annotation queue that traces are proposed for, with what it holds now.
+
+    Raises:
+        LangfuseFailed: Langfuse cannot be asked, so nobody knows how many traces wait there.
+    """
+    from hansei.tools.evaluation.queueing import MOST_WAITING, Queue
+    from hansei.tools.langfuse.api import open_api
+    from hansei.tools.writeback import in_queue
+
+    with open_api() as api:
+        return Queue(name, in_queue(api, name), MOST_WAITING if most is None else most)
+
+
 def plan_writes(
-    evaluated: Evaluated, context: Context, folder: Path, console: Console, *, scores: bool, queue: str | None
+    evaluated: Evaluated, context: Context, folder: Path, console: Console, *, scores: bool, queue: Queue | None
 ) -> Journal:
     """Plans the verdicts as scores, and what people should label, in the folder's journal; the caller closes it.
 
@@ -139,7 +159,9 @@ def plan_writes(
             found = pending_scores(evaluation, verdicts, chosen)
             journal.plan(score.write(evaluation.project_id, evaluation.run_id) for score in found)
         if queue:
-            writes, notes = queue_of(evaluation, queue)
+            planned = [one.body for one in journal.left if one.kind == "queue_item"]
+            mine = [str(body["object_id"]) for body in planned if body["queue"] == queue.name]
+            writes, notes = queue_of(evaluation, queue, mine)
             journal.plan(writes)
             for note in notes:
                 console.note(note)

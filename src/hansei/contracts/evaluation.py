@@ -183,7 +183,10 @@ class Estimated(Strict):
     known: int = Field(description="Of these, given before and kept.")
     usage: Usage = Field(description="Of the model, for the rest. Its dollars are 0 where prices are not known.")
     priced: bool = Field(description="Whether prices of tokens are known.")
-    within: bool = Field(description="Whether that is within the run's bounds on the model.")
+    before: Usage = Field(default_factory=Usage, description="What was spent on the same run before.")
+    within: bool = Field(
+        description="Whether that is within the run's bounds on the model, with what was spent before."
+    )
 
 
 class CriteriaDecision(Strict):
@@ -304,5 +307,8 @@ class EvaluationResult(Strict):
     results: list[CriterionResult]
     estimated: Estimated | None = None
     usage: Usage = Field(default_factory=Usage)
+    before: Usage = Field(
+        default_factory=Usage, description="What was spent on the same run before: the bounds count it as well."
+    )
     stopped: str = Field("", description="Why judging ended before its plan did; empty: it did not.")
     notes: list[str] = Field(default_factory=list)
