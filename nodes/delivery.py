@@ -57,6 +57,8 @@ def delivery_with(perform: Perform, select: Select) -> Callable[..., dict[str, A
         try:
             for result in perform(wanted, context_of(runtime)):
                 kept.discard(result.key)
+                if result.run and result.run not in out.runs:
+                    out.runs.append(result.run)
                 if result.error is None:
                     out.written.append(result.key)
                 else:

@@ -42,7 +42,7 @@ def preparer(state: PreparingInput, runtime: Runtime[Context]) -> dict[str, Any]
     steps = Steps(runtime, "preparer", "Putting together what would be written")
     dataset = dataset_of({**state["scope"], "run_id": f"{state['scope']['run_id']} q{number}"}, runtime)
     try:
-        plan = plan_dataset(asked, report, dataset)
+        plan = plan_dataset(asked, report, dataset, number)
     except (Unclear, HanseiError) as error:
         return {"inquiry": unanswered(state, report, error, steps), "costs": bill("preparer", dataset.reader)}
     steps.finished(f"{many(len(plan.writes), 'write', 'writes')}, to be approved")

@@ -16,6 +16,14 @@ def no_kept_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HANSEI_MODEL_CACHE", "off")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def state_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Journals of what graphs send are kept apart from those of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture
 def quick_model(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Pauses before a model is asked again are as in life, only shorter; the next test begins without clients."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 from pydantic import SecretStr
+from tests.support.cli import hansei_here
 from tests.support.langfuse_api import LangfuseServer
 from tests.support.langfuse_state import State
 from tests.support.openai_server import KEY, OpenAiServer, failing, structured
@@ -248,7 +250,7 @@ def test_a_thread_begins_from_a_report_that_was_read(thread: Thread, url: str) -
 
 
 def test_a_person_asks_for_a_dataset_and_only_their_approval_writes_it(
-    thread: Thread, monkeypatch: pytest.MonkeyPatch
+    thread: Thread, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "LANGFUSE_PUBLIC_KEY" in thread.ask("make a dataset from the error finding").text
     with LangfuseServer(state=State(project_id=PROJECT)) as langfuse:
@@ -287,10 +289,15 @@ def test_a_person_asks_for_a_dataset_and_only_their_approval_writes_it(
         failing = [one for one in langfuse.state.items.values() if one["metadata"]["outcome"] == "failing"]
         assert {one["sourceTraceId"] for one in failing} == set(shown.trace_ids)
         assert langfuse.state.datasets["Lookups"]["projectId"] == PROJECT
+        (run,) = told.outcome.runs
+        assert f"hansei undo {run}" in told.text
         # The same again adds nothing, and leaves the dataset's own description to its owner.
         langfuse.state.datasets["Lookups"]["description"] = "theirs"
         assert "dataset" not in {write.content["kind"] for write in waiting("make a dataset named “Lookups”").writes}
         answer(decision="reject")
+        langfuse.state.items["theirs"] = {**langfuse.state.items[first.key], "id": "theirs"}
+        done = hansei_here(tmp_path, "undo", run, "--yes", **langfuse.settings)
+        assert (done.returncode, set(langfuse.state.items)) == (0, {"theirs"}), done.stderr
         langfuse.state.project_id = "another"
         assert "keys belong to project “another”" in thread.ask("make a dataset of these").text
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from tests.end_to_end.test_studio import Studio, served
+from tests.support.cli import hansei_here
 from tests.support.langfuse_api import KEYS, PROJECT_ID, SECRET_KEY, LangfuseServer
 from tests.support.writing import pending
 
@@ -75,6 +77,12 @@ def test_what_is_shown_is_sent_as_it_is_approved_edited_or_rejected(studio: Stud
     done = answer(studio, thread, {"decision": "reject", "reason": "not now"})
     assert (done["outcome"]["written"], len(done["outcome"]["left_out"])) == ([], 2)
     assert held(langfuse) == before
+
+    # What the server sent stands in a journal, so that exactly that is taken back.
+    assert done["outcome"]["runs"] == []
+    gone = hansei_here(studio.log.parent, "undo", "run-a", "--yes", "--json", **KEYS, LANGFUSE_BASE_URL=langfuse.url)
+    assert (gone.returncode, set(json.loads(gone.stdout)["removed"])) == (0, before), gone.stderr
+    assert held(langfuse) == set()
 
     log = studio.log.read_text()
     assert "BlockingError" not in log

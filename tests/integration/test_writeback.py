@@ -20,6 +20,8 @@ from tests.support.cli import clean_environment, hansei_here
 from tests.support.langfuse_api import PROJECT_ID, PUBLIC_KEY, SECRET_KEY, Fault, LangfuseServer
 from tests.support.writing import START, pending, plan
 
+from hansei.context import Context
+from hansei.contracts.writes import PendingWrite
 from hansei.errors import LangfuseFailed, UsageError
 from hansei.graph.writes import build_writes_graph
 from hansei.tools.langfuse.api import Api, Patience, open_api
@@ -29,11 +31,13 @@ from hansei.tools.writeback import (
     PendingScore,
     Performing,
     deliver,
+    find_journal,
     fits,
     open_journal,
     plan_of,
     preview_of,
     score_id,
+    send,
     undo,
 )
 
@@ -201,6 +205,39 @@ def test_undo_removes_what_the_run_wrote_and_nothing_else(server: LangfuseServer
     assert len(left) == 31
     assert sorted({score["metadata"]["hansei_run"] for score in left}) == ["run-a", "run-b"]
     assert [score["id"] for score in left if score["metadata"]["hansei_run"] == "run-a"] == ["somebody's"]
+
+
+def test_what_a_graph_sends_is_undone_by_its_run_whatever_the_run_is_called(
+    server: LangfuseServer, api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (server.settings | {"HANSEI_JOURNALS": str(tmp_path / "kept")}).items():
+        monkeypatch.setenv(name, value)
+    hostile = "../../../elsewhere/\x00 run"
+    runs = {"run-a": range(3), hostile: range(10, 12)}
+    writes = [
+        PendingWrite(key=one.id, what="a score", content={"kind": one.kind, "body": one.body})
+        for run, numbers in runs.items()
+        for one in (pending(number).write(PROJECT_ID, run) for number in numbers)
+    ]
+    for _ in range(2):  # a delivery that was cut off begins again
+        results = list(send(writes, Context()))
+        assert [(one.key, one.error) for one in results] == [(write.key, None) for write in writes]
+    assert {one.run for one in results} == set(runs)
+    assert len(server.state.scores) == 5
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    with open_journal(find_journal(hostile, tmp_path)) as journal:
+        assert set(undo(api, journal, dry_run=False).removed) == {write.key for write in writes[3:]}
+    assert {score["id"] for score in server.state.scores.values()} == {write.key for write in writes[:3]}
+    # What was taken back, or removed by hand, is sent again when it is approved again.
+    server.state.scores.clear()
+    list(send(writes, Context()))
+    assert len(server.state.scores) == 5
+    server.state.scores.clear()
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("HANSEI_JOURNALS", str(tmp_path / "file"))
+    with pytest.raises(UsageError, match="HANSEI_JOURNALS"):
+        list(send(writes, Context()))
+    assert not server.state.scores
 
 
 def test_undo_goes_on_after_a_fault(server: LangfuseServer, api: Api, tmp_path: Path) -> None:

@@ -25,14 +25,19 @@ _PATIENCE = Patience(attempts=2)
 """Somebody waits for the preview."""
 
 
-def run_of(ask: ToDataset, report: Report) -> str:
-    """The run that the writes name in their metadata, by which they are undone: equal requests have the same."""
-    asked = json.dumps([report.run.id, ask.model_dump(mode="json")], sort_keys=True)
+def run_of(ask: ToDataset, report: Report, number: int) -> str:
+    """The run that the writes name in their metadata, by which they are undone: of this one request."""
+    asked = json.dumps([report.run.id, number, ask.model_dump(mode="json")], sort_keys=True)
     return f"chat-{hashlib.sha256(asked.encode()).hexdigest()[:16]}"
 
 
-def plan_dataset(ask: ToDataset, report: Report, dataset: Dataset) -> WritePlan:
+def plan_dataset(ask: ToDataset, report: Report, dataset: Dataset, number: int) -> WritePlan:
     """Reads the traces and puts together what would be written. Nothing is sent.
+
+    Args:
+        ask, report: what is asked for.
+        dataset: the report's data.
+        number: of the request in its conversation.
 
     Raises:
         Unclear: there are no keys for Langfuse, or no such finding.
@@ -42,7 +47,7 @@ def plan_dataset(ask: ToDataset, report: Report, dataset: Dataset) -> WritePlan:
     if missing := missing_keys():
         raise Unclear("no_keys", names=missing)
     cases = read_cases(dataset, finding, ask.traces)
-    writes = dataset_writes(report, finding, cases, ask.name, run_of(ask, report))
+    writes = dataset_writes(report, finding, cases, ask.name, run_of(ask, report, number))
     with open_api(patience=_PATIENCE) as api:
         api.require_project(report.project_id)
         if _is_there(api, ask.name):

@@ -31,6 +31,8 @@ def wrote(
             text = telling.sentences(text, say("ask.left_out", count=len(outcome.left_out)))
         if outcome.failed:
             text = telling.sentences(text, say("ask.not_written", count=len(outcome.failed)))
+        for run in outcome.runs:
+            text = telling.sentences(text, say("ask.undo", run=run))
     rows = [[one.key, one.error or ""] for one in failed]
     return {
         "text": text,

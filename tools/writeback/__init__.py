@@ -8,7 +8,7 @@ with open_journal(folder, run_id=run_id, project_id=project_id) as journal:
 
 from hansei.tools.writeback.deliver import Outcome, deliver
 from hansei.tools.writeback.gate import Performing, fits, plan_of, plan_to_write, send
-from hansei.tools.writeback.journal import JOURNAL, Journal, Write, find_journal, open_journal
+from hansei.tools.writeback.journal import JOURNAL, Journal, Write, find_journal, journals_folder, open_journal
 from hansei.tools.writeback.preview import preview_of
 from hansei.tools.writeback.queues import LONGEST_NAME, InQueue, in_queue, queue_writes
 from hansei.tools.writeback.scores import PendingScore, score_id
@@ -28,6 +28,7 @@ __all__ = [
     "find_journal",
     "fits",
     "in_queue",
+    "journals_folder",
     "open_journal",
     "plan_of",
     "plan_to_write",

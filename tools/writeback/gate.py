@@ -6,9 +6,9 @@ outcome = write_if_approved(plan_of(journal), Performing(journal), decide, check
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from hansei.context import Context
 from hansei.contracts.writes import PendingWrite, WritePlan, WriteResult
@@ -16,7 +16,7 @@ from hansei.errors import HanseiError
 from hansei.tools.langfuse.api import open_api
 from hansei.tools.langfuse.connection import Server
 from hansei.tools.writeback.deliver import deliver, request_of
-from hansei.tools.writeback.journal import Journal, Write, open_journal
+from hansei.tools.writeback.journal import Journal, Write, kept_journal
 from hansei.tools.writeback.queues import LISTED, named_key
 
 
@@ -91,8 +91,8 @@ class Performing:
 def send(writes: Sequence[PendingWrite], context: Context) -> Iterator[WriteResult]:
     """Does writes that were approved where there is no run's folder, as on a server.
 
-    The journal lasts as long as the sending. What each write is called is the plan's own, so a second sending changes
-    nothing; without a journal `hansei undo` does not find them.
+    Each run that the writes' metadata name has its journal (`kept_journal`), by which `hansei undo RUN` takes back what
+    was sent. What was sent before is sent once more: under ids of the plan's own, that changes nothing.
     """
     wanted, projects = [], {write.project for write in writes if write.project}
     for write in writes:
@@ -108,9 +108,24 @@ def send(writes: Sequence[PendingWrite], context: Context) -> Iterator[WriteResu
         project = api.project_id()
         for one in projects:
             api.require_project(one)
-    with TemporaryDirectory() as folder, open_journal(Path(folder), run_id="approved", project_id=project) as journal:
-        journal.plan(Write.model_validate({**write.content, "id": write.key}) for write in wanted)
-        yield from Performing(journal)(wanted, context)
+    for run, group in _by_run(wanted).items():
+        with kept_journal(run, project) as journal:
+            journal.plan((Write.model_validate({**write.content, "id": write.key}) for write in group), again=True)
+            for result in Performing(journal)(group, context):
+                yield result.model_copy(update={"run": run})
+
+
+def _by_run(writes: Sequence[PendingWrite]) -> dict[str, list[PendingWrite]]:
+    """The writes by the run that their metadata name; what has none, as a dataset, goes before the first one's."""
+    named = [str((write.content["body"].get("metadata") or {}).get("hansei_run") or "") for write in writes]
+    first = next((run for run in named if run), "")
+    if not first:
+        keys = json.dumps(sorted(write.key for write in writes))
+        first = f"approved-{hashlib.sha256(keys.encode()).hexdigest()[:16]}"
+    groups: dict[str, list[PendingWrite]] = {first: []}
+    for run, write in zip(named, writes, strict=True):
+        groups.setdefault(run or first, []).append(write)
+    return groups
 
 
 def _told(write: Write) -> str:

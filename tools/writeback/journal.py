@@ -18,8 +18,10 @@ is simply sent again; what Langfuse names (see `queues`) is looked for before.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -87,13 +89,17 @@ class Journal:
         """What is planned and neither surely written nor rejected, in the planned order."""
         return [write for write in self.planned.values() if write.id not in self.written | self.rejected.keys()]
 
-    def plan(self, writes: Iterable[Write]) -> int:
+    def plan(self, writes: Iterable[Write], *, again: bool = False) -> int:
         """Adds what is to be written; what is planned already with the same content is left as it is.
+
+        Args:
+            writes: what is to be there.
+            again: what was written before is sent once more, since somebody may have removed it there.
 
         Returns:
             How many are new or changed.
         """
-        fresh = {write.id: write for write in writes if self.planned.get(write.id) != write}
+        fresh = {write.id: write for write in writes if again or self.planned.get(write.id) != write}
         if fresh:
             self._add({"plan": [write.model_dump(mode="json") for write in fresh.values()]})
         return len(fresh)
@@ -205,7 +211,7 @@ def open_journal(folder: Path, *, run_id: str = "", project_id: str = "") -> Jou
 def find_journal(run: str, near: Path) -> Path:
     """The journal of a run that is named by its folder, its journal file, or its id.
 
-    An id is looked for in the folders of `near`, two levels deep.
+    An id is looked for in the folders of `near`, two levels deep, and among the journals of what graphs sent.
 
     Raises:
         UsageError: there is none.
@@ -214,7 +220,9 @@ def find_journal(run: str, near: Path) -> Path:
     for path in (given / JOURNAL, given):
         if path.is_file() and path.suffix == ".jsonl":
             return path
-    for path in sorted([*near.glob(JOURNAL), *near.glob(f"*/{JOURNAL}"), *near.glob(f"*/*/{JOURNAL}")]):
+    places = [*near.glob(JOURNAL), *near.glob(f"*/{JOURNAL}"), *near.glob(f"*/*/{JOURNAL}")]
+    kept = journals_folder()
+    for path in sorted(places) + (sorted(kept.glob(f"*/{JOURNAL}")) if kept else []):
         with path.open("rb") as file:
             first = file.readline(100_000)
         try:
@@ -225,6 +233,40 @@ def find_journal(run: str, near: Path) -> Path:
     raise UsageError(
         f"There is no run “{run[:80]}” that wrote to Langfuse.", f"Name the folder of the run that holds its {JOURNAL}."
     )
+
+
+def journals_folder() -> Path | None:
+    """Where journals are kept of what is written without a run's folder, as by a server's graph.
+
+    That is HANSEI_JOURNALS, else ``$XDG_STATE_HOME/hansei/writes``, else ``~/.local/state/hansei/writes``; None: there
+    is no home.
+    """
+    named, state = os.environ.get("HANSEI_JOURNALS", ""), os.environ.get("XDG_STATE_HOME", "")
+    try:
+        base = Path(state) if os.path.isabs(state) else Path.home() / ".local" / "state"
+        return Path(named).expanduser() if named else base / "hansei" / "writes"
+    except RuntimeError:
+        return None
+
+
+def kept_journal(run_id: str, project_id: str) -> Journal:
+    """Opens the journal, among those of `journals_folder`, of what a run wrote to a project; makes it if need be.
+
+    Raises:
+        UsageError: there is no place for it, or see `open_journal`.
+    """
+    folder = journals_folder()
+    remedy = "Set HANSEI_JOURNALS to a folder that stays."
+    if folder is None:
+        raise UsageError("There is no place for the journal of what is written.", remedy)
+    # A run's id comes with the plan: it may be anything, and names no other folder.
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", run_id)[:60]
+    digest = hashlib.sha256(json.dumps([run_id, project_id]).encode()).hexdigest()[:12]
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # the texts of traces are in it
+    except OSError as error:
+        raise UsageError(f"“{folder}” cannot be made: {error.strerror}.", remedy) from None
+    return open_journal(folder / f"{plain}-{digest}", run_id=run_id, project_id=project_id)
 
 
 def _read(path: Path, file: BinaryIO) -> Journal:

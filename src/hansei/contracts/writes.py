@@ -96,6 +96,7 @@ class WriteResult(Strict):
 
     key: str
     error: str | None = Field(None, description="One line; None: it is written.")
+    run: str | None = Field(None, description="The run in whose journal it stands, where there is one.")
 
 
 class WriteOutcome(Strict):
@@ -106,3 +107,6 @@ class WriteOutcome(Strict):
     written: list[str] = Field(default_factory=list, description="Keys of what was written.")
     failed: list[WriteResult] = Field(default_factory=list, description="What could not be written, and why.")
     left_out: list[str] = Field(default_factory=list, description="Keys of what was rejected or edited out.")
+    runs: list[str] = Field(
+        default_factory=list, description="Runs with a journal of it: `hansei undo RUN` takes back what was written."
+    )
