@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from tests.support.sample_report import finding, sample_report
+from tests.support.sample_report import empty_report, finding, hostile_report, sample_report
 
 from hansei.contracts import Comparison, Report
 from hansei.contracts.asks import FIELDS, WRITES, Named
 from hansei.nodes.reader import Guess
 from hansei.tools.conversation.answering import answered, not_answered
-from hansei.tools.conversation.forms import FORMS
+from hansei.tools.conversation.forms import FORMS, examples
 from hansei.tools.conversation.grammar import understood
 from hansei.tools.conversation.naming import Unclear
 from hansei.tools.conversation.showing import as_markdown
@@ -178,12 +178,29 @@ def test_what_is_not_understood_as_a_whole_is_not_guessed_at(question: str, why:
 
 
 @pytest.mark.parametrize("language", ["en", "ja"])
+def test_help_names_what_the_report_speaks_of_and_each_example_is_understood(language: Any) -> None:
+    for written in (report(language), sample_report(language), empty_report(language)):
+        shown = examples(written)
+        spoken = Named(listed=[{"finding": one.id} for one in written.findings])
+        for first in written.findings[:1]:
+            spoken = spoken.after(Named(finding=first.id, metric=first.metric, segment=first.segment))
+        for example in shown:
+            understood(example, written, spoken)
+        assert not any("checkout" in one or "0af7651916cd43dd" in one for one in shown)
+    assert not any(set(one) & set("<|`\n") for one in examples(hostile_report(language)))
+    own = examples(report(language))
+    assert any("lookup_order" in one for one in own)
+    assert any("v6" in one and "v7" in one for one in own)
+    assert len(examples(empty_report(language))) < len(own)
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
 def test_a_question_that_is_not_understood_gets_the_forms(language: Any) -> None:
     with pytest.raises(Unclear) as caught:
         understood("bananas", report(language), FIRST)
     answer = not_answered(caught.value, report(language), FIRST, number=1, question="bananas")
     assert "bananas" in answer.text
-    assert all(example in answer.text for _, example in FORMS[language])
+    assert all(example in answer.text for example in examples(report(language)))
     assert answer.named == FIRST
 
 

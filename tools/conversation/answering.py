@@ -93,7 +93,7 @@ def not_answered(unclear: Unclear, report: Report, named: Named, *, number: int,
         why = say(f"ask.unclear.{unclear.why}", **values)
         text = why
         if unclear.why in ("empty", "word", "form"):
-            listed = "\n".join(f"- {example}" for example in forms.examples(report.language))
+            listed = "\n".join(f"- {example}" for example in forms.examples(report))
             text = f"{why}\n\n{say('ask.forms')}\n\n{listed}"
         return Answer(number=number, question=question, text=text, named=named, follow_ups=_first(report))
 
@@ -253,7 +253,7 @@ def _trace(ask: Trace, report: Report, evidence: Sequence[Evidence]) -> Parts:
 def _listing(ask: Listing, report: Report, evidence: Sequence[Evidence]) -> Parts:
     if ask.what == "forms":
         return {
-            "text": say("ask.forms") + "\n\n" + "\n".join(f"- {text}" for text in forms.examples(report.language)),
+            "text": say("ask.forms") + "\n\n" + "\n".join(f"- {text}" for text in forms.examples(report)),
             "follow_ups": _first(report),
         }
     if ask.what == "gaps":

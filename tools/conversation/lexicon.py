@@ -67,6 +67,12 @@ def general() -> Vocabulary:
     return {word: tuple(meanings) for word, meanings in found.items()}
 
 
+def speakers(code: str, language: str) -> str | None:
+    """What a language is called in another one: “Japanese” of ja in en; None: there is no word for it."""
+    words = json.loads((LEXICONS / f"{language}.json").read_text("utf-8"))["languages"].get(code)
+    return str(words[0]).capitalize() if words else None
+
+
 def vocabulary(report: Report, named: Named | None = None) -> Vocabulary:
     """The words of all languages, and the names in a report: its findings' titles and the values of its segments.
 

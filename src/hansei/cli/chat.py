@@ -223,7 +223,7 @@ def _command(line: str, talk: Conversation, console: Console) -> bool:
         case "/help":
             console.block(COMMANDS)
             console.line()
-            for example in examples(talk.report.language):
+            for example in examples(talk.report):
                 console.line(f"  {example}")
         case "/sql":
             return _sql(argument, talk, console)
