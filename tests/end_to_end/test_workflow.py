@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
@@ -189,6 +190,7 @@ def test_a_killed_process_is_taken_up_by_another(
     server: RunningServer, context: Context, whole: dict[str, Any], tmp_path: Path
 ) -> None:
     path = tmp_path / "checkpoints.db"
+    begun = len(server.asked)
     server.misbehave("hang", 100, SCREEN_OF_SCORES)
     command = [sys.executable, "-c", KILLED, str(path), server.url(USER, PASSWORD), PROJECT, END.isoformat()]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -201,11 +203,16 @@ def test_a_killed_process_is_taken_up_by_another(
         wait_until_stored(path, finished)
         process.send_signal(signal.SIGKILL)
     server.misbehave("hang", 0)
+    killed = len(server.asked)
 
     with SqliteSaver.from_conn_string(str(path)) as saver:
         graph = build_graph(saver)
         assert analysts(graph, None, thread("killed"), context) == ["quality"]
         assert told(graph.get_state(thread("killed")).values["report"]) == told(whole)
+    # Of all that was asked before the kill, what had been answered is not asked again: only the query that hung is.
+    before, after = Counter(server.asked[begun:killed]), Counter(server.asked[killed:])
+    assert sum((before & after).values()) == 1
+    assert len(before) > len(after) > 1
 
 
 def test_the_state_is_plain_json_without_password_and_client(context: Context, tmp_path: Path) -> None:

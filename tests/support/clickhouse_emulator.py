@@ -11,6 +11,7 @@ import argparse
 import email
 import email.policy
 import gzip
+import hashlib
 import io
 import json
 import os
@@ -41,6 +42,7 @@ INSERT = re.compile(rb"^\s*INSERT\s", re.I)
 INSERT_FORMAT = re.compile(rb"\bFORMAT\s+([A-Za-z0-9]+)[ \t]*(?:\r?\n|$)", re.I)
 LAST_FORMAT = re.compile(r"\bFORMAT\s+(\w+)\s*$", re.I)
 HAS_ROWS = re.compile(r"\s*(?:SELECT|WITH|\(|SHOW|DESCRIBE|DESC|EXISTS|EXPLAIN|KILL)\b|^\s*\(", re.I)
+COMMENT = re.compile(rb"/\*.*?\*/", re.S)
 CODE = re.compile(r"Code:\s*(\d+)")
 KILL = re.compile(rb"\s*KILL QUERY WHERE query_id = '([\w-]+)' ASYNC\s*(?:FORMAT \w+\s*)?")
 
@@ -56,8 +58,7 @@ def literal(value: str) -> str:
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def id_comment(query_id: str) -> str:
-    """The engine has no query ids: a comment stands for it."""
+def id_comment(query_id: str) -> str:  # the engine has no query ids: a comment stands for it
     return f"/* query_id: {re.sub(r'[^0-9A-Za-z-]', '', query_id)} */"
 
 
@@ -122,15 +123,17 @@ class Faults:
         self._lock = threading.Lock()
         self._next: list[str] = []
         self._matching = b""
-        self.queries = self.committed = 0
+        self.committed = 0
+        self.asked: list[str] = []  # hashes of the queries' texts without comments, and of what was bound to them
 
     def order(self, kind: str, times: int, matching: str) -> None:
         with self._lock:
             self._next, self._matching = [kind] * times, matching.encode()
 
-    def take(self, request: bytes) -> str:
+    def take(self, request: bytes, options: dict[str, str]) -> str:
+        bound = sorted(one for one in options.items() if one[0].startswith("param_"))
         with self._lock:
-            self.queries += 1
+            self.asked.append(hashlib.sha256(COMMENT.sub(b"", request) + repr(bound).encode()).hexdigest()[:16])
             if not self._next or self._matching not in request:
                 return ""
             self.committed += 1
@@ -153,8 +156,7 @@ class Handler(BaseHTTPRequestHandler):
         self._start(200, [], 0)
 
     def _serve(self) -> None:
-        address = urlsplit(self.path)
-        options = dict(parse_qsl(address.query, keep_blank_values=True))
+        options = dict(parse_qsl((address := urlsplit(self.path)).query, keep_blank_values=True))
         self._streaming = self._is_endless = False
         try:
             body = self._body()
@@ -162,10 +164,10 @@ class Handler(BaseHTTPRequestHandler):
                 self.faults.order(options["kind"], int(options["times"]), options.get("matching", ""))
                 self._send(b"Ok.\n")
             elif address.path == "/-/queries":
-                self._send(f"{self.faults.queries} {self.faults.committed}".encode())
+                self._send(json.dumps({"asked": self.faults.asked, "faults": self.faults.committed}).encode())
             elif address.path == "/ping":
                 self._send(b"Ok.\n")
-            elif not self._misbehaves(self.faults.take(options.get("query", "").encode() + body)):
+            elif not self._misbehaves(self.faults.take(options.get("query", "").encode() + body, options)):
                 self._query(options, body)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
@@ -377,8 +379,8 @@ def main() -> None:
     parser.add_argument("--users", required=True, type=Path)
     parser.add_argument("--certificate", help="certificate and key in one PEM file: speak TLS")
     arguments = parser.parse_args()
-    stopping = threading.Event()
-    engine = Engine(arguments.path, arguments.config, json.loads(arguments.users.read_text()))
+    stopping, users = threading.Event(), json.loads(arguments.users.read_text())
+    engine = Engine(arguments.path, arguments.config, users)
     members = {"engine": engine, "faults": Faults(), "stopping": stopping}
     server = EmulatedServer(("127.0.0.1", 0), type("BoundHandler", (Handler,), members))
     if arguments.certificate:
@@ -386,8 +388,7 @@ def main() -> None:
         tls.load_cert_chain(arguments.certificate)
         server.socket = tls.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    sys.stdout.write(f"{server.server_address[1]}\n")
-    sys.stdout.flush()
+    os.write(1, f"{server.server_address[1]}\n".encode())
     sys.stdin.read()  # until the parent closes it, or is gone
     stopping.set()
     server.shutdown()

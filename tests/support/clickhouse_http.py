@@ -66,12 +66,18 @@ class RunningServer:
     @property
     def queries(self) -> int:
         """How many queries have come so far, those answered with a fault included."""
-        return int(self._control("queries").split()[0])
+        return len(self.asked)
+
+    @property
+    def asked(self) -> list[str]:
+        """The queries that have come so far, each as a hash of its text and the values bound to it."""
+        found: list[str] = json.loads(self._control("queries"))["asked"]
+        return found
 
     @property
     def faults(self) -> int:
         """How many queries have been answered with a fault so far."""
-        return int(self._control("queries").split()[1])
+        return int(json.loads(self._control("queries"))["faults"])
 
     def stop(self) -> None:
         """Ends the server's process."""
