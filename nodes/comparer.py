@@ -10,9 +10,9 @@ from langgraph.runtime import Runtime
 from hansei.context import Context
 from hansei.contracts.evaluation import Verdict
 from hansei.errors import ModelFailed
-from hansei.nodes.evaluating import MOST_PAIRS, Evaluating, meter_of_run, pair_judges_of, request_of, store_of
+from hansei.nodes.evaluating import Evaluating, meter_of_run, pair_judges_of, pairs_of, store_of
 from hansei.nodes.scope import Steps, at_once, bill, context_of, dataset_of
-from hansei.tools.evaluation.pairs import ORDERS, Order, Pair, PairJudge, Tally, find_pairs
+from hansei.tools.evaluation.pairs import ORDERS, Order, Pair, PairJudge, Tally
 
 
 class ComparerInput(Evaluating):
@@ -27,7 +27,7 @@ def comparer(state: ComparerInput, runtime: Runtime[Context]) -> dict[str, Any]:
     Raises:
         HanseiError: ClickHouse cannot be asked, or verdicts cannot be kept.
     """
-    context, request = context_of(runtime), request_of(state)
+    context = context_of(runtime)
     judges = pair_judges_of(state, context)
     if not judges or state["decision"] != "approve":
         return {}
@@ -37,10 +37,8 @@ def comparer(state: ComparerInput, runtime: Runtime[Context]) -> dict[str, Any]:
     compared: dict[str, dict[str, Any]] = {}
     stopped = ""
     for judge in judges:
-        assert judge.criterion.compared is not None
-        pairs = find_pairs(
-            dataset, judge.criterion.compared, min(MOST_PAIRS, request.traces or MOST_PAIRS), request.seed
-        )
+        drawn, labelled = pairs_of(state, dataset, judge.criterion)
+        pairs = [*drawn, *labelled]
         keys = {(pair, order): judge.key(pair, order) for pair in pairs for order in ORDERS}
         known = store.find(list(keys.values()))
         asked = {key: job for job, key in keys.items() if key not in known}
@@ -58,9 +56,13 @@ def comparer(state: ComparerInput, runtime: Runtime[Context]) -> dict[str, Any]:
             raise failed
         found = known | {key: one for key, one in zip(asked, answers, strict=True) if one is not None}
         both = [(found.get(keys[pair, ORDERS[0]]), found.get(keys[pair, ORDERS[1]])) for pair in pairs]
-        tally = Tally.of(both, "stopped")
+        tally = Tally.of(both[: len(drawn)], "stopped")
         compared[judge.criterion.name] = {
-            "pairwise": tally.pairwise.model_dump(mode="json"), "reasons": tally.reasons, "kept": len(known)
+            "pairwise": tally.pairwise.model_dump(mode="json"), "reasons": tally.reasons, "kept": len(known),
+            "told": [
+                [pair.first, pair.second, *(one and one.value for one in verdicts)]
+                for pair, verdicts in zip(pairs, both, strict=True)
+            ],
         }  # fmt: skip
         if failed is not None:
             stopped = failed.message

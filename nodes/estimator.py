@@ -11,17 +11,17 @@ from hansei.context import Context
 from hansei.contracts.evaluation import Estimated
 from hansei.contracts.spent import Usage
 from hansei.nodes.evaluating import (
-    MOST_PAIRS,
     Evaluating,
     judges_of,
     meter_of_run,
     pair_judges_of,
+    pairs_of,
     request_of,
     store_of,
 )
 from hansei.nodes.scope import Steps, bill, context_of, dataset_of
 from hansei.tools.evaluation.asking import shown_of
-from hansei.tools.evaluation.pairs import ORDERS, PairJudge, find_pairs
+from hansei.tools.evaluation.pairs import ORDERS, PairJudge
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.trace_tree import read_trees
 from hansei.tools.language_model.usage import LETTERS_PER_TOKEN
@@ -91,12 +91,10 @@ def estimator(state: Evaluating, runtime: Runtime[Context]) -> dict[str, Any]:
 
 def _pairs(state: Evaluating, dataset: Dataset, judges: Sequence[PairJudge]) -> dict[str, int]:
     """Letters of the questions about pairs, by the keys of their verdicts."""
-    request = request_of(state)
     found: dict[str, int] = {}
     for judge in judges:
-        assert judge.criterion.compared is not None
-        most = min(MOST_PAIRS, request.traces or MOST_PAIRS)
-        for pair in find_pairs(dataset, judge.criterion.compared, most, request.seed):
+        drawn, labelled = pairs_of(state, dataset, judge.criterion)
+        for pair in (*drawn, *labelled):
             for order in ORDERS:
                 found[judge.key(pair, order)] = sum(len(text) for _, text in judge.messages(pair, order)) + SCHEMA
     return found

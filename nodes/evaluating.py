@@ -18,8 +18,10 @@ from hansei.nodes.desk import LANGUAGES
 from hansei.nodes.scope import Costs, Scope
 from hansei.tools.evaluation.asking import Judge, judges
 from hansei.tools.evaluation.choosing import Chosen
-from hansei.tools.evaluation.pairs import PairJudge
+from hansei.tools.evaluation.labels import read_labels, rules_of
+from hansei.tools.evaluation.pairs import Pair, PairJudge, find_pairs
 from hansei.tools.evaluation.store import VerdictStore, default_store
+from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.language_model import Endpoint, ModelMeter, endpoint_of, model_meter_of
 
 PROMPTS = Path(__file__).parent / "prompts"
@@ -109,6 +111,19 @@ def pair_judges_of(state: Evaluating, context: Context) -> list[PairJudge]:
     language = LANGUAGES[request_of(state).language]
     pairwise = [one for one in criteria_of(state) if one.kind == "pairwise"]
     return [PairJudge(one, prompt, endpoint, language, project_id) for one in pairwise]
+
+
+def pairs_of(state: Evaluating, dataset: Dataset, criterion: Criterion) -> tuple[list[Pair], list[Pair]]:
+    """The pairs of a pairwise criterion that are drawn, and those that only hold its judge against people.
+
+    Raises:
+        HanseiError: ClickHouse cannot be asked.
+    """
+    assert criterion.compared is not None
+    request = request_of(state)
+    labels = read_labels(dataset, rules_of([criterion], request.feedback))[criterion.name]
+    most = min(MOST_PAIRS, request.traces or MOST_PAIRS)
+    return find_pairs(dataset, criterion.compared, most, request.seed, labels)
 
 
 def needed_endpoint(context: Context, run_id: str, for_what: str) -> Endpoint:

@@ -65,6 +65,6 @@ def _drawn(dataset: Dataset, request: EvaluationRequest, count: int) -> tuple[li
 def _labelled(dataset: Dataset, state: Evaluating, request: EvaluationRequest, chosen: Sequence[str]) -> list[Chosen]:
     """Labelled traces that were not drawn. They stand for none, and are judged first: without them no judge is held
     against people."""
-    rules = rules_of(criteria_of(state), request.feedback)
+    rules = rules_of([one for one in criteria_of(state) if one.kind == "judge"], request.feedback)
     found = labelled_traces(read_labels(dataset, rules), chosen) if rules else []
     return [Chosen(one.trace_id, one.at, one.environment, "labelled", 0.0) for one in found]

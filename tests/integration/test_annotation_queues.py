@@ -21,10 +21,22 @@ from hansei.errors import LangfuseFailed
 from hansei.graph.writes import write_if_approved
 from hansei.tools.langfuse.api import Api, Patience, open_api
 from hansei.tools.langfuse.connection import Server
-from hansei.tools.writeback import Performing, deliver, fits, open_journal, plan_of, preview_of, queue_writes, undo
+from hansei.tools.writeback import (
+    InQueue,
+    Performing,
+    ScoreConfig,
+    deliver,
+    fits,
+    in_queue,
+    open_journal,
+    plan_of,
+    preview_of,
+    queue_writes,
+    undo,
+)
 
 QUEUE = "to label / 2026"
-CONFIG = ("no_refusal", "True when the answer does not refuse.")
+CONFIG = ScoreConfig("no_refusal", "True when the answer does not refuse.")
 
 
 @pytest.fixture
@@ -69,6 +81,11 @@ def test_each_trace_is_in_the_queue_once_whoever_adds_it(server: LangfuseServer,
     assert (len(server.state.queues), len(server.state.configs)) == (1, 1)
     [queue], [config] = server.state.queues.values(), server.state.configs.values()
     assert (queue["scoreConfigIds"], config["dataType"], config["name"]) == ([config["id"]], "BOOLEAN", "no_refusal")
+
+    server.state.queue_items[0]["status"] = "COMPLETED"
+    there = in_queue(api, QUEUE)
+    assert (sorted(there.traces), there.waiting) == (_labelled(server), 129)
+    assert in_queue(api, "another") == InQueue()
 
     with open_journal(tmp_path / "b") as journal:
         found = undo(api, journal, dry_run=False)
@@ -158,9 +175,23 @@ def test_a_trace_can_be_left_out_and_nothing_put_in_its_place(
     assert _labelled(server) == ["trace-0", "trace-1"]
 
 
+def test_people_are_asked_for_what_the_judge_gives(server: LangfuseServer, api: Api, tmp_path: Path) -> None:
+    configs = [CONFIG, ScoreConfig("tone", "How it sounds.", categories=["kind", "curt"]),
+               ScoreConfig("depth", "How deep.", span=(0, 10))]  # fmt: skip
+    with open_journal(tmp_path, run_id="run-a", project_id=PROJECT_ID) as journal:
+        journal.plan(queue_writes(QUEUE, ["t"], configs, PROJECT_ID))
+        assert preview_of(journal)["score_config_types"] == {
+            "no_refusal": "BOOLEAN", "tone": "CATEGORICAL", "depth": "NUMERIC",
+        }  # fmt: skip
+        assert deliver(api, journal).rejected == {}
+    made = {one["name"]: one for one in server.state.configs.values()}
+    assert [one["label"] for one in made["tone"]["categories"]] == ["kind", "curt"]
+    assert (made["depth"]["minValue"], made["depth"]["maxValue"]) == (0, 10)
+
+
 def test_a_name_that_langfuse_refuses_is_told(server: LangfuseServer, api: Api, tmp_path: Path) -> None:
     with open_journal(tmp_path, run_id="run-a", project_id=PROJECT_ID) as journal:
-        journal.plan(queue_writes(QUEUE, ["t"], [("a name: no", "")], PROJECT_ID))
+        journal.plan(queue_writes(QUEUE, ["t"], [ScoreConfig("a name: no", "")], PROJECT_ID))
         outcome = deliver(api, journal)
     assert set(outcome.rejected.values()) == {"HTTP 400", "Langfuse has no score config of that name.",
                                               "Langfuse has no queue of that name."}  # fmt: skip

@@ -5,9 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pytest
 
+from hansei.contracts import Window
+from hansei.contracts.calibration import Unlabelled
+from hansei.contracts.evaluation import Criterion, CriterionResult, EvaluationResult
 from hansei.tools.evaluation.calibration import split_of
 from hansei.tools.evaluation.labelling import TO_LABEL, Pair, disagreements, drift, next_to_label
+from hansei.tools.evaluation.queueing import Queue, queue_of
+from hansei.tools.writeback import InQueue
 
 START = datetime(2026, 9, 7, 12, tzinfo=UTC)  # a Monday
 
@@ -97,3 +103,35 @@ def test_a_judge_that_finds_little_leaves_room_for_the_rest() -> None:
     assert (len(all_found), sum(one.found for one in all_found)) == (TO_LABEL, 46)
     assert next_to_label({}, {}) == []
     assert len(next_to_label({"a": True, "b": False}, {}, ["a"])) == 1
+
+
+def _to_label(count: int) -> EvaluationResult:
+    criterion = Criterion(name="made_up", kind="judge", definition="d")
+    result = CriterionResult(
+        criterion=criterion, n=count, unscored=0, calibration="uncalibrated",
+        to_label=[Unlabelled(trace_id=f"t{n:03}", verdict="pass", why="drawn") for n in range(count)],
+    )  # fmt: skip
+    return EvaluationResult(
+        hansei_version="0", run_id="r", started_at=START, project_id="p", model="m", plan="uniform", population=count,
+        traces=count, window=Window(start=START, end=START + timedelta(days=1)), results=[result],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("there", "most", "planned", "proposed"),
+    [
+        (InQueue(), 50, [], 50),
+        (InQueue(frozenset({"t000", "t001", "x"}), waiting=30), 50, [], 20),
+        (InQueue(frozenset({"t000"}), waiting=0), 50, [], 50),  # it was labelled
+        (InQueue(frozenset({"x"}), waiting=60), 50, [], 0),
+        (InQueue(), 10, ["t000", "t001"], 8),
+        (InQueue(frozenset({"t000"}), waiting=1), 10, ["t000", "t001"], 8),  # the first one was sent and not noted
+        (InQueue(), 0, [], 0),
+    ],
+)
+def test_no_more_wait_in_a_queue_than_may(there: InQueue, most: int, planned: list[str], proposed: int) -> None:
+    writes, notes = queue_of(_to_label(80), Queue("q", there, most), planned)
+    traces = [str(one.body["object_id"]) for one in writes if one.kind == "queue_item"]
+    assert len(traces) == proposed
+    assert not set(traces) & (there.traces | set(planned))
+    assert bool(notes) == (proposed < 50)

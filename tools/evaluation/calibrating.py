@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from hansei.contracts import Estimate
-from hansei.contracts.evaluation import (
-    UNCALIBRATED,
-    Calibration,
-    CriterionResult,
-    Disagreement,
-    DriftOfJudge,
-    EvaluationResult,
-    GroupOfLabels,
-    Unlabelled,
-    Verdict,
+from hansei.contracts.calibration import Calibration, Disagreement, DriftOfJudge, Unlabelled
+from hansei.contracts.evaluation import UNCALIBRATED, CriterionResult, EvaluationResult, Verdict
+from hansei.tools.evaluation.agreement import Confusion
+from hansei.tools.evaluation.calibrating_values import (
+    calibration_of_pairs,
+    calibration_of_values,
+    drawn_to_label,
+    drifts_of,
+    estimate_of,
 )
 from hansei.tools.evaluation.calibration import Judged, Table, corrected, rates, split_of
-from hansei.tools.evaluation.labelling import Pair, disagreements, drift, next_to_label
+from hansei.tools.evaluation.labelling import Pair, disagreements, next_to_label
 from hansei.tools.evaluation.labels import Label
-from hansei.tools.statistics import Interval
-
-DRIFTS = ("week", "version", "judged_by")
 
 
 def calibrated(
@@ -29,46 +24,52 @@ def calibrated(
     verdicts: Sequence[Verdict],
     labels: Mapping[str, Mapping[str, Label]],
     earlier: Sequence[Verdict] = (),
+    compared: Mapping[str, Sequence[Sequence[str | None]]] | None = None,
 ) -> EvaluationResult:
-    """The evaluation with a calibration for each judge of pass and fail.
+    """The evaluation with a calibration for each judge.
 
     Args:
         evaluation: as it is without labels.
         verdicts: of its run, also on labelled traces that were not chosen.
         labels: criterion → trace → label.
         earlier: verdicts of earlier runs, for the drift of a judge over models and versions.
+        compared: pairwise criterion → its pairs: both traces, then the verdict in either order, None without one.
     """
-    results = [
-        _calibrated(one, verdicts, labels.get(one.criterion.name, {}), earlier)
-        if one.criterion.kind == "judge" and one.criterion.type == "boolean"
-        else one
-        for one in evaluation.results
-    ]
+    results = []
+    for one in evaluation.results:
+        mine = labels.get(one.criterion.name, {})
+        if one.criterion.kind == "pairwise":
+            found = calibration_of_pairs((compared or {}).get(one.criterion.name, ()), mine)
+            results.append(one.model_copy(update={"calibration": found or UNCALIBRATED}))
+        elif one.criterion.kind == "judge":
+            results.append(_calibrated(one, verdicts, mine, earlier))
+        else:
+            results.append(one)
     return evaluation.model_copy(update={"results": results})
 
 
 def _calibrated(
     result: CriterionResult, verdicts: Sequence[Verdict], labels: Mapping[str, Label], earlier: Sequence[Verdict]
 ) -> CriterionResult:
-    name = result.criterion.name
+    criterion = result.criterion
     mine = {
         one.trace_id: one
         for one in verdicts
-        if one.criterion == name and one.version == result.criterion.version and one.value is not None
+        if one.criterion == criterion.name and one.version == criterion.version and one.value is not None
     }
-    pairs = [_pair(verdict, labels[id]) for id, verdict in sorted(mine.items()) if id in labels]
-    return result.model_copy(
-        update={
-            "calibration": _calibration(result, pairs, labels, earlier) if pairs else UNCALIBRATED,
-            "to_label": _to_label(name, mine, verdicts, labels),
-        }
-    )
+    if criterion.type == "boolean":
+        pairs = [_pair(verdict, labels[id]) for id, verdict in sorted(mine.items()) if id in labels]
+        found = _calibration(result, pairs, labels, earlier) if pairs else None
+        to_label = _to_label(criterion.name, mine, verdicts, labels)
+    else:
+        before = [one for one in earlier if one.criterion == criterion.name and one.value is not None]
+        found = calibration_of_values(criterion, mine, labels, before)
+        to_label = drawn_to_label(mine, labels)
+    return result.model_copy(update={"calibration": found or UNCALIBRATED, "to_label": to_label})
 
 
 def _pair(verdict: Verdict, label: Label) -> Pair:
-    return Pair(
-        verdict.trace_id, verdict.value is False, not label.passes, label.at, verdict.version, verdict.judged_by
-    )
+    return Pair(verdict.trace_id, verdict.value is False, not label.said, label.at, verdict.version, verdict.judged_by)
 
 
 def _calibration(
@@ -76,11 +77,15 @@ def _calibration(
 ) -> Calibration:
     measured = [one for one in pairs if split_of(one.trace_id) == "test"]
     table = Table.of((one.judge, one.human) for one in measured)
+    kappa = (
+        Confusion(("fail", "pass"), ((table.hit, table.miss), (table.alarm, table.clear))).kappa if table.n else None
+    )
     found = Calibration(
         labels=len(pairs),
         tested=table.n,
-        agreement=_estimate(table.agreement, table.n) if table.n else None,
+        agreement=estimate_of(table.agreement, table.n) if table.n else None,
         kappa=table.kappa,
+        kappa_interval=estimate_of(kappa, table.n) if kappa else None,
         drift=_drifts(pairs, labels, earlier, result.criterion.name),
         disagreements=[
             Disagreement(trace_id=one.trace_id, people="fail" if one.human else "pass") for one in disagreements(pairs)
@@ -92,30 +97,22 @@ def _calibration(
     if isinstance(told, str):
         return found.model_copy(update={"note": told})
     positives = table.hit + table.miss
-    update = {"tpr": _estimate(told.tpr, positives), "tnr": _estimate(told.tnr, table.n - positives)}
+    update = {"tpr": estimate_of(told.tpr, positives), "tnr": estimate_of(told.tnr, table.n - positives)}
     share_of_failures = corrected(told, population)
     if isinstance(share_of_failures, str):
         return found.model_copy(update={**update, "note": share_of_failures})
-    return found.model_copy(update={**update, "corrected": _estimate(share_of_failures, result.n)})
+    return found.model_copy(update={**update, "corrected": estimate_of(share_of_failures, result.n)})
 
 
 def _drifts(
     pairs: Sequence[Pair], labels: Mapping[str, Label], earlier: Sequence[Verdict], name: str
 ) -> list[DriftOfJudge]:
-    """By week over this run's labels; by version and model over those of earlier runs as well."""
     before = [
         _pair(one, labels[one.trace_id])
         for one in earlier
-        if one.criterion == name and one.value is not None and one.trace_id in labels
+        if one.criterion == name and isinstance(one.value, bool) and one.trace_id in labels
     ]
-    out = []
-    for by in DRIFTS:
-        known = {(one.trace_id, one.version, one.judged_by): one for one in [*before, *pairs]}
-        found = drift(pairs if by == "week" else list(known.values()), by)
-        if found is not None:
-            groups = [GroupOfLabels(name=one.name, agreement=_estimate(one.agreement, one.n)) for one in found.groups]
-            out.append(DriftOfJudge.model_validate({"by": by, "groups": groups, "p": round(found.p, 6)}))
-    return out
+    return drifts_of(pairs, before)
 
 
 def _to_label(
@@ -130,7 +127,3 @@ def _to_label(
         Unlabelled(trace_id=one.trace_id, verdict="fail" if one.found else "pass", why=one.why)
         for one in next_to_label(judged, others, labels)
     ]
-
-
-def _estimate(interval: Interval, n: int) -> Estimate:
-    return Estimate(value=interval.value, n=n, low=interval.low, high=interval.high)

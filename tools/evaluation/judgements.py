@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hansei.contracts.evaluation import Calibration, CriterionResult, EvaluationResult
+from hansei.contracts.calibration import Calibration
+from hansei.contracts.evaluation import CriterionResult, EvaluationResult
 from hansei.contracts.report import Judgement, Report
 from hansei.tools.report.compose import compose
 

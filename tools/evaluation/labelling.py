@@ -165,7 +165,7 @@ def next_to_label(
     known = set(labelled)
     kept: dict[bool, list[ToLabel]] = {}
     for found in (True, False):
-        mine = sorted((one for one, verdict in judged.items() if verdict is found and one not in known), key=_shuffled)
+        mine = sorted((one for one, verdict in judged.items() if verdict is found and one not in known), key=shuffled)
         drawn = [ToLabel(one, found, chances[one], "drawn") for one in mine if split_of(one) == "test"]
         odd = [ToLabel(one, found, chances[one], "unlikely") for one in mine if split_of(one) != "test"]
         odd.sort(key=lambda one: -abs(one.found - one.chance))
@@ -184,7 +184,8 @@ def _in_turn(drawn: Sequence[ToLabel], odd: Sequence[ToLabel]) -> list[ToLabel]:
     return out
 
 
-def _shuffled(trace_id: str) -> str:
+def shuffled(trace_id: str) -> str:
+    """Orders traces by chance, always in the same way."""
     return hashlib.sha256(f"label:{trace_id}".encode()).hexdigest()
 
 

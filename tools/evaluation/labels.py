@@ -5,6 +5,9 @@ A rule says which score and which of its values let a trace pass:
     helpful             true passes (or 1, or the category True)
     stars>=4            a number of at least 4 passes; <= likewise
     tone=calm,friendly  these categories pass
+
+Judges of numbers and of categories are held against annotations of their own kind: a number, one of the categories. Of
+pairs, the better trace is the one that people gave the higher score.
 """
 
 from __future__ import annotations
@@ -13,12 +16,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from hansei.contracts import Periods, Window, parse_instant
 from hansei.contracts.evaluation import Criterion
 from hansei.errors import UsageError
 from hansei.tools.langfuse.dataset import Dataset
+
+Said = bool | float | str
 
 LATER = timedelta(days=365)
 """How long after the window people may have labelled its traces."""
@@ -38,6 +43,22 @@ class Rule:
     any_source: bool = False
     """Also scores that are no annotations: users' feedback."""
     true_passes: bool = True
+    reads: Literal["pass", "number", "category", "rank"] = "pass"
+    """What a label is: pass or fail; a number of the criterion's range; one of its categories; more or less good."""
+    span: tuple[float, float] | None = None
+    """Of a number."""
+    categories: tuple[str, ...] = ()
+
+    def said(self, value: float | None, text: str, data_type: str) -> Said | None:
+        """What a score says as a label of this kind; None: nothing by this rule."""
+        if self.reads == "category":
+            return text if text in self.categories else None
+        if self.reads == "number":
+            within = self.span is not None and value is not None and self.span[0] <= value <= self.span[1]
+            return value if within and data_type == "NUMERIC" else None
+        if self.reads == "rank" and not self.sign and data_type != "CATEGORICAL":
+            return None if value is None else (value if self.true_passes else -value)
+        return self.passes(value, text, data_type)
 
     def passes(self, value: float | None, text: str, data_type: str) -> bool | None:
         """What a score says; None: nothing by this rule."""
@@ -56,11 +77,24 @@ class Rule:
 def rule_of(criterion: Criterion, feedback: str | None = None) -> Rule:
     """The rule for a criterion's labels: annotations under the score's own name, or what is said.
 
+    Feedback says whether something is good, so it is no label of categories or numbers of another meaning.
+
     Raises:
         UsageError: the rule cannot be read.
     """
-    if feedback is None:
-        return Rule(criterion.score_name, true_passes=criterion.true_means == "pass")
+    own = Rule(criterion.score_name, true_passes=criterion.true_means == "pass")
+    if criterion.kind == "pairwise":
+        return replace(_read(feedback) if feedback is not None else own, reads="rank")
+    if criterion.type == "categorical":
+        return replace(own, reads="category", categories=tuple(criterion.categories))
+    if criterion.type == "numeric":
+        assert criterion.lowest is not None
+        assert criterion.highest is not None
+        return replace(own, reads="number", span=(criterion.lowest, criterion.highest))
+    return own if feedback is None else _read(feedback)
+
+
+def _read(feedback: str) -> Rule:
     found = re.fullmatch(r"\s*([^<>=]{1,200}?)\s*(?:(>=|<=|=)\s*(.{1,400}))?\s*", feedback)
     sign, given = (found[2] or "", found[3] or "") if found else ("", "")
     values = tuple(part.strip() for part in given.split(",")) if sign == "=" else ((given.strip(),) if sign else ())
@@ -72,12 +106,12 @@ def rule_of(criterion: Criterion, feedback: str | None = None) -> Rule:
 
 
 def rules_of(criteria: Iterable[Criterion], feedback: str | None = None) -> dict[str, Rule]:
-    """The rules for the judges of pass and fail among criteria, by name.
+    """The rules for the judges among criteria, by name.
 
     Raises:
         UsageError: as `rule_of`.
     """
-    return {one.name: rule_of(one, feedback) for one in criteria if one.kind == "judge" and one.type == "boolean"}
+    return {one.name: rule_of(one, feedback) for one in criteria if one.kind != "code"}
 
 
 def _is_number(text: str) -> bool:
@@ -89,7 +123,8 @@ class Label:
     """What a person said of a trace. `at` is the trace's time."""
 
     trace_id: str
-    passes: bool
+    said: Said
+    """True when it passes; a number; a category. Of a rank: more is better, and true is more than false."""
     at: datetime
     environment: str
 
@@ -134,10 +169,10 @@ ORDER BY name, annotated, trace_id"""
             if row["name"] != rule.score or not (row["annotated"] or rule.any_source):
                 continue
             value = None if row["value"] is None else float(row["value"])
-            passes = rule.passes(value, str(row["text"]), str(row["data_type"]))
-            if passes is not None:
+            said = rule.said(value, str(row["text"]), str(row["data_type"]))
+            if said is not None:
                 trace_id = str(row["trace_id"])
-                found[name][trace_id] = Label(trace_id, passes, parse_instant(str(row["at"])), str(row["environment"]))
+                found[name][trace_id] = Label(trace_id, said, parse_instant(str(row["at"])), str(row["environment"]))
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Literal
@@ -25,6 +25,9 @@ from hansei.tools.statistics import wilson
 
 LOOKED_AT = 1_000
 """Traces of each version among which the same input is looked for."""
+
+MOST_LABELLED = 100
+"""Pairs that are judged only since people have scored both traces."""
 
 LETTERS = 4_000
 """Of an input, and of an answer."""
@@ -54,8 +57,21 @@ class Comparison(BaseModel):
     better: Literal["first", "second", "tie"]
 
 
-def find_pairs(dataset: Dataset, compared: Compared, most: int, seed: int) -> list[Pair]:
+def find_pairs(
+    dataset: Dataset, compared: Compared, most: int, seed: int, labelled: Container[str] = ()
+) -> tuple[list[Pair], list[Pair]]:
     """Pairs of the window, in an order that the seed draws; each trace is in one at most.
+
+    Args:
+        dataset: the data.
+        compared: the versions.
+        most: how many pairs are drawn.
+        seed: another one draws others.
+        labelled: traces that people have scored.
+
+    Returns:
+        The pairs that are drawn, and further ones both of whose traces people have scored: they are judged to hold the
+        judge against people, and count for neither version.
 
     Raises:
         HanseiError: ClickHouse cannot be asked.
@@ -66,7 +82,8 @@ def find_pairs(dataset: Dataset, compared: Compared, most: int, seed: int) -> li
         for (first, one), (second, other) in zip(mine, sides[1].get(asked, ()), strict=False):
             if first != second:
                 pairs.append(Pair(first, second, Text.of(asked), (one, other)))
-    return pairs[:most]
+    both = [one for one in pairs[most:] if one.first in labelled and one.second in labelled]
+    return pairs[:most], both[:MOST_LABELLED]
 
 
 def _answers(dataset: Dataset, compared: Compared, value: str, seed: int) -> dict[str, list[tuple[str, Text]]]:
@@ -155,6 +172,7 @@ class Tally:
         wins: dict[Any, int] = {"first": 0, "second": 0, "tie": 0}
         reasons: dict[str, int] = {}
         changed = 0
+        places = [0, 0]
         for both in verdicts:
             bad = next((missing if one is None else one.unscored for one in both if one is None or one.unscored), "")
             values = {one.value for one in both if one is not None}
@@ -162,14 +180,29 @@ class Tally:
                 reasons[bad] = reasons.get(bad, 0) + 1
             elif len(values) > 1:
                 changed += 1
+                given = tuple(one.value for one in both if one is not None)
+                # In the second order the answer of the version that is named second is shown first.
+                places[0] += given == ("first", "second")
+                places[1] += given == ("second", "first")
             else:
                 wins[values.pop()] += 1
         scored = sum(wins.values()) + changed
-        interval = wilson(changed / scored, scored) if scored else None
         if changed:
             reasons[ORDER_DEPENDENT] = changed
-        share = Estimate(value=interval.value, n=scored, low=interval.low, high=interval.high) if interval else None
         told = Pairwise(
-            pairs=len(verdicts), first=wins["first"], second=wins["second"], tie=wins["tie"], order_dependent=share
+            pairs=len(verdicts),
+            first=wins["first"],
+            second=wins["second"],
+            tie=wins["tie"],
+            order_dependent=_share(changed, scored),
+            first_place=_share(places[0], scored),
+            second_place=_share(places[1], scored),
         )
         return cls(told, dict(sorted(reasons.items())))
+
+
+def _share(count: int, n: int) -> Estimate | None:
+    if not n:
+        return None
+    interval = wilson(count / n, n)
+    return Estimate(value=interval.value, n=n, low=interval.low, high=interval.high)

@@ -6,13 +6,14 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from hansei.contracts.evaluation import Calibration, CriterionResult, EvaluationResult
+from hansei.contracts.calibration import Calibration
+from hansei.contracts.evaluation import Criterion, CriterionResult, EvaluationResult
 from hansei.tools.evaluation.labelling import TO_LABEL
 from hansei.tools.langfuse.untrusted import one_line
-from hansei.tools.writeback import LONGEST_NAME, InQueue, Write, queue_writes
+from hansei.tools.writeback import LONGEST_NAME, InQueue, ScoreConfig, Write, queue_writes
 
 WELL_KNOWN = 0.2
-"""Width of the intervals of both rates from which a judge is known well enough."""
+"""Width of the intervals (of rates, agreement, correlation) from which a judge is known well enough."""
 
 _NAME = re.compile(rf"[A-Za-z0-9_ .()-]{{1,{LONGEST_NAME}}}")
 
@@ -64,7 +65,7 @@ def queue_of(
     waiting = queue.there.waiting + len(set(planned) - queue.there.traces)
     new = [one for one in traces if one not in known]
     room = max(0, min(TO_LABEL, queue.most - waiting))
-    if len(new) > room and waiting:
+    if room < min(len(new), TO_LABEL):
         notes.append(
             f"{waiting:,} traces wait in “{one_line(queue.name, 80)}”, of {queue.most:,} that may: {room:,} of"
             f" {len(new):,} more are proposed."
@@ -72,23 +73,29 @@ def queue_of(
     traces = new[:room]
     if not traces:
         return [], notes
-    configs = [(one.criterion.score_name, _meaning(one)) for one in named]
+    configs = [_config(one.criterion) for one in named]
     return list(queue_writes(queue.name, traces, configs, evaluation.project_id)), notes
 
 
 def is_known(result: CriterionResult) -> bool:
-    """Whether a judge's rates are known well enough."""
+    """Whether a judge is known well enough, by what its shares or numbers are believed by."""
     found = result.calibration
-    if not isinstance(found, Calibration) or found.tpr is None or found.tnr is None:
+    if not isinstance(found, Calibration) or not found.is_measured:
         return False
-    return all(rate.high - rate.low <= WELL_KNOWN for rate in (found.tpr, found.tnr))
+    measures = [found.agreement] if found.confusion else [found.tpr, found.tnr]
+    if found.numeric is not None:
+        measures = [found.numeric.within, found.numeric.spearman]
+    return all(one is not None and one.high - one.low <= WELL_KNOWN for one in measures)
 
 
-def _meaning(result: CriterionResult) -> str:
-    """What true says, for the people who label."""
-    one = result.criterion
+def _config(one: Criterion) -> ScoreConfig:
+    """What people are asked for, in the judge's own words."""
+    if one.type == "categorical":
+        return ScoreConfig(one.score_name, one.definition, categories=one.categories)
+    if one.lowest is not None and one.highest is not None:
+        return ScoreConfig(one.score_name, one.definition, span=(one.lowest, one.highest))
     said = "True: this is NOT in the trace" if one.true_means == "pass" else "True: this is in the trace"
-    return f"{said}. {one.definition}"
+    return ScoreConfig(one.score_name, f"{said}. {one.definition}")
 
 
 def _in_turn(lists: Sequence[Sequence[str]]) -> list[str]:

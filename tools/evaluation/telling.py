@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hansei.contracts.evaluation import Calibration, CriterionResult, EvaluationResult
+from hansei.contracts import Estimate
+from hansei.contracts.calibration import Calibration
+from hansei.contracts.evaluation import CriterionResult, EvaluationResult
 from hansei.tools.report.catalogue import Catalogue, catalogue
 from hansei.tools.report.formats import format_count, format_estimate, format_span, format_value
 from hansei.tools.report.markdown_text import code, escape, paragraph, table
@@ -96,11 +98,26 @@ def _believed(one: CriterionResult, words: Catalogue) -> str:
     found, language = one.calibration, words.language
     if not isinstance(found, Calibration):
         return words.text("evaluation.not_needed" if found == "not needed" else "evaluation.uncalibrated")
-    if found.tpr is None or found.tnr is None:
+    if not found.is_measured:
         return words.text("evaluation.uncalibrated")
+    labels = format_count(found.labels, language)
+    if (numeric := found.numeric) is not None:
+        return words.text(
+            "evaluation.numeric", labels=labels, tolerance=format_value(numeric.tolerance, "score", language),
+            within=format_estimate(numeric.within, "ratio", language),
+            spearman=format_estimate(numeric.spearman, "score", language) if numeric.spearman else "–",
+            bias=format_estimate(numeric.bias, "score", language),
+        )  # fmt: skip
+    if found.confusion and found.agreement is not None:
+        return words.text(
+            "evaluation.agrees", agreement=format_estimate(found.agreement, "ratio", language), labels=labels,
+            kappa=format_estimate(found.kappa_interval, "score", language) if found.kappa_interval else "–",
+        )  # fmt: skip
+    assert found.tpr is not None
+    assert found.tnr is not None
     told = words.text(
         "evaluation.calibrated", tpr=format_estimate(found.tpr, "ratio", language),
-        tnr=format_estimate(found.tnr, "ratio", language), labels=format_count(found.labels, language),
+        tnr=format_estimate(found.tnr, "ratio", language), labels=labels,
     )  # fmt: skip
     if found.corrected is None:
         return told
@@ -179,7 +196,11 @@ def _on_judges(evaluation: EvaluationResult, words: Catalogue) -> list[str]:
                 cases = ", ".join(one.trace_id for one in found.disagreements[:5])
                 count = format_count(len(found.disagreements), language)
                 told.append(words.text("evaluation.disagreements", name=name, count=count, cases=cases))
-        if one.to_label and not (isinstance(found, Calibration) and found.tpr is not None):
+            told += _by_category(one, found, words)
+        if (pair := one.pairwise) is not None and pair.first_place and pair.second_place:
+            places = (format_estimate(of, "ratio", language) for of in (pair.first_place, pair.second_place))
+            told.append(words.text("evaluation.places", name=name, first=next(places), second=next(places)))
+        if one.to_label and _is_uncalibrated(one):
             count = format_count(len(one.to_label), language)
             told.append(words.text("evaluation.to_label", name=name, count=count))
     return told
@@ -187,7 +208,27 @@ def _on_judges(evaluation: EvaluationResult, words: Catalogue) -> list[str]:
 
 def _is_uncalibrated(one: CriterionResult) -> bool:
     found = one.calibration
-    return found == "uncalibrated" or (isinstance(found, Calibration) and found.tpr is None)
+    return found == "uncalibrated" or (isinstance(found, Calibration) and not found.is_measured)
+
+
+def _by_category(result: CriterionResult, found: Calibration, words: Catalogue) -> list[str]:
+    """What a judge of categories or pairs finds of each; of pairs also its agreement where both prefer one."""
+    if not found.categories:
+        return []
+    language, name = words.language, result.criterion.name
+
+    def rate(of: Estimate | None) -> str:
+        return format_estimate(of, "ratio", language) if of else "–"
+
+    rates = "; ".join(
+        words.text("evaluation.category", name=one.name, tpr=rate(one.tpr), tnr=rate(one.tnr), count=one.people)
+        for one in found.categories
+        if one.people
+    )
+    told = [words.text("evaluation.categories", name=name, rates=rates)]
+    if found.decided is not None:
+        told.append(words.text("evaluation.decided", name=name, agreement=rate(found.decided)))
+    return told
 
 
 def render_evaluation(evaluation: EvaluationResult) -> str:

@@ -10,7 +10,7 @@ from hansei.tools.writeback.deliver import Outcome, deliver
 from hansei.tools.writeback.gate import Performing, fits, plan_of, plan_to_write, send
 from hansei.tools.writeback.journal import JOURNAL, Journal, Write, find_journal, journals_folder, open_journal
 from hansei.tools.writeback.preview import preview_of
-from hansei.tools.writeback.queues import LONGEST_NAME, InQueue, in_queue, queue_writes
+from hansei.tools.writeback.queues import LONGEST_NAME, InQueue, ScoreConfig, in_queue, queue_writes
 from hansei.tools.writeback.scores import PendingScore, score_id
 from hansei.tools.writeback.undo import Undone, undo
 
@@ -22,6 +22,7 @@ __all__ = [
     "Outcome",
     "PendingScore",
     "Performing",
+    "ScoreConfig",
     "Undone",
     "Write",
     "deliver",

@@ -45,6 +45,9 @@ def preview_of(journal: Journal) -> dict[str, Any]:
         "datasets": [write.id for write in left if write.kind == "dataset"],
         "dataset_items": [{"dataset": name, "count": count} for name, count in sorted(items.items())],
         "score_configs": [str(write.body["name"]) for write in left if write.kind == "score_config"],
+        "score_config_types": {
+            str(write.body["name"]): str(write.body["data_type"]) for write in left if write.kind == "score_config"
+        },
         "queues": [str(write.body["name"]) for write in left if write.kind == "queue"],
         "queue_items": [{"queue": name, "count": count} for name, count in sorted(labelled.items())],
     }

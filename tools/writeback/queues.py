@@ -4,7 +4,7 @@ Langfuse gives their ids, and takes the same thing twice. So what is there is li
 ids that Langfuse gave stand in the journal: what this run made by `given`, what was there before by `there`. A queue or
 a config of the wanted name is taken as it is.
 
-    journal.plan(queue_writes("to label", trace_ids, [("no_refusal", "True when …")], project_id))
+    journal.plan(queue_writes("to label", trace_ids, [ScoreConfig("no_refusal", "True when …")], project_id))
 """
 
 from __future__ import annotations
@@ -30,21 +30,40 @@ _ATTEMPTS = 4
 _PAGE = 100
 
 
+@dataclass(frozen=True)
+class ScoreConfig:
+    """What people are asked for: true or false, one of some categories, or a number of a range."""
+
+    name: str
+    description: str
+    categories: Sequence[str] = ()
+    span: tuple[float, float] | None = None
+
+    def body(self) -> dict[str, Any]:
+        """As Langfuse's API takes it."""
+        told: dict[str, Any] = {"name": self.name, "description": self.description}
+        if self.categories:
+            listed = [{"label": label, "value": float(i)} for i, label in enumerate(self.categories)]
+            return {**told, "data_type": "CATEGORICAL", "categories": listed}
+        if self.span is not None:
+            return {**told, "data_type": "NUMERIC", "min_value": self.span[0], "max_value": self.span[1]}
+        return {**told, "data_type": "BOOLEAN"}
+
+
 def queue_writes(
-    queue: str, trace_ids: Sequence[str], configs: Sequence[tuple[str, str]], project_id: str
+    queue: str, trace_ids: Sequence[str], configs: Sequence[ScoreConfig], project_id: str
 ) -> Iterator[Write]:
     """A queue, what it is labelled by, and its traces.
 
     Args:
         queue: its name.
         trace_ids: what is to be labelled.
-        configs: names of scores that are true or false, each with a description.
+        configs: the scores that people give.
         project_id: whose queue it is.
     """
-    for name, description in configs:
-        body: dict[str, Any] = {"name": name, "data_type": "BOOLEAN", "description": description}
-        yield Write(kind="score_config", id=named_key("score_config", name), body=body)
-    names = [name for name, _ in configs]
+    for config in configs:
+        yield Write(kind="score_config", id=named_key("score_config", config.name), body=config.body())
+    names = [config.name for config in configs]
     yield Write(kind="queue", id=named_key("queue", queue), body={"name": queue, "score_config_ids": names})
     for trace_id in trace_ids:
         body = {"queue": queue, "object_id": trace_id, "object_type": "TRACE"}

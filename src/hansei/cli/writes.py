@@ -179,13 +179,16 @@ def _show(console: Console, preview: dict[str, Any]) -> None:
         for item in preview["scores"]
     ]
     rows += [["dataset", name, "1", ""] for name in preview["datasets"]]
-    rows += [["score config", name, "1", "true or false"] for name in preview["score_configs"]]
+    rows += [["score config", name, "1", _KINDS[kind]] for name, kind in preview["score_config_types"].items()]
     rows += [["annotation queue", name, "1", ""] for name in preview["queues"]]
     rows += [["traces to label", item["queue"], f"{item['count']:,}", ""] for item in preview["queue_items"]]
     rows += [["dataset items", item["dataset"], f"{item['count']:,}", ""] for item in preview["dataset_items"]]
     if rows:
         console.line(f"Project {preview['project_id']}, run {preview['run_id']}:", style="title")
         console.table(["what", "name", "how many", "values"], rows)
+
+
+_KINDS = {"BOOLEAN": "true or false", "CATEGORICAL": "a category", "NUMERIC": "a number"}
 
 
 def _short(value: float | int) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, computed_field, field_validator, model_validator
 
+from hansei.contracts.calibration import Calibration, Unlabelled
 from hansei.contracts.finding import Comparison, Estimate, Segment, Strict
 from hansei.contracts.request import Request
 from hansei.contracts.spent import Usage
@@ -57,7 +58,11 @@ class Criterion(Strict):
     lowest: float | None = Field(None, description="Of a numeric criterion.")
     highest: float | None = Field(None, description="Of a numeric criterion.")
     compared: Compared | None = Field(None, description="Of a pairwise criterion: what is compared.")
-    score: str | None = Field(None, max_length=200, description="The score's name in Langfuse. Default: no_<name>.")
+    score: str | None = Field(
+        None,
+        max_length=200,
+        description="The score's name in Langfuse. Default: no_<name> of a boolean criterion, else <name>.",
+    )
     true_means: Literal["pass", "fail"] = Field("pass", description="What a true score says, ours and people's.")
     config_id: str | None = Field(None, description="The score config of Langfuse that it was taken from.")
 
@@ -91,7 +96,8 @@ class Criterion(Strict):
     @property
     def score_name(self) -> str:
         """The score's name in Langfuse."""
-        return self.score or (f"no_{self.name}" if self.true_means == "pass" else self.name)
+        is_sound = self.type == "boolean" and self.kind != "pairwise" and self.true_means == "pass"
+        return self.score or (f"no_{self.name}" if is_sound else self.name)
 
 
 class CriteriaFile(Strict):
@@ -208,53 +214,6 @@ class CostDecision(Strict):
     decision: Literal["approve", "reject"]
 
 
-class Disagreement(Strict):
-    """A trace that the judge and people see differently, for somebody to look at."""
-
-    trace_id: str
-    people: Literal["pass", "fail"]
-
-
-class GroupOfLabels(Strict):
-    """Labels of one week, version or model."""
-
-    name: str
-    agreement: Estimate = Field(description="How often judge and people agree.")
-
-
-class DriftOfJudge(Strict):
-    """Whether a judge agrees with people as well in one group as in the others."""
-
-    by: Literal["week", "version", "judged_by"]
-    groups: list[GroupOfLabels]
-    p: float = Field(description="How likely groups that agree alike would differ as much by chance.")
-
-
-class Unlabelled(Strict):
-    """A trace that people should label next."""
-
-    trace_id: str
-    verdict: Literal["pass", "fail"] = Field(description="The judge's.")
-    why: Literal["drawn", "unlikely"] = Field(
-        description="drawn: by chance, the rates are measured on it; unlikely: the other verdicts speak against it."
-    )
-
-
-class Calibration(Strict):
-    """A judge held against people's labels."""
-
-    labels: int = Field(description="Traces that people and the judge have judged.")
-    tested: int = Field(0, description="Of these, those that the rates are measured on; the rest is for improving it.")
-    agreement: Estimate | None = None
-    kappa: float | None = None
-    tpr: Estimate | None = Field(None, description="Share of the failures that people see which the judge finds.")
-    tnr: Estimate | None = Field(None, description="Share of the traces sound to people which the judge lets pass.")
-    corrected: Estimate | None = Field(None, description="The failing share, corrected for the judge's errors.")
-    note: str = Field("", description="Why there are no rates, or no corrected share.")
-    drift: list[DriftOfJudge] = Field(default_factory=list)
-    disagreements: list[Disagreement] = Field(default_factory=list)
-
-
 class Pairwise(Strict):
     """Answers of two versions to the same inputs, each pair judged in both orders."""
 
@@ -263,6 +222,10 @@ class Pairwise(Strict):
     second: int
     tie: int
     order_dependent: Estimate | None = Field(description="Share of the pairs whose answer changed with the order.")
+    first_place: Estimate | None = Field(
+        None, description="Share of the pairs in which the answer that was shown first was better in both orders."
+    )
+    second_place: Estimate | None = Field(None, description="The same of the answer that was shown second.")
 
 
 class CriterionResult(Strict):
