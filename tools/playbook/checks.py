@@ -258,17 +258,11 @@ def _one_user(finding: Finding, facts: Facts, rows: Sequence[Mapping[str, Any]])
     whole = days.current.ratio - days.before.ratio
     share = (rest - reference) / whole if whole else 1.0
     who = name(str(top["user_id"]), 40)
-    if share < _KEPT:
-        return Check(
-            name="one_user",
-            passed=False,
-            detail=say("check.without_user", who=who, share=format_value(max(0.0, share), "ratio")),
-        )
-    return Check(
-        name="one_user",
-        passed=True,
-        detail=say("check.holds_user", who=who, share=format_value(share, "ratio")),
+    holds = share >= _KEPT
+    told = say(
+        "check.holds_user" if holds else "check.without_user", who=who, share=format_value(max(0.0, share), "ratio")
     )
+    return Check(name="one_user", passed=holds, detail=told)
 
 
 def _one_day(metric: Metric, finding: Finding, facts: Facts) -> Check:
@@ -286,17 +280,9 @@ def _one_day(metric: Metric, finding: Finding, facts: Facts) -> Check:
     left = (rest.ratio - before) / (days.current.ratio - before) if rest.x > 0 else 0.0
     share = excess[top] / total
     day = (facts.periods.window.start + timedelta(days=top)).strftime("%Y-%m-%d")
-    if left >= _KEPT:
-        return Check(
-            name="one_day",
-            passed=True,
-            detail=say("check.holds_day", day=day, share=format_value(min(1.0, share), "ratio")),
-        )
-    return Check(
-        name="one_day",
-        passed=False,
-        detail=say("check.one_day", day=day, share=format_value(min(1.0, share), "ratio")),
-    )
+    holds = left >= _KEPT
+    told = say("check.holds_day" if holds else "check.one_day", day=day, share=format_value(min(1.0, share), "ratio"))
+    return Check(name="one_day", passed=holds, detail=told)
 
 
 def left_without(finding: Finding, found: Evidence, facts: Facts) -> float:

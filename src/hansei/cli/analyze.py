@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-import os
 from json import loads
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hansei.cli.bounds import MaxCalls, MaxCost, MaxQuestions, MaxSeconds, MaxTokens, model_bounds
+from hansei.cli.options import (
+    Baseline,
+    Clickhouse,
+    Environments,
+    FailOn,
+    Language,
+    NoModel,
+    Project,
+    Quiet,
+    Span,
+    Until,
+    named_project,
+)
 from hansei.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,33 +32,20 @@ DEFAULT_OUT_OF_MANY = Path("hansei-reports")
 
 
 def analyze(
-    clickhouse: Annotated[
-        str | None, typer.Option(metavar="URL", help="Where Langfuse's tables are. Default: HANSEI_CLICKHOUSE_URL.")
-    ] = None,
-    project: Annotated[
-        str | None, typer.Option(metavar="ID", help="Langfuse project. Default: HANSEI_PROJECT_ID.")
-    ] = None,
+    clickhouse: Clickhouse = None,
+    project: Project = None,
     projects: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Many projects: one id a line, or .csv or .json with options of their own."),
     ] = None,
-    window: Annotated[
-        str, typer.Option(metavar="SPAN", help="Length of the span to judge, such as 24h, 7d or 2w.")
-    ] = "7d",
-    baseline: Annotated[
-        str | None,
-        typer.Option(metavar="SPAN", help="Length of the span just before it to compare with. Default: as the window."),
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option(metavar="ISO", help="End of the window, ISO 8601, UTC. Default: the newest trace.")
-    ] = None,
+    window: Span = "7d",
+    baseline: Baseline = None,
+    until: Until = None,
     question: Annotated[
         str | None, typer.Option(metavar="TEXT", help="What you want to know. Default: the full tour.")
     ] = None,
-    environment: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Only this environment; may be repeated. Default: all.")
-    ] = None,
-    language: Annotated[Literal["en", "ja"], typer.Option(help="Language of the report.")] = "en",
+    environment: Environments = None,
+    language: Language = "en",
     out: Annotated[
         Path | None,
         typer.Option(
@@ -60,7 +59,7 @@ def analyze(
             metavar="NAME", help="Language model that helps: it plans, doubts and words. Default: HANSEI_MODEL."
         ),
     ] = None,
-    no_llm: Annotated[bool, typer.Option("--no-llm", help="Rules only, also where HANSEI_MODEL is set.")] = False,
+    no_llm: NoModel = False,
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Ask the model again what it was asked before; keep no answers.")
     ] = False,
@@ -82,10 +81,7 @@ def analyze(
         ),
     ] = None,
     no_ledger: Annotated[bool, typer.Option("--no-ledger", help="Keep nothing from run to run.")] = False,
-    fail_on: Annotated[
-        Literal["critical", "high", "medium", "low"] | None,
-        typer.Option(help="Exit with 1 when there is a regression or hotspot of this severity or worse, not muted."),
-    ] = None,
+    fail_on: FailOn = None,
     parallel: Annotated[
         int | None,
         typer.Option(
@@ -96,7 +92,7 @@ def analyze(
         bool, typer.Option("--again", help="With --projects: analyse those too that are done with the same options.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print report.json to stdout, and nothing else.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing; write the files.")] = False,
+    quiet: Quiet = False,
 ) -> int:
     """Find what goes wrong in a project, check it, and write the report.
 
@@ -153,9 +149,7 @@ def analyze(
             open_console(json_wanted=json, quiet=quiet), out or DEFAULT_OUT_OF_MANY, at_once=parallel, again=again,
             fail_on=fail_on,
         )  # fmt: skip
-    project_id = project or os.environ.get("HANSEI_PROJECT_ID")
-    if not project_id:
-        raise UsageError("No project is named.", "Give --project ID, or set HANSEI_PROJECT_ID.")
+    project_id = named_project(project)
     context = make_context(clickhouse, **settings)
     request = make_request(
         project_id=project_id,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from hansei.cli.options import Clickhouse
 from hansei.errors import UsageError
 
 
@@ -24,9 +25,7 @@ def make_tests(
         bool, typer.Option("--unmasked", help="Keep personal data and secrets as the traces have them.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Write the dataset without asking.")] = False,
-    clickhouse: Annotated[
-        str | None, typer.Option(metavar="URL", help="Where Langfuse's tables are. Default: HANSEI_CLICKHOUSE_URL.")
-    ] = None,
+    clickhouse: Clickhouse = None,
     json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> int:
     """Make tests out of a finding: its failing traces, and passing ones of the same name.

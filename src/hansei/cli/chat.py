@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hansei.cli.bounds import MaxCalls, MaxCost, MaxSeconds, MaxTokens, model_bounds
+from hansei.cli.options import Clickhouse
 from hansei.errors import HanseiError, UsageError
 
 if TYPE_CHECKING:
@@ -35,9 +36,7 @@ def chat(
     report: Annotated[
         Path, typer.Argument(metavar="REPORT_DIR", help="The folder with report.json that hansei analyze wrote.")
     ],
-    clickhouse: Annotated[
-        str | None, typer.Option(metavar="URL", help="Where Langfuse's tables are. Default: HANSEI_CLICKHOUSE_URL.")
-    ] = None,
+    clickhouse: Clickhouse = None,
     model: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Language model that understands free questions. Default: HANSEI_MODEL."),

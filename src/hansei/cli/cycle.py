@@ -2,50 +2,43 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from hansei.cli.bounds import MaxCost, MaxSeconds, MaxTokens, MostWaiting, model_bounds
-from hansei.errors import UsageError
+from hansei.cli.options import (
+    Baseline,
+    Clickhouse,
+    Criteria,
+    Environments,
+    FailOn,
+    Feedback,
+    Language,
+    NoModel,
+    Project,
+    Quiet,
+    Span,
+    Traces,
+    Until,
+    named_project,
+)
 
 DEFAULT_OUT = Path("hansei-cycle")
 
 
 def cycle(
-    clickhouse: Annotated[
-        str | None, typer.Option(metavar="URL", help="Where Langfuse's tables are. Default: HANSEI_CLICKHOUSE_URL.")
-    ] = None,
-    project: Annotated[
-        str | None, typer.Option(metavar="ID", help="Langfuse project. Default: HANSEI_PROJECT_ID.")
-    ] = None,
-    window: Annotated[str, typer.Option(metavar="SPAN", help="Length of the span, such as 24h, 7d or 2w.")] = "7d",
-    baseline: Annotated[
-        str | None, typer.Option(metavar="SPAN", help="Length of the span before it. Default: as the window.")
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option(metavar="ISO", help="End of the window, ISO 8601, UTC. Default: the newest trace.")
-    ] = None,
-    environment: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Only this environment; may be repeated. Default: all.")
-    ] = None,
-    language: Annotated[Literal["en", "ja"], typer.Option(help="Language of the report.")] = "en",
-    criteria: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="What to judge by, a YAML file. Default: the checks.")
-    ] = None,
-    traces: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, max=100_000, help="Traces to judge. Default: 100 with a judge, else 2000."),
-    ] = None,
-    feedback: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RULE",
-            help="Users' feedback that counts as people's label: NAME, NAME>=4, NAME=good,fine. Default: annotations.",
-        ),
-    ] = None,
+    clickhouse: Clickhouse = None,
+    project: Project = None,
+    window: Span = "7d",
+    baseline: Baseline = None,
+    until: Until = None,
+    environment: Environments = None,
+    language: Language = "en",
+    criteria: Criteria = None,
+    traces: Traces = None,
+    feedback: Feedback = None,
     queue: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Propose what people should label next for this annotation queue."),
@@ -61,17 +54,14 @@ def cycle(
     model: Annotated[
         str | None, typer.Option(metavar="NAME", help="Language model that helps and judges. Default: HANSEI_MODEL.")
     ] = None,
-    no_llm: Annotated[bool, typer.Option("--no-llm", help="Rules and checks only.")] = False,
+    no_llm: NoModel = False,
     max_tokens: MaxTokens = None,
     max_cost: MaxCost = None,
     max_seconds: MaxSeconds = None,
-    fail_on: Annotated[
-        Literal["critical", "high", "medium", "low"] | None,
-        typer.Option(help="Exit with 1 when there is a regression or hotspot of this severity or worse, not muted."),
-    ] = None,
+    fail_on: FailOn = None,
     yes: Annotated[bool, typer.Option("--yes", help="Write what is proposed to Langfuse, without asking.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout, and nothing else.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing; write the files.")] = False,
+    quiet: Quiet = False,
 ) -> int:
     """Analyse a project, judge its traces within a budget, remember the findings, write the report, propose writes.
 
@@ -99,9 +89,7 @@ def cycle(
     from hansei.cli.ledger import default_ledger
     from hansei.tools.evaluation.criteria import read_criteria
 
-    project_id = project or os.environ.get("HANSEI_PROJECT_ID")
-    if not project_id:
-        raise UsageError("No project is named.", "Give --project ID, or set HANSEI_PROJECT_ID.")
+    project_id = named_project(project)
     kept_in = ledger or default_ledger(out / "cycle")
     bounds = model_bounds(max_tokens, max_cost, seconds=max_seconds)
     context = make_context(clickhouse, model=model, no_llm=no_llm, bounds=bounds, ledger=kept_in)

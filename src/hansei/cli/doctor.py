@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hansei.cli.options import Clickhouse, Project
 from hansei.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,12 +16,8 @@ if TYPE_CHECKING:
 
 
 def doctor(
-    clickhouse: Annotated[
-        str | None, typer.Option(metavar="URL", help="Where Langfuse's tables are. Default: HANSEI_CLICKHOUSE_URL.")
-    ] = None,
-    project: Annotated[
-        str | None, typer.Option(metavar="ID", help="Langfuse project. Default: HANSEI_PROJECT_ID.")
-    ] = None,
+    clickhouse: Clickhouse = None,
+    project: Project = None,
     model: Annotated[
         str | None, typer.Option(metavar="NAME", help="Language model to ask. Default: HANSEI_MODEL.")
     ] = None,

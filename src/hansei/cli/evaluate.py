@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from hansei.cli.bounds import MaxCost, MaxSeconds, MaxTokens, MostWaiting, model_bounds
+from hansei.cli.options import (
+    Clickhouse,
+    Criteria,
+    Environments,
+    Feedback,
+    NoModel,
+    Project,
+    Quiet,
+    Traces,
+    named_project,
+)
 from hansei.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,25 +28,16 @@ DEFAULT_OUT = Path("hansei-evaluation")
 
 
 def evaluate(
-    clickhouse: Annotated[
-        str | None, typer.Option(metavar="URL", help="Where Langfuse's tables are. Default: HANSEI_CLICKHOUSE_URL.")
-    ] = None,
-    project: Annotated[
-        str | None, typer.Option(metavar="ID", help="Langfuse project. Default: HANSEI_PROJECT_ID.")
-    ] = None,
-    criteria: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="What to judge by, a YAML file. Default: the checks.")
-    ] = None,
+    clickhouse: Clickhouse = None,
+    project: Project = None,
+    criteria: Criteria = None,
     from_langfuse: Annotated[
         bool, typer.Option("--from-langfuse", help="Judge by the project's score configs in Langfuse as well.")
     ] = False,
     discover: Annotated[
         bool, typer.Option("--discover", help="Let the model read traces and propose criteria; you approve them.")
     ] = False,
-    traces: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, max=100_000, help="How many traces. Default: 100 with a judge, else 2000."),
-    ] = None,
+    traces: Traces = None,
     plan: Annotated[
         Literal["uniform", "stratified", "finding", "sequential"],
         typer.Option(help="How traces are chosen. With --finding: finding."),
@@ -71,16 +72,8 @@ def evaluate(
             help="End of the span, ISO 8601, UTC. Default: the newest trace, with --finding its report's end.",
         ),
     ] = None,
-    environment: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Only this environment; may be repeated. Default: all.")
-    ] = None,
-    feedback: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RULE",
-            help="Users' feedback that counts as people's label: NAME, NAME>=4, NAME=good,fine. Default: annotations.",
-        ),
-    ] = None,
+    environment: Environments = None,
+    feedback: Feedback = None,
     queue: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Plan what people should label next for this annotation queue, as --write."),
@@ -92,7 +85,7 @@ def evaluate(
     model: Annotated[
         str | None, typer.Option(metavar="NAME", help="Language model that judges. Default: HANSEI_MODEL.")
     ] = None,
-    no_llm: Annotated[bool, typer.Option("--no-llm", help="Checks only, also where HANSEI_MODEL is set.")] = False,
+    no_llm: NoModel = False,
     max_tokens: MaxTokens = None,
     max_cost: MaxCost = None,
     max_seconds: MaxSeconds = None,
@@ -105,7 +98,7 @@ def evaluate(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Agree to the criteria, the cost and the writing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print evaluation.json to stdout, and nothing else.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing; write the files.")] = False,
+    quiet: Quiet = False,
 ) -> int:
     """Judge traces by criteria: checks that need no model, and a judge for each way to go wrong.
 
@@ -147,9 +140,7 @@ def evaluate(
     from hansei.tools.evaluation.telling import render_evaluation
     from hansei.tools.report.files import write_texts
 
-    project_id = project or os.environ.get("HANSEI_PROJECT_ID")
-    if not project_id:
-        raise UsageError("No project is named.", "Give --project ID, or set HANSEI_PROJECT_ID.")
+    project_id = named_project(project)
     bounds = model_bounds(max_tokens, max_cost, seconds=max_seconds)
     context = _context(clickhouse, out, model=model, no_llm=no_llm, bounds=bounds)
     given = read_criteria(criteria) if criteria else []

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hansei.cli.options import Clickhouse
+
 if TYPE_CHECKING:
     from hansei.contracts import Report
     from hansei.tools.clickhouse import Reader
@@ -24,9 +26,7 @@ def verify(
             help="A report.json that Hansei wrote, a conversation that /save wrote beside it, or the folder of both.",
         ),
     ],
-    clickhouse: Annotated[
-        str | None, typer.Option(metavar="URL", help="Where Langfuse's tables are. Default: HANSEI_CLICKHOUSE_URL.")
-    ] = None,
+    clickhouse: Clickhouse = None,
     json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> int:
     """Run every query of a report or of a saved conversation again, and compare every number.
