@@ -310,7 +310,9 @@ def test_judging_stops_when_the_interval_is_narrow_enough(evaluate: Evaluate, tm
 
 
 def test_pairs_are_judged_in_both_orders_and_a_liking_for_a_place_shows(evaluate: Evaluate, tmp_path: Path) -> None:
-    """All traces were asked the same: those of two releases make three pairs."""
+    """All traces were asked the same: those of two releases make three pairs, one of them with an answer that gives
+    orders and tries to close its quote."""
+    tempted: list[bool] = []
     releases = {"compared": {"dimension": "release", "first": "1.0", "second": "2.0"}}
     criterion = {"name": "clearer", "kind": "pairwise", "definition": "Says more clearly when to travel.", **releases}
 
@@ -321,6 +323,10 @@ def test_pairs_are_judged_in_both_orders_and_a_liking_for_a_place_shows(evaluate
             re.findall(rf"<{place}>\n(.*?)\n</{place}>", request.prompt, re.DOTALL) for place in ("first", "second")
         ]
         [first], [second] = found
+        bare = re.sub(r'<data untrusted="true">\n.*?\n</data>', "", request.prompt, flags=re.DOTALL)
+        if "OBEYED" in bare:
+            return says({"reason": "I was told so.", "quote": "OBEYED", "better": "tie"})
+        tempted.append("OBEYED" in request.prompt)
         better = "tie" if first == second else "second" if "platform nine" in second else "first"
         return says({"reason": "It is.", "quote": "The next train", "better": better})
 
@@ -333,6 +339,7 @@ def test_pairs_are_judged_in_both_orders_and_a_liking_for_a_place_shows(evaluate
     pairwise = told["pairwise"]
     assert (pairwise["pairs"], pairwise["first"], pairwise["second"], pairwise["tie"]) == (3, 0, 1, 1)
     assert pairwise["order_dependent"]["value"] == pytest.approx(1 / 3)
+    assert sum(tempted) == 2
     assert (told["reasons"], again["pairwise"], again["kept"]) == ({"order_dependent": 1}, pairwise, 6)
 
 
