@@ -13,7 +13,7 @@ from hansei.errors import NoData
 from hansei.nodes.evaluating import Evaluating, criteria_of, request_of
 from hansei.nodes.scope import Steps, bill, context_of, dataset_of
 from hansei.tools.evaluation.choosing import Chosen, choose
-from hansei.tools.evaluation.finding_traces import SOUND, choose_of_finding
+from hansei.tools.evaluation.finding_traces import SOUND, choose_of_finding, is_of_traces
 from hansei.tools.evaluation.labels import labelled_traces, read_labels, rules_of
 from hansei.tools.evaluation.sequential import expected_traces
 from hansei.tools.langfuse.dataset import Dataset
@@ -58,7 +58,8 @@ def _drawn(dataset: Dataset, request: EvaluationRequest, count: int) -> tuple[li
     chosen, population = choose_of_finding(dataset, finding, count, sound=request.sound, seed=request.seed)
     sound = sum(one.stratum == SOUND for one in chosen)
     beside = f" Beside them, {sound:,} sound traces of the same segment are judged, and told apart." if sound else ""
-    told = f"{len(chosen) - sound:,} of the {population:,} traces in which {finding.metric} was bad were drawn.{beside}"
+    which = f"in which {finding.metric} was bad" if is_of_traces(finding.metric) else "of the finding's segment"
+    told = f"{len(chosen) - sound:,} of the {population:,} traces {which} were drawn.{beside}"
     return chosen, population, [told]
 
 

@@ -106,7 +106,7 @@ def test_the_command_tells_the_share_of_sound_ones_apart(dataset: Dataset, tmp_p
                  comparison=Comparison(against="baseline", segment=segment))  # fmt: skip
     report = sample_report().model_copy(update={"findings": [of], "project_id": PROJECT_ID})
     (tmp_path / "report.json").write_text(report.model_dump_json(), "utf-8")
-    settings = {"HANSEI_CLICKHOUSE_URL": where, "HANSEI_PROJECT_ID": PROJECT_ID}
+    settings = {"HANSEI_CLICKHOUSE_URL": where}
     done = hansei_here(tmp_path, "evaluate", "--finding", "report.json#f-1", "--json", **settings)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
@@ -121,5 +121,7 @@ def test_the_command_tells_the_share_of_sound_ones_apart(dataset: Dataset, tmp_p
     assert "of sound ones of the same segment" in page
     wrong = hansei_here(tmp_path, "evaluate", "--finding", "report.json#other", **settings)
     assert (wrong.returncode, "has no finding" in wrong.stderr, wrong.stderr.count("\n")) == (2, True, 1)
-    alone = hansei_here(tmp_path, "evaluate", "--plan", "finding", **settings)
+    other = hansei_here(tmp_path, "evaluate", "--finding", "report.json#f-1", "--project", "other", **settings)
+    assert (other.returncode, "of another project" in other.stderr, other.stderr.count("\n")) == (2, True, 1)
+    alone = hansei_here(tmp_path, "evaluate", "--plan", "finding", "--project", PROJECT_ID, **settings)
     assert (alone.returncode, "needs a finding" in alone.stderr) == (2, True)

@@ -85,6 +85,11 @@ ORDER BY place, bad DESC LIMIT {count} BY bad"""
     return [one for _, one in sorted(chosen, key=lambda placed: placed[0])], population
 
 
+def is_of_traces(metric: str) -> bool:
+    """Whether a metric can be bad in a trace; traffic cannot."""
+    return detector_of(metric)[1].shape != "count"
+
+
 def _bad(metric: Metric) -> str:
     """SQL over the sums of a trace's ``rows``."""
     if metric.shape == "count":

@@ -140,17 +140,20 @@ def evaluate(
     from hansei.tools.evaluation.telling import render_evaluation
     from hansei.tools.report.files import write_texts
 
-    project_id = named_project(project)
+    named = finding_of(finding) if finding else None
+    project_id = named_project(project or (named.project_id if named else None))
+    if named and project_id != named.project_id:
+        raise UsageError("The finding is of another project.", f"Give --project {named.project_id}.")
     bounds = model_bounds(max_tokens, max_cost, seconds=max_seconds)
     context = _context(clickhouse, out, model=model, no_llm=no_llm, bounds=bounds)
     given = read_criteria(criteria) if criteria else []
-    looked_at, its_length, its_end = finding_of(finding) if finding else (None, "7d", None)
     try:
         request = EvaluationRequest(
-            project_id=project_id, window=window or its_length, until=until or its_end, environments=environment or [],
+            project_id=project_id, window=window or (named.length if named else "7d"),
+            until=until or (named.end if named else None), environments=environment or [],
             language=language, criteria=given, from_langfuse=from_langfuse, discover=discover, traces=traces,
-            plan="finding" if finding else plan, by=by, half_width=half_width, finding=looked_at, sound=sound,
-            seed=seed,            approved=yes, dry_run=dry_run, feedback=feedback,
+            plan="finding" if named else plan, by=by, half_width=half_width, sound=sound, seed=seed, approved=yes,
+            finding=named.finding if named else None, dry_run=dry_run, feedback=feedback,
         )  # fmt: skip
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]

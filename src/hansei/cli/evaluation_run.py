@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from json import dumps, loads
 from pathlib import Path
@@ -171,8 +172,19 @@ def plan_writes(
     return journal
 
 
-def finding_of(name: str) -> tuple[OfFinding, str, str]:
-    """What the traces of a finding follow from that is named as report.json#id, and its report's window: length, end.
+@dataclass(frozen=True)
+class Named:
+    """A finding that is named as report.json#id, and what its report is about."""
+
+    finding: OfFinding
+    project_id: str
+    length: str
+    """Of the report's window, as --window takes it."""
+    end: str
+
+
+def finding_of(name: str) -> Named:
+    """Reads what the traces of a finding follow from.
 
     Raises:
         UsageError: there is no such report or finding.
@@ -190,7 +202,7 @@ def finding_of(name: str) -> tuple[OfFinding, str, str]:
     )  # fmt: skip
     minutes = report.window.length // timedelta(minutes=1)
     length = f"{minutes // 1440}d" if minutes % 1440 == 0 else f"{minutes}m"
-    return wanted, length, report.window.end.isoformat()
+    return Named(wanted, report.project_id, length, report.window.end.isoformat())
 
 
 def tell_evaluation(console: Console, evaluation: EvaluationResult, files: list[Path], context: Context) -> None:
