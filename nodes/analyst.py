@@ -18,6 +18,7 @@ from hansei.contracts.since import Known
 from hansei.errors import ConnectionFailed, HanseiError, QueryFailed
 from hansei.nodes.again import ask_again
 from hansei.nodes.desk import Desk
+from hansei.nodes.first_look import screened_as
 from hansei.nodes.inquiries import Inquiry
 from hansei.nodes.investigating import investigate
 from hansei.nodes.scope import (
@@ -96,10 +97,10 @@ def analyst(state: AnalystInput, runtime: Runtime[Context]) -> dict[str, Any]:
         if task["candidates"] is None:
             if detector.screen_data is None:
                 raise ValueError(f"the task for {detector.name} names no candidates, and it cannot screen by itself")
-            out["screened"][detector.name] = _screened(Screening([], 0, "skipped", ""), "")
+            out["screened"][detector.name] = screened_as(Screening([], 0, "skipped", ""), [])
             screening = detector.screen_data(dataset)
             candidates, left_out = strongest(screening.candidates)
-            out["screened"][detector.name] = _screened(screening, left_out)
+            out["screened"][detector.name] = screened_as(screening, [], left_out)
         else:
             candidates = CANDIDATES.validate_python(task["candidates"])
         for candidate in candidates:
@@ -195,15 +196,6 @@ def _again(state: AnalystInput, runtime: Runtime[Context]) -> dict[str, Any]:
     else:
         steps.finished(told, rows_read=sum(item["rows_read"] for items in out.values() for item in items))
     return {"again": out, "costs": bill("analyst", dataset.reader)}
-
-
-def _screened(screening: Screening, left_out: str) -> Screened:
-    return {
-        "status": "partial" if left_out else screening.status,
-        "reason": "; ".join(part for part in (screening.reason, left_out) if part),
-        "slices": screening.slices,
-        "candidates": [],
-    }
 
 
 def is_transient(error: Exception) -> bool:

@@ -3,7 +3,8 @@
 Rule policy: every candidate of the first screen is measured, and every detector with a query of its own looks. A
 question narrows this to the kinds that it names; one that names none gets the full tour, and the plan says so.
 
-Model policy: see `hansei.nodes.planning`. It is asked only when the context names a model.
+Model policy: see `hansei.nodes.planning`. It is asked only when the context names a model. Detectors with a query of
+their own then look here, and not once more as analysts, so that the model sees their candidates as well.
 """
 
 from __future__ import annotations
@@ -17,9 +18,22 @@ from typing_extensions import TypedDict
 from hansei.context import Context
 from hansei.contracts import PlanItem
 from hansei.nodes.again import Remembered, known_of, to_measure
+from hansei.nodes.first_look import first_look
 from hansei.nodes.inquiries import settled, task_of, unanswerable
 from hansei.nodes.planning import Choice, choose, usage_of
-from hansei.nodes.scope import CANDIDATES, Scope, Screened, Steps, Task, context_of, left_out, strongest
+from hansei.nodes.scope import (
+    CANDIDATES,
+    Costs,
+    Scope,
+    Screened,
+    Steps,
+    Task,
+    bill,
+    context_of,
+    dataset_of,
+    left_out,
+    strongest,
+)
 from hansei.tools.language_model import endpoint_of, model_meter_of
 from hansei.tools.playbook.catalogue import DETECTORS
 from hansei.tools.playbook.conclude import Draft
@@ -51,6 +65,7 @@ class PlannerInput(TypedDict):
 
     scope: Scope
     screened: dict[str, Screened]
+    costs: Costs
     earlier: NotRequired[list[dict[str, Any]]]
     remembered: NotRequired[Remembered | None]
 
@@ -63,6 +78,7 @@ class PlannerOutput(TypedDict):
     screened: dict[str, Screened]
     scope: Scope
     usage: dict[str, Any]
+    costs: Costs
     investigations: dict[str, Any]
 
 
@@ -74,19 +90,30 @@ def planner(state: PlannerInput, runtime: Runtime[Context]) -> dict[str, Any]:
     everything = "; the question names no kind of finding, so everything is looked at" if question and not named else ""
     choice = Choice(named or frozenset(NAMES), everything)
     said: dict[str, Any] = {}
+    own: dict[str, Screened] = {}
     context = context_of(runtime)
     if endpoint := endpoint_of(context, state["scope"]["run_id"]):
         steps.running("Asking the model")
         meter = model_meter_of(state["scope"]["run_id"], context.model_budget, context.model_prices)
         most, earlier = context.model_budget.questions, state.get("earlier") or ()
-        choice = choose(choice, state["scope"], state["screened"], named, endpoint, meter, most, earlier)
+        dataset = dataset_of(state["scope"], runtime, state["costs"])
+
+        def look(detectors: frozenset[str]) -> dict[str, Screened]:
+            own.update(first_look(detectors, dataset))
+            return {**state["screened"], **own}
+
+        choice = choose(choice, state["scope"], look, named, endpoint, meter, most, earlier)
         notes = [*state["scope"]["notes"], *endpoint.prompts.notes, *choice.notes]
-        said = {"scope": {**state["scope"], "notes": notes}, "usage": usage_of(meter)}
+        said = {
+            "scope": {**state["scope"], "notes": notes}, "usage": usage_of(meter),
+            "costs": bill("planner", dataset.reader),
+        }  # fmt: skip
         if choice.unanswerable and question:
             said["investigations"] = {"q0": {"investigation": unanswerable(question).model_dump(mode="json")}}
     plan: list[PlanItem] = []
     tasks: list[Task] = []
-    changed: dict[str, Screened] = {}
+    changed = {name: {**screened, "candidates": []} for name, screened in own.items()}
+    known = {**state["screened"], **own}
     measured: set[str] = set()
     for detector in DETECTORS:
         if detector.name not in choice.detectors:
@@ -94,8 +121,9 @@ def planner(state: PlannerInput, runtime: Runtime[Context]) -> dict[str, Any]:
                 "status": "skipped", "reason": "the question is about something else", "slices": 0, "candidates": [],
             }  # fmt: skip
             continue
-        screened = state["screened"].get(detector.name)
-        if screened is not None and not screened["candidates"]:
+        screened = known.get(detector.name)
+        itself = detector.name not in state["screened"]
+        if screened is not None and not screened["candidates"] and not itself:
             continue
         found = None
         if screened is not None:
@@ -105,10 +133,11 @@ def planner(state: PlannerInput, runtime: Runtime[Context]) -> dict[str, Any]:
             weaker = left_out(len(candidates) - len(chosen))
             found = [candidate.model_dump() for candidate in chosen]
             if weaker:
-                changed[detector.name] = {**screened, "status": "partial", "reason": weaker}
+                reason = "; ".join(part for part in (screened["reason"], weaker) if part)
+                changed[detector.name] = {**screened, "status": "partial", "reason": reason}
         reason = (
             f"{len(found)} slice{'s' if len(found) != 1 else ''} passed the first screen"
-            if found is not None
+            if found is not None and not itself
             else "it looks at the data itself"
         ) + choice.why
         if words := choice.reasons.get(detector.name):

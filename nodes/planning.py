@@ -8,7 +8,7 @@ beside the rules' tasks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,7 +90,7 @@ class Choice:
 def choose(
     rules: Choice,
     scope: Scope,
-    screened: Mapping[str, Screened],
+    look: Callable[[frozenset[str]], Mapping[str, Screened]],
     named: frozenset[str],
     endpoint: Endpoint,
     meter: ModelMeter,
@@ -102,7 +102,7 @@ def choose(
     Args:
         rules: what the rules choose.
         scope: what the run looks at.
-        screened: the first screen.
+        look: gives the first screen of the detectors that are chosen.
         named: detectors that the question's words name; they are looked at in any case.
         endpoint: the model.
         meter: counts its calls.
@@ -116,6 +116,7 @@ def choose(
         except ModelFailed as failure:
             if not endpoint.dry:  # there everything that would be asked is counted
                 return Choice(rules.detectors, rules.why, notes=[f"Planned by rules: {_inside(failure.message)}"])
+    screened = look(choice.detectors)
     try:
         _explain(choice, scope, screened, endpoint, meter, most_questions, earlier)
     except ModelFailed as failure:

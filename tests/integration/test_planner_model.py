@@ -36,6 +36,7 @@ def faults(visit: Visit) -> None:
         visit.steps[1].level, visit.steps[1].status, visit.steps[1].output = "ERROR", "timeout", ""
     if visit.app == "research" and visit.day >= 2:
         visit.steps[-1].seconds *= 2.5
+        visit.scores = [(name, 0.0, kind) for name, _, kind in visit.scores]
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +116,29 @@ def test_hypotheses_are_told_in_the_plan(run: Run, by_rules: Report) -> None:
     assert "usage" not in json.loads(by_rules.model_dump_json())["run"]
     assert by_rules.run.model is None
     assert by_rules.run.tokens == 0
+
+
+def test_the_model_sees_what_detectors_find_that_look_by_themselves_and_they_look_once(
+    run: Run, by_rules: Report
+) -> None:
+    """A question of the model's may be about a score's fall; the rules' numbers and the number of queries stay."""
+    asked = {"question": "Did the answers get worse?", "hypothesis": "They may.", "refuted_by": "Equal scores.",
+             "needs": [], "about": ["c1"]}  # fmt: skip
+    report, server = run(
+        script({"answerable": True, "analyses": ["quality"]}, {"entries": [], "questions": [asked]}),
+        question="Is feedback worse?",
+    )
+    shown = [request.prompt for request in server.requests if "<earlier_findings>" in request.prompt]
+    assert shown
+    assert all("c1: quality, score_" in prompt for prompt in shown)
+    quality = [finding for finding in report.findings if finding.kind == "quality"]
+    assert quality
+    known = {finding.id: finding for finding in by_rules.findings}
+    for finding in quality:
+        assert finding.current == known[finding.id].current
+        assert finding.baseline == known[finding.id].baseline
+    looks = {one.name: one for one in report.coverage.detectors}
+    assert looks["quality"] == next(one for one in by_rules.coverage.detectors if one.name == "quality")
 
 
 def test_the_command_line_names_the_model_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
