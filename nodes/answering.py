@@ -106,7 +106,8 @@ def answerer(state: AnsweringInput, runtime: Runtime[Context]) -> dict[str, Any]
             excerpt=inquiry.get("excerpt", ""), outcome=outcome,
         )  # fmt: skip
     if inquiry.get("usage"):
-        answer = answer.model_copy(update={"usage": Usage.model_validate(inquiry["usage"])})
+        used = Usage.model_validate(inquiry["usage"])
+        answer = answer.model_copy(update={"usage": used, "notes": inquiry.get("notes", [])})
     steps.finished("answered" if answer.ask else "told what can be asked")
     before = Named.model_validate(state.get("named") or {})
     named = answer.named if answer.ask is None else before.after(answer.named)

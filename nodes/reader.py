@@ -8,6 +8,7 @@ It chooses what is looked up and never says what comes out. Where it fails, the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from langgraph.runtime import Runtime
@@ -94,8 +95,9 @@ def reader(state: ReaderInput, runtime: Runtime[Context]) -> dict[str, Any]:
     try:
         found, by = understood(question, report, named), "rules"
     except Unclear as unclear:
-        guess, used = _asked_model(question, report, named, state["scope"], number, runtime, steps)
+        guess, used, notes = _asked_model(question, report, named, state, number, runtime, steps)
         base |= {"usage": used.model_dump(mode="json")} if used is not None else {}
+        base["notes"] = notes
         if guess is None:
             answer = not_answered(unclear, report, named, number=number, question=question)
             steps.finished("not understood")
@@ -105,14 +107,26 @@ def reader(state: ReaderInput, runtime: Runtime[Context]) -> dict[str, Any]:
     return {"inquiry": {**base, "ask": ASK.dump_python(found, mode="json"), "by": by}}
 
 
+def _untold(notes: Sequence[str], report: Report, answers: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The notes that neither the report nor an answer before has told."""
+    told = {*report.coverage.notes, *(note for answer in answers for note in answer.get("notes", ()))}
+    return [note for note in dict.fromkeys(notes) if note not in told]
+
+
 def _asked_model(
-    question: str, report: Report, named: Named, scope: Scope, number: int, runtime: Runtime[Context], steps: Steps
-) -> tuple[Ask | None, Usage | None]:
-    """What the model makes of the question, and what it used; (None, None) when there is no model to ask."""
-    context = context_of(runtime)
+    question: str,
+    report: Report,
+    named: Named,
+    state: ReaderInput,
+    number: int,
+    runtime: Runtime[Context],
+    steps: Steps,
+) -> tuple[Ask | None, Usage | None, list[str]]:
+    """What the model makes of the question, what it used (None: there is none to ask), and what it lacked."""
+    context, scope = context_of(runtime), state["scope"]
     endpoint = endpoint_of(context, scope["run_id"])
     if endpoint is None or not question:
-        return None, None
+        return None, None, []
     steps.running("Asking the model")
     findings = [f"{f.id} | {f.metric} | {f.segment} | {f.title}" for f in (*report.findings, *report.refuted)]
     spoken = [
@@ -129,6 +143,7 @@ def _asked_model(
     # A conversation may go on for long: each question has the run's budget to itself.
     meter = model_meter_of(f"{scope['run_id']} q{number}", context.model_budget, context.model_prices)
     prompt = endpoint.prompts.read(PROMPTS / "reader_question.md")
+    notes = _untold(endpoint.prompts.notes, report, state.get("answers") or [])
 
     def messages(letters: int) -> list[tuple[str, str]]:
         told = quotation(findings, most_letters=letters, longest_line=400, masking=endpoint.masking)
@@ -138,6 +153,6 @@ def _asked_model(
         guess = ask_fitting(endpoint, meter, "reader", messages, 8_000, Guess)
     except ModelFailed as failure:
         steps.running(failure.message)
-        return None, meter.used
+        return None, meter.used, [*notes, failure.message]
     found = guess.as_ask()
-    return (found if found is not None and fits(found, report) else None), meter.used
+    return (found if found is not None and fits(found, report) else None), meter.used, notes

@@ -12,9 +12,10 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 from pydantic import SecretStr
 from tests.support.cli import hansei_here
-from tests.support.langfuse_api import LangfuseServer
+from tests.support.langfuse_api import KEYS, LangfuseServer
 from tests.support.langfuse_state import State
 from tests.support.openai_server import KEY, OpenAiServer, failing, structured
+from tests.support.otlp_server import refusing_url
 from tests.support.schemas import both
 from tests.support.world import END, PROJECT, Visit, make_world
 
@@ -316,7 +317,14 @@ def test_a_model_turns_a_free_question_into_a_form_and_enters_no_number(
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
         monkeypatch.setenv("OPENAI_API_KEY", KEY)
         thread.context = thread.context.model_copy(update={"model": "some-model"})
+        # Where Langfuse's prompts cannot be had, the first answer that would have used them says so.
+        for name, value in (KEYS | {"LANGFUSE_BASE_URL": refusing_url()}).items():
+            monkeypatch.setenv(name, value)
         asked = thread.ask("Might the wobbly order gizmo misbehave just in certain deployments?")
+        assert len(asked.notes) == 1
+        assert "took the place of Langfuse's" in asked.notes[0]
+        assert asked.notes[0] in thread.state["messages"][-1].content
+        assert thread.ask("Would the wobbly order gizmo misbehave just in certain deployments?").notes == []
         assert (asked.by, asked.table, asked.text) == ("model", rules.table, rules.text)
         count = len(server.asked)
         assert thread.ask("why?").by == "rules"
@@ -324,10 +332,14 @@ def test_a_model_turns_a_free_question_into_a_form_and_enters_no_number(
         close_models()
     finding = thread.state["report"]["findings"][0]
     dataset = {"form": "dataset", "finding": finding["id"], "traces": finding["example_trace_ids"], "name": "mine"}
-    for script in (
-        structured({**guess, "metric": "moon_phase"}), structured({"form": "none"}), structured(dataset), failing(400)
+    for script, failure in (
+        (structured({**guess, "metric": "moon_phase"}), []), (structured({"form": "none"}), []),
+        (structured(dataset), ["The model answered twice with something that does not fit the schema."]),
+        ([failing(400)], ["The model answered with HTTP 400."]),
     ):  # fmt: skip
         with OpenAiServer(script) as server:
             monkeypatch.setenv("OPENAI_BASE_URL", server.url)
-            assert "I can answer these forms" in thread.ask("Might the wobbly gizmo misbehave?").text
+            unanswered = thread.ask("Might the wobbly gizmo misbehave?")
+            assert "I can answer these forms" in unanswered.text
+            assert unanswered.notes == failure
             close_models()

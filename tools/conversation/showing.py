@@ -22,6 +22,7 @@ def as_markdown(answer: Answer, language: str) -> str:
         if answer.trace_urls:
             links = ", ".join(f"[{n}]({url})" for n, url in enumerate(answer.trace_urls, 1))
             parts.append(f"{say('ask.links')}: {links}")
+        parts += [f"_{visible(note)}_" for note in answer.notes]
         if answer.follow_ups:
             parts.append(f"{say('ask.next_title')}: {' · '.join(answer.follow_ups)}")
     return "\n\n".join(parts)

@@ -120,7 +120,7 @@ def _computed_again(
             )  # fmt: skip
         except (Unclear, LookupError, ValueError, TypeError, ArithmeticError) as error:
             return [Difference(path, "an answer that follows from its queries", type(error).__name__)]
-        left_out = {"evidence", "usage"}
+        left_out = {"evidence", "usage", "notes"}
         written, computed = (one.model_dump(mode="json", exclude=left_out) for one in (answer, again))
         found.append(compare_values(written, computed, path, result))
     return min(found, key=len)

@@ -206,6 +206,8 @@ def _tell(answer: Answer, talk: Conversation, console: Console) -> None:
         console.line(f"  {MARKS[check.passed]} {check.detail}", style="ok" if check.passed else "note")
     for url in answer.trace_urls:
         console.line(f"  {url}")
+    for note in answer.notes:
+        console.note(note)
     if answer.follow_ups:
         with speaking(talk.report.language):
             console.line(f"{say('ask.next_title')}: {' · '.join(answer.follow_ups)}", style="skipped")

@@ -30,6 +30,9 @@ class Answer(Strict):
     usage: Usage | None = Field(
         None, description="What the model used to understand the question; None: it was not asked."
     )
+    notes: list[str] = Field(
+        default_factory=list, description="What the model that was asked lacked: its prompts, or an answer that fits."
+    )
     text: str
     table: Table | None = None
     chart: str | None = Field(None, description="A line of block characters with its scale.")
