@@ -130,3 +130,42 @@ def test_an_app_that_links_no_prompt_while_the_rest_does_stands_out(engine: Anal
 
     found = only(engine(make_world(fault, share_of_research=lambda day: 0.1, per_day=150), "v3"))
     assert (found.metric, found.segment) == ("generations_without_prompt", {"trace_name": "research"})
+
+
+@pytest.mark.parametrize("schema", both("v4"))
+def test_an_app_whose_users_nobody_asks_is_a_gap_where_the_others_are_asked(engine: Analyse, schema: Schema) -> None:
+    def unasked(visit: Visit) -> None:
+        if visit.app == "research":
+            visit.scores = []
+
+    def judged(visit: Visit) -> None:
+        unasked(visit)
+        visit.user, visit.session = "", ""
+
+    found = only(engine(make_world(unasked, per_day=120), schema))
+    assert (found.metric, found.direction, found.segment) == (
+        "traces_without_feedback", "hotspot", {"trace_name": "research"}
+    )  # fmt: skip
+    assert (found.current.value, found.severity) == (1, "low")
+    assert found.baseline is not None
+    assert found.baseline.value == pytest.approx(0.5, abs=0.02)
+    assert "create_score" in found.recommendation
+    assert engine(make_world(judged, per_day=120), schema).findings == [], (
+        "where nobody uses an app, nobody can say how it does"
+    )
+
+
+def test_feedback_that_ends_is_a_gap_and_less_of_it_is_none(engine: Analyse) -> None:
+    def ends(visit: Visit) -> None:
+        if visit.app == "support" and visit.day >= 0:
+            visit.scores = []
+
+    def shrinks(visit: Visit) -> None:
+        if visit.app == "support" and visit.day >= 0 and visit.random.random() < 0.5:
+            visit.scores = []
+
+    found = only(engine(make_world(ends), "v3"))
+    assert (found.metric, found.direction, found.segment) == (
+        "traces_without_feedback", "regression", {"trace_name": "support"}
+    )  # fmt: skip
+    assert engine(make_world(shrinks), "v3").findings == []

@@ -139,7 +139,7 @@ def _critic(metric: Metric, candidate: Candidate) -> tuple[str, dict[str, object
     else:
         period, chosen = f"if({mine}, 'window', 'rest')", f"({now}) AND ({theirs})"
     source = metric.again_from or f"SELECT * FROM raw_{metric.relation}"
-    raw = {metric.relation, *needed, *needed_too}
+    raw = {metric.relation, *needed, *needed_too, *metric.looks_up}
     if metric.totals:
         source = _TRACE_ROWS
         raw |= {"traces", "observations"}

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hansei.contracts import Comparison, Finding
 from hansei.tools.playbook import telling, unfinished
@@ -24,7 +25,7 @@ from hansei.tools.playbook.groupings import (
     against_rest,
 )
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
-from hansei.tools.playbook.profile import Profile
+from hansei.tools.playbook.profile import GIVES_FEEDBACK_RAW, GIVES_NO_FEEDBACK, USED, Profile
 from hansei.tools.playbook.screen import Hit, explain, stand_out
 from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_value
@@ -81,6 +82,11 @@ _RELEASE = replace(
     _USER, name="traces_without_release", y="release = '' AND version = ''", worst="medium",
     again="avg(empty(release) AND empty(version))",
 )  # fmt: skip
+_FEEDBACK = replace(
+    _USER, name="traces_without_feedback", where=USED, y=GIVES_NO_FEEDBACK, looks_up=("scores",), min_n=200,
+    min_effect=0.03, min_relative=0.0, again=f"1 - avg({GIVES_FEEDBACK_RAW})",
+    again_where="NOT (empty(user_id) AND empty(session_id))",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,8 @@ class _Gap:
     """How much more often it must be lacking there than in the rest."""
     lost: bool = True
     """Whether that it was there before is looked for as well."""
+    all: bool = False
+    """Whether it is a gap only where nothing has it: of what is there now and then, less is no gap."""
 
 
 _OF_CALLS = (_Gap(_MODEL, "no_model", "model"), _Gap(_USAGE, "no_usage", "usage"), _Gap(_COST, "no_cost", "cost"))
@@ -106,7 +114,9 @@ _OF_STEPS = (_Gap(_END, "unfinished", "end", (("step",), ("trace_name",)), 0.8, 
 _OF_TRACES = (
     _Gap(_USER, "no_user", "user"), _Gap(_SESSION, "no_session", "session"), _Gap(_RELEASE, "no_release", "release"),
 )  # fmt: skip
-_WORDS = {gap.metric.name: gap.words for gap in (*_OF_CALLS, *_OF_ANSWERS, *_OF_STEPS, *_OF_TRACES)}
+# Few users say what they think, so an app is told of only when nobody ever does, and enough of the others' do.
+_OF_USES = (_Gap(_FEEDBACK, "no_feedback", "feedback", (("trace_name",),), _FEEDBACK.min_effect, all=True),)
+_WORDS = {gap.metric.name: gap.words for gap in (*_OF_CALLS, *_OF_ANSWERS, *_OF_STEPS, *_OF_TRACES, *_OF_USES)}
 
 _CALLS: Units = (("model",), ("trace_name",), ("step",), ("model", "trace_name"), ("release",))
 _PRICES: Units = (("model",), ("trace_name",), ("model", "trace_name"), ("release",))
@@ -126,6 +136,7 @@ def screen(profile: Profile) -> Screening:
         (profile.steps, "ended", _OF_ANSWERS, STEP_CONTEXTS, _LINKS),
         (profile.steps, "due", _OF_STEPS, STEP_CONTEXTS, _CALLS),
         (profile.runs, "n", _OF_TRACES, RUN_CONTEXTS, _RUNS),
+        (profile.runs, "used", _OF_USES, RUN_CONTEXTS, (("trace_name",), ("trace_name", "release"))),
     ):
         for gap in gaps:
             found, looked = _look(cells, x, gap, contexts, groupings)
@@ -137,7 +148,10 @@ def screen(profile: Profile) -> Screening:
 def _look(cells: Cells, x: str, gap: _Gap, contexts: Units, groupings: Units) -> tuple[list[Candidate], int]:
     metric, now = gap.metric, cells.in_window
     total, lacking = (float(cells.sums[name][now].sum()) for name in (x, gap.sum))
-    more = Question(x, gap.sum, contexts, groupings, min_x=50, min_effect=0.1, min_relative=0.5, limit=_PLACES)
+    more = Question(
+        x, gap.sum, contexts, groupings, min_x=max(50, metric.min_n), min_effect=min(0.1, metric.min_effect),
+        min_relative=min(0.5, metric.min_relative), limit=_PLACES,
+    )  # fmt: skip
     worse, looked = explain(cells, more) if gap.lost else ([], 0)
     better, looked_again = explain(cells, replace(more, sign=-1)) if gap.lost else ([], 0)
     always, looked_within = stand_out(
@@ -148,6 +162,9 @@ def _look(cells: Cells, x: str, gap: _Gap, contexts: Units, groupings: Units) ->
         ),
         explained=[*worse, *better],
     )  # fmt: skip
+    if gap.all:
+        worse, always = ([hit for hit in hits if _lacks_all(cells, hit, x, gap.sum)] for hits in (worse, always))
+        better = []
     if not gap.lost:
         always = [hit for hit in always if _lacked(cells, hit, x, gap.sum)]
     found = [
@@ -166,14 +183,26 @@ def _look(cells: Cells, x: str, gap: _Gap, contexts: Units, groupings: Units) ->
     return found, looked + looked_again + looked_within
 
 
+def _lacks_all(cells: Cells, hit: Hit, x: str, y: str) -> bool:
+    """Whether no row of a slice has it in the window."""
+    rows, lacking = (float(cells.sums[name][_mine(cells, hit) & cells.in_window].sum()) for name in (x, y))
+    return lacking == rows > 0
+
+
+def _mine(cells: Cells, hit: Hit) -> NDArray[np.bool_]:
+    """The cells of a slice, in both periods."""
+    mine = np.ones(len(cells), dtype=bool)
+    for unit, value in zip(hit.units, hit.values, strict=True):
+        mine = mine & (cells.codes[unit] == cells.values[unit].index(value))
+    return mine
+
+
 _NEARLY_ALL = 0.9
 
 
 def _lacked(cells: Cells, hit: Hit, x: str, y: str) -> bool:
     """Whether nearly all of a slice lacked it in the baseline as well."""
-    before = ~cells.in_window
-    for unit, value in zip(hit.units, hit.values, strict=True):
-        before = before & (cells.codes[unit] == cells.values[unit].index(value))
+    before = _mine(cells, hit) & ~cells.in_window
     rows, lacking = (float(cells.sums[name][before].sum()) for name in (x, y))
     return rows >= _END.min_n and lacking >= _NEARLY_ALL * rows
 
@@ -198,7 +227,7 @@ def tell(finding: Finding) -> Words:
 DETECTOR = Detector(
     name="instrumentation_gap",
     question="What is missing in the data, so that problems stay unseen?",
-    metrics=(_MODEL, _USAGE, _COST, _PROMPT, _END, _USER, _SESSION, _RELEASE),
+    metrics=(_MODEL, _USAGE, _COST, _PROMPT, _END, _USER, _SESSION, _RELEASE, _FEEDBACK),
     tell=tell,
     screen_profile=screen,
 )

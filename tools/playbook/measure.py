@@ -95,7 +95,7 @@ def rows_of(
     through = mine.through_observations or theirs.through_observations
     noted = mine.through_traces or theirs.through_traces or both.through_traces
     also_read = (*(("observations",) if through else ()), *(("traces",) if noted else ()))
-    relations = tuple(dict.fromkeys((metric.relation, *also_read)))
+    relations = tuple(dict.fromkeys((metric.relation, *also_read, *metric.looks_up)))
     trace = with_trace or bool(metric.source) or any(part.needs.trace for part in (both, mine, theirs))
     kept = {dimension: value for dimension, value in in_both.items() if dimension in _NAMES}
     only = (

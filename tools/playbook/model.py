@@ -41,6 +41,8 @@ class Metric:
     names; for what must first be added up within a trace."""
     totals: bool = False
     """Whether the expressions use the sums over a trace's observations."""
+    looks_up: tuple[Relation, ...] = ()
+    """Other relations that the expressions look rows up in."""
     badness: str = ""
     """SQL of one row: how far it goes, where y only tells whether: a whole number, such as of steps."""
     worse: Literal[1, -1] = 1

@@ -64,6 +64,13 @@ _ENDED = "type = 'GENERATION' AND level != 'ERROR' AND end_time IS NOT NULL"
 _LACKING = f"""countIf({_ENDED}) AS ended, countIf({_ENDED} AND model = '') AS no_model,
   countIf({_ENDED} AND total_tokens IS NULL) AS no_usage, countIf({_ENDED} AND total_cost IS NULL) AS no_cost,
   countIf({_ENDED} AND prompt_name = '') AS no_prompt"""
+USED = "(user_id != '' OR session_id != '')"
+"""Traces of somebody who could say what they think of the answer."""
+_RATED = "id {how} (SELECT trace_id FROM {scores} WHERE source = 'API')"
+GIVES_NO_FEEDBACK = _RATED.format(how="NOT IN", scores="scores")
+"""Traces without a score from the application, which is how feedback of users comes."""
+GIVES_FEEDBACK_RAW = _RATED.format(how="IN", scores="raw_scores")
+"""The other way round, over the relations without FINAL."""
 _SPENT = """count(total_cost) AS costed, sum(ifNull(toFloat64(total_cost), 0)) AS cost,
   sum(ifNull(toFloat64(total_cost) * toFloat64(total_cost), 0)) AS cost2, count(total_tokens) AS counted,
   sum(ifNull(total_tokens, 0)) AS tokens, sum(ifNull(toFloat64(total_tokens) * total_tokens, 0)) AS tokens2"""
@@ -137,17 +144,18 @@ def read_some_steps(dataset: Dataset, sums: str, where: str) -> Cells:
         where: SQL condition on an observation.
     """
 
-    def build(dropped: frozenset[str]) -> tuple[str, Needs, str]:
+    def build(dropped: frozenset[str]) -> tuple[str, Needs, tuple[str, ...]]:
         dimensions = _dimensions(STEP_DIMENSIONS, dropped, {})
         sql = f"SELECT {_DAY % 'start_time'}, {dimensions}, {sums} FROM observations WHERE {where} GROUP BY ALL"
-        return sql, Needs(trace=True), "observations"
+        return sql, Needs(trace=True), ("observations",)
 
     return _read(dataset, build, STEP_DIMENSIONS)[0]
 
 
 _TOO_MANY_ROWS = 396
 
-_Build = Callable[[frozenset[str]], tuple[str, Needs, str]]
+_Build = Callable[[frozenset[str]], tuple[str, Needs, tuple[str, ...]]]
+"""What is left out → the query, what it needs, and the relations that it names."""
 
 
 def _read(dataset: Dataset, build: _Build, dimensions: tuple[str, ...]) -> tuple[Cells, list[str]]:
@@ -155,10 +163,10 @@ def _read(dataset: Dataset, build: _Build, dimensions: tuple[str, ...]) -> tuple
     for drop in ("", "release", "version", "trace_name"):
         if drop:
             dropped.append(drop)
-        sql, needs, relation = build(frozenset(dropped))
+        sql, needs, relations = build(frozenset(dropped))
         try:
             columns = dataset.columns(
-                dataset.bind(sql, (relation,), needs), {"settled": dataset.periods.window.end - SETTLE}
+                dataset.bind(sql, relations, needs), {"settled": dataset.periods.window.end - SETTLE}
             )
         except QueryFailed as error:
             if error.code != _TOO_MANY_ROWS or drop == "trace_name":
@@ -175,7 +183,7 @@ def _dimensions(names: tuple[str, ...], dropped: frozenset[str], renamed: dict[s
     )
 
 
-def _steps(dropped: frozenset[str]) -> tuple[str, Needs, str]:
+def _steps(dropped: frozenset[str]) -> tuple[str, Needs, tuple[str, ...]]:
     return (
         f"""
 SELECT {_DAY % "start_time"}, {_dimensions(STEP_DIMENSIONS, dropped, {})},
@@ -190,11 +198,11 @@ SELECT {_DAY % "start_time"}, {_dimensions(STEP_DIMENSIONS, dropped, {})},
 FROM observations
 GROUP BY ALL""",
         Needs(trace=True),
-        "observations",
+        ("observations",),
     )
 
 
-def _runs(dropped: frozenset[str]) -> tuple[str, Needs, str]:
+def _runs(dropped: frozenset[str]) -> tuple[str, Needs, tuple[str, ...]]:
     many = ", ".join(f"countIf(steps > {bound}) AS steps_over_{bound}" for bound in MANY_STEPS)
     spent = ", ".join(
         f"sumIf(ifNull(toFloat64(total_cost), 0), steps > {bound}) AS cost_over_{bound}" for bound in MANY_STEPS
@@ -203,17 +211,18 @@ def _runs(dropped: frozenset[str]) -> tuple[str, Needs, str]:
         f"""
 SELECT {_DAY % "timestamp"}, {_dimensions(RUN_DIMENSIONS, dropped, {"trace_name": "name"})},
   count() AS n, countIf(user_id = '') AS no_user, countIf(session_id = '') AS no_session,
-  countIf(release = '' AND version = '') AS no_release, {many}, {spent},
+  countIf(release = '' AND version = '') AS no_release, countIf({USED}) AS used,
+  countIf({USED} AND {GIVES_NO_FEEDBACK}) AS no_feedback, {many}, {spent},
   {_TIMED},
   {_SPENT}
 FROM traces
 GROUP BY ALL""",
         Needs(totals=True),
-        "traces",
+        ("traces", "scores"),
     )
 
 
-def _tools(dropped: frozenset[str]) -> tuple[str, Needs, str]:
+def _tools(dropped: frozenset[str]) -> tuple[str, Needs, tuple[str, ...]]:
     attributes = ("trace_name", "environment", "release", "version")
     dimensions = "".join(f"'' AS {name}, " if name in dropped else f"max(o.{name}) AS {name}, " for name in attributes)
     return (
@@ -237,5 +246,5 @@ FROM (
 )
 GROUP BY ALL""",
         Needs(trace=True),
-        "observations",
+        ("observations",),
     )
