@@ -42,6 +42,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "error": ("error", "fail", "broken", "exception", "crash"),
     "silent_failure": ("silent", "fail", "empty", "wrong result"),
     "answer": ("refus", "declin", "empty answer", "no answer", "blank", "silent"),
+    "language_mix": ("language", "translat", "english", "japanese"),
     "empty_retrieval": ("retriev", "empty", "search", "nothing found", "no result", "rag"),
     "truncation": ("trunc", "cut off", "incomplete", "max_tokens", "token limit", "unfinished answer"),
     "loop": ("loop", "repeat", "again and again", "stuck"),

@@ -133,7 +133,8 @@ def _write(rows: Rows, visit: Visit, trace_id: str) -> None:
     rows.traces.append(
         TraceRow(
             id=trace_id, timestamp=visit.at, name=visit.app, project_id=PROJECT, user_id=visit.user,
-            release=visit.release, environment=visit.environment, session_id=f"s-{trace_id}" if visit.session is None else visit.session,
+            release=visit.release, environment=visit.environment,
+            session_id=f"s-{trace_id}" if visit.session is None else visit.session,
             tags=visit.tags, metadata=visit.metadata, input=visit.input, output=visit.output,
         )
     )  # fmt: skip

@@ -173,6 +173,7 @@ _RAW: dict[str, tuple[dict[str, str], str, str]] = {
             "tags": "r.tags",
             "metadata": "r.metadata",
             "input": "ifNull(r.input, '')",
+            "output": "ifNull(r.output, '')",
         },
         "toDate(r.timestamp), r.id",
         "timestamp",

@@ -199,7 +199,7 @@ class V4:
       max(s.session_id) AS session_id, max(s.environment) AS environment, max(s.release) AS release,
       tupleElement(arraySort(groupArrayIf({as_root}, s.parent_id = ''))[1], 5) AS version,
       argMinIf(s.tags, {first}, {root}) AS tags, argMinIf(s.metadata, {first}, {root}) AS metadata,
-      argMinIf(s.input, {first}, {root}) AS input
+      argMinIf(s.input, {first}, {root}) AS input, argMinIf(s.output, {first}, {root}) AS output
     FROM ({spans}) AS s
     GROUP BY s.trace_id"""
 

@@ -131,7 +131,7 @@ def read_cohorts(dataset: Dataset, observations: int, settle: timedelta) -> Coho
         observations: how many the project has in both periods.
         settle: rows younger than this at the window's end may still be running.
     """
-    spans, sample, note = _part(dataset, observations)
+    spans, sample, note = part_of(dataset, observations, "Users, sessions, tags, languages, metadata and hours")
     given: dict[str, Any] = {"sample": sample, "settled": dataset.periods.window.end - settle}
     try:
         now = {**given, **spans[0], "least": max(5, LEAST_TRACES // sample)}
@@ -148,24 +148,31 @@ def read_cohorts(dataset: Dataset, observations: int, settle: timedelta) -> Coho
     return Cohorts(_by_key(columns), note)
 
 
-def _part(dataset: Dataset, observations: int) -> tuple[list[dict[str, datetime]], int, str]:
-    """The spans to read, the window's first; one in how many traces; and what to say of it."""
-    if observations <= ENOUGH:
+def part_of(dataset: Dataset, rows: int, what: str) -> tuple[list[dict[str, datetime]], int, str]:
+    """The spans to read so that about `ENOUGH` rows are; one in how many traces; and what to say of it.
+
+    Args:
+        rows: how many both periods have.
+        what: is looked for, in the plural.
+
+    Returns:
+        Parameters for each span, the window's first; the sample; '' when all is read.
+    """
+    if rows <= ENOUGH:
         return [{}], 1, ""
     window, baseline = dataset.periods.window, dataset.periods.baseline
     day = timedelta(days=1)
     starts = [window.end - day, window.end - day - 7 * math.ceil(window.days / 7) * day]
     share = 1.0
     spans: list[dict[str, datetime]] = [{}]
-    note = "Users, sessions, tags, languages, metadata and hours were looked for in one of {sample} traces."
+    note = "{what} were looked for in one of {sample} traces."
     if starts[0] >= window.start and starts[1] >= baseline.start:
         spans = [{"range_start": start, "range_end": start + day} for start in starts]
         share = 2 * day / (window.length + baseline.length)
-        note = "Users, sessions, tags, languages, metadata and hours were looked for on {day} and {before} only"
-        note += ", in one of {sample} traces."
-    sample = max(1, math.ceil(observations * share / ENOUGH))
+        note = "{what} were looked for on {day} and {before} only, in one of {sample} traces."
+    sample = max(1, math.ceil(rows * share / ENOUGH))
     days = {"day": starts[0].strftime("%Y-%m-%d"), "before": starts[1].strftime("%Y-%m-%d")}
-    return spans, sample, note.format(sample=sample, **days)
+    return spans, sample, note.format(what=what, sample=sample, **days)
 
 
 def _not_read(error: HanseiError) -> str:
