@@ -216,6 +216,8 @@ def tell(finding: Finding) -> Words:
         return Words(title, measured, None, say("keep"))
     share = format_value(finding.current.value, "ratio")
     title = telling.up_from(finding, say("gap.title", share=share, place=place, what=say(f"gap.{gap}")))
+    if finding.metric == _FEEDBACK.name:
+        title = say("gap.none", place=place, what=say(f"gap.{gap}"))
     summary = telling.sentences(say(f"gap.blinds_{gap}"), measured)
     advice = say(f"gap.fix_{gap}", place=place)
     change = telling.change_of(finding.segment)

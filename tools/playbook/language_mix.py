@@ -44,7 +44,7 @@ RATE = Metric(
     again_where=f"NOT (empty({_ASKED}) OR empty({_ANSWERED}))",
 )
 
-# A trace counts once for every prompt and model that it called: which of them chose the language is not known.
+# The last model call of a trace is taken for the one that wrote its answer.
 _SQL = f"""
 SELECT day, trace_name, environment, release, version, language, call.1 AS prompt_name, call.2 AS prompt_version,
   call.3 AS model, count() AS n, sum(wrong) AS wrong
@@ -56,13 +56,12 @@ FROM (
   WHERE cityHash64(id) % {{sample:UInt64}} = 0 AND {_TOLD}
 ) AS t
 LEFT ANY JOIN (
-  SELECT cityHash64(trace_id) AS trace, groupUniqArray((prompt_name, prompt_version, model)) AS calls
+  SELECT cityHash64(trace_id) AS trace, argMax((prompt_name, prompt_version, model), start_time) AS call
   FROM observations
   WHERE cityHash64(trace_id) % {{sample:UInt64}} = 0 AND type IN ('GENERATION', 'AGENT')
     AND (prompt_name != '' OR model != '')
   GROUP BY trace
 ) AS o ON t.trace = o.trace
-ARRAY JOIN if(empty(calls), [('', '', '')], calls) AS call
 GROUP BY ALL"""
 _DIMENSIONS = (
     "trace_name", "environment", "release", "version", "language", "prompt_name", "prompt_version", "model",
@@ -76,10 +75,10 @@ _CONTEXTS = (
     ("language", "trace_name"),
     ("trace_name",),
 )
+# What was deployed misses all languages but one: it is told once, and its cause names them.
 _GROUPINGS = (
     ("trace_name",), ("environment",), ("release",), ("version",), ("language",), ("prompt",), ("model",),
-    ("language", "trace_name"), ("language", "prompt"), ("language", "model"), ("language", "release"),
-    ("trace_name", "release"), ("prompt", "model"), ("release", "environment"),
+    ("language", "trace_name"), ("trace_name", "release"), ("prompt", "model"), ("release", "environment"),
 )  # fmt: skip
 _WORSE = Question("n", "wrong", _CONTEXTS, _GROUPINGS, min_x=50, min_effect=0.02, min_relative=0.5)
 _BETTER = replace(_WORSE, sign=-1, min_effect=0.03, min_relative=0.4)
@@ -174,7 +173,7 @@ def tell(finding: Finding) -> Words:
         for row in (found.records() if found is not None else ())
         if int(row["now"])
     ]  # fmt: skip
-    shown = say("language_mix.cause", pairs=say("place.join").join(pairs[:3])) if pairs else ""
+    shown = say("language_mix.cause", pairs=say("place.join").join(pairs)) if pairs else ""
     cause = telling.sentences(shown, telling.came_with(finding)) or None
     change = telling.change_of(finding.segment)
     advice = say("language_mix.ask", place=place)

@@ -8,6 +8,7 @@ from datetime import datetime
 from hansei.contracts import Kind
 from hansei.demo import calendar
 from hansei.demo.calendar import PERIODS, to_datetime
+from hansei.demo.planted_answers import AnswersTally
 from hansei.demo.rows import ObservationRow, ScoreRow, TraceRow
 from hansei.demo.tally import LOOP_CALLS, RUNAWAY_STEPS, Series, period_of, repeats_of, seconds_of
 from hansei.demo.truth import Change, Measured, Place, Planted
@@ -23,11 +24,7 @@ class PlantedTally:
             return to_datetime(onset)
 
         self._lookup = Series("error_rate", "ratio", "rate", since(calendar.LOOKUP_ORDER_TIMEOUTS))
-        self._liked = {
-            (version, language): Series("user_feedback", "score", "rate", since(calendar.ANSWER_V7))
-            for version in (6, 7)
-            for language in ("all", "ja")
-        }
+        self._answers = AnswersTally()
         onset = since(calendar.SUMMARISE_V4)
         self._summarise = {
             "cost": Series("cost_per_call", "usd", "mean", onset),
@@ -52,7 +49,7 @@ class PlantedTally:
         """Counts one trace with the last versions of its rows."""
         for row in observations:
             self._add_observation(row)
-        self._add_scores(trace, observations, scores)
+        self._answers.add(trace, observations, scores)
         period = period_of(trace.timestamp)
         cost = float(sum(row.cost_details.get("total", 0) for row in observations))
         if period is not None:
@@ -96,19 +93,12 @@ class PlantedTally:
                     self._search_docs.add(at, seconds)
                     self._search_docs_mean.add(at, seconds)
 
-    def _add_scores(self, trace: TraceRow, observations: Sequence[ObservationRow], scores: Sequence[ScoreRow]) -> None:
-        version = next((row.prompt_version for row in observations if row.prompt_name == "answer"), None)
-        for score in scores:
-            if score.name == "user_feedback" and version in (6, 7):
-                self._liked[version, "all"].add(score.timestamp, score.value)
-                if trace.metadata.get("language") == "ja":
-                    self._liked[version, "ja"].add(score.timestamp, score.value)
-
     def report(self) -> list[Planted]:
         """All planted problems with their figures."""
         return [
-            self._lookup_order(), self._answer(), self._summarise_prefix(), self._slow_sql(), self._web_search(),
-            self._silent(), self._runaway(), self._hanging(), self._fewer(), self._faster_docs(), self._hotspot(),
+            self._lookup_order(), *self._answers.report(), self._summarise_prefix(), self._slow_sql(),
+            self._web_search(), self._silent(), self._runaway(), self._hanging(), self._fewer(), self._faster_docs(),
+            self._hotspot(),
         ]  # fmt: skip
 
     def _lookup_order(self) -> Planted:
@@ -130,36 +120,6 @@ class PlantedTally:
                 *_slower("support-agent"),
             ],
             visible_from_traces=4_000,
-        )
-
-    def _answer(self) -> Planted:
-        japanese = self._liked[7, "ja"].change().model_copy(update={"metric": "user_feedback, Japanese"})
-        old_japanese = self._liked[6, "ja"].change().model_copy(update={"metric": "user_feedback, Japanese"})
-        prompt = {"prompt_name": "answer", "prompt_version": "7"}
-        return Planted(
-            id="answer_v7_disliked",
-            kinds=["quality"],
-            direction="regression",
-            segment=prompt,
-            accepted_segments=[
-                {**prompt, "score_name": "user_feedback"},
-                {**prompt, "score_name": "correctness"},
-                {**prompt, "language": "ja"},
-                {**prompt, "metadata.language": "ja"},
-            ],
-            onset=to_datetime(calendar.ANSWER_V7),
-            cause="Version 7 answers tersely, and in English whatever the customer speaks. Half of the calls got it.",
-            changes=[self._liked[7, "all"].change(), japanese],
-            compared_with={"prompt_name": "answer", "prompt_version": "6"},
-            reference=[self._liked[6, "all"].change(), old_japanese],
-            echoes=[
-                Place(kind="quality", segment={"prompt_name": "answer"}),
-                Place(kind="quality", segment={"score_name": "user_feedback"}),
-                Place(kind="quality", segment={"score_name": "correctness"}),
-                Place(kind="quality", segment={"trace_name": "support-agent"}),
-                Place(kind="quality", segment={"language": "ja"}),
-            ],
-            visible_from_traces=16_000,
         )
 
     def _summarise_prefix(self) -> Planted:
