@@ -18,7 +18,7 @@ from hansei.tools.playbook.groupings import STEP_CONTEXTS, STEP_GROUPINGS, again
 from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
 from hansei.tools.playbook.profile import read_some_steps
-from hansei.tools.playbook.screen import explain, stand_out
+from hansei.tools.playbook.screen import both_ways, stand_out
 from hansei.tools.playbook.templates import count_templates, what_they_say
 from hansei.tools.playbook.texts import ANSWERED, REFUSES, SAYS_NOTHING
 from hansei.tools.report.catalogue import say
@@ -65,11 +65,10 @@ def screen(dataset: Dataset) -> Screening:
     found: list[Candidate] = []
     slices = 0
     for metric, y in ((REFUSALS, "refused"), (EMPTY, "empty")):
-        worse, looked = explain(cells, replace(_WORSE, y=y))
-        better, looked_again = explain(cells, replace(_BETTER, y=y))
+        worse, better, looked = both_ways(cells, replace(_WORSE, y=y), replace(_BETTER, y=y))
         found += against_baseline("answer", metric, "regression", cells, worse, "calls")
         found += against_baseline("answer", metric, "improvement", cells, better, "calls")
-        slices += looked + looked_again
+        slices += looked
         if metric is REFUSALS:
             always, looked_within = stand_out(cells, _ALWAYS, explained=[*worse, *better])
             found += against_rest("answer", metric, always)

@@ -17,7 +17,7 @@ from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
 from hansei.tools.playbook.prices import PRODUCTS, no_longer_cached
 from hansei.tools.playbook.profile import Profile
-from hansei.tools.playbook.screen import explain
+from hansei.tools.playbook.screen import both_ways
 from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_count, format_value
 
@@ -54,13 +54,12 @@ def screen(profile: Profile) -> Screening:
     cells = profile.steps
     if not cells.sums["cached"].any():
         return Screening.nothing("no observation tells of tokens read from a cache")
-    worse, looked = explain(cells, _LESS)
-    better, looked_again = explain(cells, replace(_LESS, sign=1))
+    worse, better, looked = both_ways(cells, _LESS, replace(_LESS, sign=1))
     candidates = [
         *against_baseline("cache", SHARE, "regression", cells, worse, "fed"),
         *against_baseline("cache", SHARE, "improvement", cells, better, "fed"),
     ]
-    return Screening.of(candidates, looked + looked_again, cells.has_baseline)
+    return Screening.of(candidates, looked, cells.has_baseline)
 
 
 def detail(dataset: Dataset, candidate: Candidate, id: str) -> Evidence:

@@ -87,10 +87,11 @@ def screen_categories(
             "n", "y", _with_category(contexts), _with_category(groupings), sign=metric.worse, min_x=metric.min_n,
             min_effect=metric.min_effect,
         )  # fmt: skip
+        looked = 0
         for direction, sign in _looked_for(metric):
             hits, looked = explain(cells, replace(question, sign=sign))
-            slices += looked
             found += against_baseline("quality", metric, direction, cells, hits, "n")
+        slices += looked  # whichever way it is looked at, a slice is tested once
     return found, slices, has_baseline
 
 

@@ -100,6 +100,25 @@ class Cells:
         names = [tuple(self.values[unit][code] for unit, code in zip(units, row, strict=True)) for row in groups]
         return index.reshape(-1).astype(np.int64), names
 
+    def row_sets(self, x: Floats, least: float, groupings: Sequence[Sequence[str]]) -> int:
+        """How many different sets of rows the slices of some groupings are.
+
+        A step that one app alone has, with and without the app's name, is one set of rows, so it is tested once.
+
+        Args:
+            x: rows of each cell.
+            least: fewest rows of a slice.
+        """
+        marks = np.random.default_rng(1).integers(1, 2**63, len(self), dtype=np.uint64) * (x > 0)
+        found: set[int] = set()
+        for units in groupings:
+            group, names = self.group(units)
+            rows = np.bincount(group, weights=x, minlength=len(names))
+            mark = np.zeros(len(names), dtype=np.uint64)
+            np.add.at(mark, group, marks)
+            found |= {int(mark[i]) for i in np.flatnonzero(rows >= least) if not is_blank(tuple(units), names[i])}
+        return len(found)
+
     def text(self, unit: str, part: int = 0) -> NDArray[np.str_]:
         """One part of a unit's value as text, per cell."""
         return np.asarray([value[part] for value in self.values[unit]], dtype=np.str_)[self.codes[unit]]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hansei.contracts import Comparison, Direction, Segment
 from hansei.tools.playbook.attributes import HOUR, Cohorts
-from hansei.tools.playbook.cells import Cells, is_blank
+from hansei.tools.playbook.cells import Cells
 from hansei.tools.playbook.expectation import Expectation, Question, expect
 from hansei.tools.playbook.hours import hours_compared, hours_in_excess
 from hansei.tools.playbook.model import Candidate, Metric
@@ -103,7 +103,7 @@ def _look(key: str, window: Cells, question: Question, expected: Expectation) ->
         return hours_in_excess(window, question, expected), hours_compared(able, question)
     groupings = _groupings(key, window)
     hits, _ = causes(window, replace(question, groupings=groupings), expected)
-    return hits, sum(_compared(able, question, units) for units in groupings)
+    return hits, able.row_sets(able.sums[question.x], question.min_x, groupings)
 
 
 def _able(cells: Cells, question: Question) -> NDArray[np.bool_]:
@@ -112,12 +112,6 @@ def _able(cells: Cells, question: Question) -> NDArray[np.bool_]:
         return np.ones(len(cells), dtype=bool)
     group, names = cells.group((_what(cells),))
     return np.bincount(group, weights=cells.sums[question.y], minlength=len(names))[group] >= _FEWEST_EVENTS
-
-
-def _compared(cells: Cells, question: Question, units: tuple[str, ...]) -> int:
-    group, names = cells.group(units)
-    x = np.bincount(group, weights=cells.sums[question.x], minlength=len(names))
-    return sum(1 for i in np.flatnonzero(x >= question.min_x) if not is_blank(units, names[i]))
 
 
 def _moved(key: str, window: Cells, baseline: Cells, question: Question) -> Expectation:

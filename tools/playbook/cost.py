@@ -20,7 +20,7 @@ from hansei.tools.playbook.groupings import (
 from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
 from hansei.tools.playbook.profile import Profile
-from hansei.tools.playbook.screen import explain
+from hansei.tools.playbook.screen import both_ways
 from hansei.tools.playbook.side_by_side import DEPLOYED, beside
 from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_count, format_value
@@ -56,10 +56,9 @@ def screen(profile: Profile) -> Screening:
         "cost", PER_CALL, profile.cohorts, _CALLS, replace(_CALLS, min_x=100, min_relative=1.0)
     )
     for cells, question, metric in ((profile.steps, _CALLS, PER_CALL), (profile.runs, _TRACES, PER_TRACE)):
-        worse, looked = explain(cells, question)
-        better, looked_again = explain(cells, replace(question, sign=-1))
+        worse, better, looked = both_ways(cells, question, replace(question, sign=-1))
         others, looked_beside = beside("cost", metric, cells, question, DEPLOYED)
-        slices += looked + looked_again + looked_beside
+        slices += looked + looked_beside
         candidates += others
         candidates += against_baseline("cost", metric, "regression", cells, worse, "costed")
         candidates += against_baseline("cost", metric, "improvement", cells, better, "costed")

@@ -14,7 +14,7 @@ from hansei.tools.playbook.groupings import STEP_GROUPINGS, against_baseline, ag
 from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
 from hansei.tools.playbook.profile import Profile
-from hansei.tools.playbook.screen import explain, stand_out
+from hansei.tools.playbook.screen import both_ways, stand_out
 from hansei.tools.playbook.texts import FINDS_NOTHING, SEARCHES
 from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_count, format_value
@@ -51,15 +51,14 @@ def screen(profile: Profile) -> Screening:
     cells = cells.where(cells.sums["searches"] > 0)
     if not len(cells):
         return Screening.nothing("no searches: there are no observations of type RETRIEVER, and no tool is named so")
-    worse, looked = explain(cells, _WORSE)
-    better, looked_again = explain(cells, _BETTER)
+    worse, better, looked = both_ways(cells, _WORSE, _BETTER)
     always, looked_within = stand_out(cells, _ALWAYS, explained=[*worse, *better])
     candidates = [
         *against_baseline("empty_retrieval", RATE, "regression", cells, worse, "searches"),
         *against_baseline("empty_retrieval", RATE, "improvement", cells, better, "searches"),
         *against_rest("empty_retrieval", RATE, always),
     ]
-    return Screening.of(candidates, looked + looked_again + looked_within, cells.has_baseline)
+    return Screening.of(candidates, looked + looked_within, cells.has_baseline)
 
 
 def detail(dataset: Dataset, candidate: Candidate, id: str) -> Evidence:

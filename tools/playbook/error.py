@@ -11,7 +11,7 @@ from hansei.tools.playbook.groupings import STEP_CONTEXTS, STEP_GROUPINGS, again
 from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
 from hansei.tools.playbook.profile import Profile
-from hansei.tools.playbook.screen import explain, stand_out
+from hansei.tools.playbook.screen import both_ways, stand_out
 from hansei.tools.playbook.side_by_side import beside
 from hansei.tools.playbook.templates import count_templates, messages_of, what_they_say
 from hansei.tools.report.catalogue import say
@@ -39,8 +39,7 @@ _ALWAYS = Question("n", "errors", [()], STEP_GROUPINGS, min_x=100, min_effect=0.
 def screen(profile: Profile) -> Screening:
     """Regressions and improvements against the baseline, then what fails all the time."""
     cells = profile.steps
-    worse, looked = explain(cells, _WORSE)
-    better, looked_again = explain(cells, _BETTER)
+    worse, better, looked = both_ways(cells, _WORSE, _BETTER)
     always, looked_within = stand_out(cells, _ALWAYS, explained=[*worse, *better])
     hidden, looked_closer = confined("error", RATE, profile.cohorts, _WORSE, _ALWAYS)
     others, looked_beside = beside("error", RATE, cells, _WORSE)
@@ -51,9 +50,7 @@ def screen(profile: Profile) -> Screening:
         *against_baseline("error", RATE, "improvement", cells, better, "n"),
         *against_rest("error", RATE, always),
     ]
-    return Screening.of(
-        candidates, looked + looked_again + looked_within + looked_closer + looked_beside, cells.has_baseline
-    )
+    return Screening.of(candidates, looked + looked_within + looked_closer + looked_beside, cells.has_baseline)
 
 
 def detail(dataset: Dataset, candidate: Candidate, id: str) -> Evidence:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hansei.contracts import Comparison, Direction
 from hansei.tools.playbook.cells import Cells
 from hansei.tools.playbook.model import Candidate, Metric
-from hansei.tools.playbook.screen import Hit, reference_for
+from hansei.tools.playbook.reference import reference_for
+from hansei.tools.playbook.screen import Hit
 
 Units = tuple[tuple[str, ...], ...]
 

@@ -26,7 +26,7 @@ from hansei.tools.playbook.groupings import (
 )
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
 from hansei.tools.playbook.profile import GIVES_FEEDBACK_RAW, GIVES_NO_FEEDBACK, USED, Profile
-from hansei.tools.playbook.screen import Hit, explain, stand_out
+from hansei.tools.playbook.screen import Hit, both_ways, stand_out
 from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_value
 
@@ -152,8 +152,7 @@ def _look(cells: Cells, x: str, gap: _Gap, contexts: Units, groupings: Units) ->
         x, gap.sum, contexts, groupings, min_x=max(50, metric.min_n), min_effect=min(0.1, metric.min_effect),
         min_relative=min(0.5, metric.min_relative), limit=_PLACES,
     )  # fmt: skip
-    worse, looked = explain(cells, more) if gap.lost else ([], 0)
-    better, looked_again = explain(cells, replace(more, sign=-1)) if gap.lost else ([], 0)
+    worse, better, looked = both_ways(cells, more, replace(more, sign=-1)) if gap.lost else ([], [], 0)
     always, looked_within = stand_out(
         cells,
         replace(
@@ -180,7 +179,7 @@ def _look(cells: Cells, x: str, gap: _Gap, contexts: Units, groupings: Units) ->
                 strength=round(float(np.sqrt(lacking)), 2),
             )
         ]  # fmt: skip
-    return found, looked + looked_again + looked_within
+    return found, looked + looked_within
 
 
 def _lacks_all(cells: Cells, hit: Hit, x: str, y: str) -> bool:

@@ -21,7 +21,7 @@ from hansei.tools.playbook.groupings import against_baseline
 from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
 from hansei.tools.playbook.quality import is_lower_better
-from hansei.tools.playbook.screen import Hit, explain
+from hansei.tools.playbook.screen import Hit, both_ways
 from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_value
 
@@ -113,8 +113,7 @@ def screen(dataset: Dataset) -> Screening:
     differ = judge + human - 2 * both
     made: dict[str, Any] = {**columns, "human_good": human, "both_good": both, "differ": differ, "opposite": opposite}
     cells = Cells.read(made, _DIMENSIONS)
-    worse, looked = explain(cells, _WORSE)
-    better, looked_again = explain(cells, _BETTER)
+    worse, better, looked = both_ways(cells, _WORSE, _BETTER)
     found = [
         (hit, candidate)
         for direction, hits in (("regression", worse), ("improvement", better))
@@ -125,7 +124,7 @@ def screen(dataset: Dataset) -> Screening:
     ]
     return Screening.of(
         [_with_cuts(cells, hit, candidate) for hit, candidate in found if _meant_to_agree(cells, hit, candidate)],
-        looked + looked_again,
+        looked,
         cells.has_baseline,
     )
 

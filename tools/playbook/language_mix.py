@@ -21,7 +21,7 @@ from hansei.tools.playbook.groupings import against_baseline
 from hansei.tools.playbook.languages import language_of
 from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
-from hansei.tools.playbook.screen import Hit, explain, stand_out
+from hansei.tools.playbook.screen import Hit, both_ways, stand_out
 from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_count, format_value
 
@@ -102,15 +102,14 @@ def screen(dataset: Dataset) -> Screening:
     cells = Cells.read({name: [one for part in parts for one in part[name]] for name in parts[0]}, _DIMENSIONS)
     if not len(cells):
         return Screening.nothing("no trace has a question and an answer whose languages can be told")
-    worse, looked = explain(cells, _WORSE)
-    better, looked_again = explain(cells, _BETTER)
+    worse, better, looked = both_ways(cells, _WORSE, _BETTER)
     often, looked_within = stand_out(cells, _OFTEN, explained=[*worse, *better])
     found = [
         *against_baseline("language_mix", RATE, "regression", cells, worse, "n"),
         *against_baseline("language_mix", RATE, "improvement", cells, better, "n"),
         *(_in_its_app(hit) for hit in often if _is_slip(cells, hit)),
     ]
-    whole = Screening.of(found, looked + looked_again + looked_within, cells.has_baseline)
+    whole = Screening.of(found, looked + looked_within, cells.has_baseline)
     return replace(whole, status="partial", reason=note) if note else whole
 
 

@@ -17,7 +17,7 @@ from hansei.tools.playbook.groupings import STEP_GROUPINGS, against_baseline, ag
 from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
 from hansei.tools.playbook.profile import Profile
-from hansei.tools.playbook.screen import explain, stand_out
+from hansei.tools.playbook.screen import both_ways, stand_out
 from hansei.tools.playbook.texts import REPEATS, TOOLS, input_keys
 from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_count, format_value
@@ -67,8 +67,7 @@ def screen(profile: Profile) -> Screening:
         return Screening([], 0, "partial", cells)
     if not len(cells):
         return Screening.nothing("no tool calls: there are no observations of type TOOL, RETRIEVER or SPAN")
-    worse, looked = explain(cells, _WORSE)
-    better, looked_again = explain(cells, _BETTER)
+    worse, better, looked = both_ways(cells, _WORSE, _BETTER)
     always, looked_within = stand_out(cells, _ALWAYS, explained=[*worse, *better])
     found = [
         *against_baseline("loop", RATE, "regression", cells, worse, "uses"),
@@ -76,7 +75,7 @@ def screen(profile: Profile) -> Screening:
         *against_rest("loop", RATE, always),
     ]
     candidates = [c.model_copy(update={"parameters": {"repeats": float(REPEATS)}}) for c in found]
-    return Screening.of(candidates, looked + looked_again + looked_within, cells.has_baseline)
+    return Screening.of(candidates, looked + looked_within, cells.has_baseline)
 
 
 def detail(dataset: Dataset, candidate: Candidate, id: str) -> Evidence:

@@ -26,7 +26,7 @@ from hansei.tools.playbook.groupings import against_baseline
 from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
 from hansei.tools.playbook.score_cohorts import ATTRIBUTES, CARRIED, cohorts_of
-from hansei.tools.playbook.screen import explain, merged
+from hansei.tools.playbook.screen import both_ways
 from hansei.tools.playbook.side_by_side import beside
 from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_count, format_value
@@ -130,15 +130,12 @@ def screen(dataset: Dataset) -> Screening:
                 "n", "y", _CONTEXTS, _GROUPINGS, yy=None if shares else "yy", sign=metric.worse,
                 min_x=metric.min_n, min_effect=metric.min_effect, min_relative=metric.min_relative,
             )  # fmt: skip
-            for direction, sign in (("regression", 1), ("improvement", -1)):
-                hits, looked = merged(explain(cells, replace(question, sign=question.sign * sign)))
-                slices += looked
-                found += against_baseline(
-                    "quality", metric, "regression" if direction == "regression" else "improvement", cells, hits, "n"
-                )
-            others, looked = beside("quality", metric, cells, question)
+            worse, better, looked = both_ways(cells, question, replace(question, sign=-question.sign))
+            found += against_baseline("quality", metric, "regression", cells, worse, "n")
+            found += against_baseline("quality", metric, "improvement", cells, better, "n")
+            others, looked_beside = beside("quality", metric, cells, question)
             hidden, looked_closer = confined("quality", metric, cohorts_of(_only(carried, kind, lower)), question)
-            slices += looked + looked_closer
+            slices += looked + looked_beside + looked_closer
             found += [*hidden, *others]
     of_categories, looked, compared = screen_categories(columns, _DIMENSIONS, _CONTEXTS, _GROUPINGS)
     found, slices, has_baseline = [*found, *of_categories], slices + looked, has_baseline or compared

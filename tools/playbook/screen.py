@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hansei.contracts import Comparison, Segment
-from hansei.tools.playbook.cells import CHANGING, PRIORITY, Cells, Floats, is_blank, segment_of
+from hansei.contracts import Segment
+from hansei.tools.playbook.cells import PRIORITY, Cells, Floats, is_blank, segment_of
 from hansei.tools.playbook.expectation import Expectation, Question, expect, summed
 
 MIN_Z = 3.5
@@ -73,6 +73,15 @@ def explain(cells: Cells, question: Question, *, explained: Sequence[Hit] = ()) 
     return _causes(window, question, expect(window, baseline, question), explained, stale)
 
 
+def both_ways(cells: Cells, worse: Question, better: Question) -> tuple[list[Hit], list[Hit], int]:
+    """What got worse, what got better, and how many slices were compared.
+
+    The test that follows is two-sided, so that a slice counts once, whichever way it is looked at.
+    """
+    (more, looked), (less, looked_again) = explain(cells, worse), explain(cells, better)
+    return more, less, max(looked, looked_again)
+
+
 def stand_out(cells: Cells, question: Question, *, explained: Sequence[Hit] = ()) -> tuple[list[Hit], int]:
     """Finds slices of the window that differ from the rest of the window: what is bad all the time.
 
@@ -114,21 +123,13 @@ def _causes(
     for hit in explained:
         remaining = np.where(hit.cells, expected.y, remaining)
     hits: list[Hit] = []
-    slices = 0
-    for round_ in range(question.limit):
-        scored = [
-            slice_
-            for units in question.groupings
-            for slice_ in _slices(look, remaining, tuple(units), count=round_ == 0)
-        ]
-        if round_ == 0:
-            slices = sum(1 for slice_ in scored if slice_.compared)
-        passing = [slice_ for slice_ in scored if slice_.passes]
+    for _ in range(question.limit):
+        passing = [one for units in question.groupings for one in _passing(look, remaining, tuple(units))]
         if not passing:
             break
         hits.append(_hit(window, question, expected, _narrowest(look, remaining, passing, stale)))
         remaining = np.where(hits[-1].cells, expected.y, remaining)
-    return hits, slices
+    return hits, window.row_sets(window.sums[question.x] * expected.known, question.min_x, question.groupings)
 
 
 @dataclass(frozen=True)
@@ -189,8 +190,6 @@ class _Slice:
     units: tuple[str, ...]
     values: tuple[tuple[str, ...], ...]
     z: float
-    compared: bool
-    passes: bool
 
     @property
     def price(self) -> float:
@@ -209,7 +208,8 @@ class _Slice:
         return inside
 
 
-def _slices(look: _Look, y: Floats, units: tuple[str, ...], *, count: bool) -> list[_Slice]:
+def _passing(look: _Look, y: Floats, units: tuple[str, ...]) -> list[_Slice]:
+    """The slices under `units` whose excess is large enough to be measured."""
     question = look.question
     sums = look.groups(y, units)
     large = sums.x >= question.min_x
@@ -222,11 +222,9 @@ def _slices(look: _Look, y: Floats, units: tuple[str, ...], *, count: bool) -> l
     effect = difference / np.maximum(sums.x, 1.0)
     base = np.abs(sums.wanted) / np.maximum(sums.x, 1.0)
     passes = large & (z >= MIN_Z) & (effect >= question.min_effect) & (effect >= question.min_relative * base)
-    out = []
-    for i in np.flatnonzero(large if count else passes):
-        blank = is_blank(units, sums.names[i])
-        out.append(_Slice(units, sums.names[i], float(z[i]), not blank, bool(passes[i]) and not blank))
-    return out
+    return [
+        _Slice(units, sums.names[i], float(z[i])) for i in np.flatnonzero(passes) if not is_blank(units, sums.names[i])
+    ]
 
 
 def _binomial_z(sums: _Groups, sign: int) -> Floats:
@@ -296,6 +294,7 @@ def _too_wide(look: _Look, y: Floats, slice_: _Slice) -> bool:
     return False
 
 
+_NEARLY_ALL = 0.95
 _FEW = 3.0
 """With fewer expected events than this, which parts had them before is chance, and no measure for their share."""
 _LARGE_PART = 0.1
@@ -343,50 +342,6 @@ def _hit(window: Cells, question: Question, expected: Expectation, best: _Slice)
     x = max(float(window.sums[question.x][counted].sum()), 1.0)
     wanted, observed = float(expected.y[counted].sum()), float(window.sums[question.y][counted].sum())
     return Hit(best.units, best.values, best.z, wanted / x, observed / x, mask)
-
-
-def reference_for(cells: Cells, hit: Hit, x: str) -> Comparison:
-    """What a slice is compared with: itself in the baseline, or, when it is new there, what it took the place of.
-
-    Version 7 of a prompt takes the place of the prompt's other versions; a release that of the other releases of the
-    apps and steps that it runs.
-    """
-    if not CHANGING & set(hit.units):
-        return Comparison(against="baseline", segment=hit.segment)
-    mask = np.ones(len(cells), dtype=bool)
-    for unit, value in zip(hit.units, hit.values, strict=True):
-        mask &= cells.codes[unit] == cells.values[unit].index(value)
-    before = float(cells.sums[x][mask & ~cells.in_window].sum())
-    now = cells.sums[x] * (mask & cells.in_window)
-    if before >= max(30.0, 0.3 * float(now.sum())):
-        return Comparison(against="baseline", segment=hit.segment)
-    kept = {key: value for key, value in hit.segment.items() if key not in _DROPPED}
-    named = bool({"prompt", "step"} & set(hit.units))
-    for unit in _app_of_step(cells, hit, x) if named else ("trace_name", "step"):
-        if unit in cells.codes and unit not in hit.units:
-            share = summed(cells.codes[unit], now, len(cells.values[unit])) / max(float(now.sum()), 1.0)
-            if share.max() >= _NEARLY_ALL:
-                kept |= segment_of((unit,), (cells.values[unit][int(share.argmax())],))
-    if not named and "step" in cells.codes and not {"tool_name", "observation_name"} & kept.keys():
-        # A model is compared with other models, not with tools.
-        types = {cells.values["step"][code][0] for code in np.unique(cells.codes["step"][now > 0])}
-        if len(types) == 1:
-            kept["observation_type"] = types.pop()
-    return Comparison(against="baseline", segment=kept)
-
-
-def _app_of_step(cells: Cells, hit: Hit, x: str) -> tuple[str, ...]:
-    """The app, when steps of that name ran in several before: they may be quite different things."""
-    if "step" not in hit.units or "prompt" in hit.units or "trace_name" not in cells.codes:
-        return ()
-    step = cells.values["step"].index(hit.values[hit.units.index("step")])
-    before = cells.sums[x] * ((cells.codes["step"] == step) & ~cells.in_window)
-    apps = summed(cells.codes["trace_name"], before, len(cells.values["trace_name"]))
-    return () if apps.max(initial=0.0) >= _NEARLY_ALL * float(apps.sum()) else ("trace_name",)
-
-
-_NEARLY_ALL = 0.95
-_DROPPED = frozenset({"prompt_version", "model", "release", "version"})
 
 
 def merged(*answers: tuple[list[Hit], int]) -> tuple[list[Hit], int]:

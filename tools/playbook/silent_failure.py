@@ -16,7 +16,7 @@ from hansei.tools.playbook.groupings import STEP_GROUPINGS, against_baseline, ag
 from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
 from hansei.tools.playbook.profile import Profile
-from hansei.tools.playbook.screen import explain, stand_out
+from hansei.tools.playbook.screen import both_ways, stand_out
 from hansei.tools.playbook.side_by_side import beside
 from hansei.tools.playbook.templates import count_templates, messages_of, what_they_say
 from hansei.tools.playbook.texts import LOOKS_EMPTY, LOOKS_FAILED, QUIET
@@ -56,8 +56,7 @@ def screen(profile: Profile) -> Screening:
     cells = cells.where(cells.sums["calls"] > 0)
     if not len(cells):
         return Screening.nothing("no tool calls: there are no observations of type TOOL or RETRIEVER")
-    worse, looked = explain(cells, _WORSE)
-    better, looked_again = explain(cells, _BETTER)
+    worse, better, looked = both_ways(cells, _WORSE, _BETTER)
     always, looked_within = stand_out(cells, _ALWAYS, explained=[*worse, *better])
     hidden, looked_closer = confined("silent_failure", RATE, profile.cohorts, _WORSE, _CONFINED)
     others, looked_beside = beside("silent_failure", RATE, cells, _WORSE)
@@ -68,9 +67,7 @@ def screen(profile: Profile) -> Screening:
         *against_baseline("silent_failure", RATE, "improvement", cells, better, "calls"),
         *against_rest("silent_failure", RATE, always),
     ]
-    return Screening.of(
-        candidates, looked + looked_again + looked_within + looked_closer + looked_beside, cells.has_baseline
-    )
+    return Screening.of(candidates, looked + looked_within + looked_closer + looked_beside, cells.has_baseline)
 
 
 def detail(dataset: Dataset, candidate: Candidate, id: str) -> Evidence:

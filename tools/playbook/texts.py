@@ -65,8 +65,8 @@ _NOTHING = "|".join(
         "見つかりません|該当.{0,12}(なし|ありません)|ヒットしません",
     )
 )
-FINDS_NOTHING = f"match({_FOUND}, '{_NOTHING}')"
-"""Whether the result of a search says that nothing was found."""
+FINDS_NOTHING = f"(match({_FOUND}, '{_NOTHING}') AND NOT {LOOKS_FAILED})"
+"""Whether the result of a search says that nothing was found. What says that the search failed says nothing of that."""
 
 STUCK = f"(level = 'ERROR' OR {QUIET} AND {LOOKS_FAILED} OR {SEARCHES} AND {FINDS_NOTHING})"
 """Calls that bring nobody further: they fail or find nothing. Empty answers do not tell: acting tools give no other."""

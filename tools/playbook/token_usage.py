@@ -11,7 +11,7 @@ from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import STEP_CONTEXTS, STEP_GROUPINGS, against_baseline
 from hansei.tools.playbook.model import Detector, Metric, Screening, Words
 from hansei.tools.playbook.profile import Profile
-from hansei.tools.playbook.screen import explain
+from hansei.tools.playbook.screen import both_ways
 from hansei.tools.playbook.side_by_side import DEPLOYED, beside
 from hansei.tools.report.catalogue import say
 
@@ -42,8 +42,7 @@ def screen(profile: Profile) -> Screening:
     cells = profile.steps
     if not cells.sums["counted"].any():
         return Screening.nothing("no observation carries token usage")
-    worse, looked = explain(cells, _MORE)
-    better, looked_again = explain(cells, replace(_MORE, sign=-1))
+    worse, better, looked = both_ways(cells, _MORE, replace(_MORE, sign=-1))
     hidden, looked_closer = confined("token_usage", PER_CALL, profile.cohorts, _MORE)
     others, looked_beside = beside("token_usage", PER_CALL, cells, _MORE, DEPLOYED)
     candidates = [
@@ -52,7 +51,7 @@ def screen(profile: Profile) -> Screening:
         *against_baseline("token_usage", PER_CALL, "regression", cells, worse, "counted"),
         *against_baseline("token_usage", PER_CALL, "improvement", cells, better, "counted"),
     ]
-    return Screening.of(candidates, looked + looked_again + looked_closer + looked_beside, cells.has_baseline)
+    return Screening.of(candidates, looked + looked_closer + looked_beside, cells.has_baseline)
 
 
 def tell(finding: Finding) -> Words:

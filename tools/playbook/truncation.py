@@ -16,7 +16,7 @@ from hansei.tools.playbook.groupings import STEP_CONTEXTS, STEP_GROUPINGS, again
 from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
 from hansei.tools.playbook.profile import read_some_steps
-from hansei.tools.playbook.screen import explain, stand_out
+from hansei.tools.playbook.screen import both_ways, stand_out
 from hansei.tools.playbook.side_by_side import beside
 from hansei.tools.playbook.texts import ENDS_AT_LIMIT, ENDS_KNOWN, TOKEN_LIMIT
 from hansei.tools.report.catalogue import say
@@ -64,8 +64,7 @@ def screen(dataset: Dataset) -> Screening:
     cells = read_some_steps(dataset, f"count() AS calls, countIf({_CUT}) AS cut", f"{_ENDED} AND {_TELLS}")
     if not len(cells):
         return Screening.nothing("no generation tells why it ended, or how many tokens it may use")
-    worse, looked = explain(cells, _WORSE)
-    better, looked_again = explain(cells, _BETTER)
+    worse, better, looked = both_ways(cells, _WORSE, _BETTER)
     always, looked_within = stand_out(cells, _ALWAYS, explained=[*worse, *better])
     others, looked_beside = beside("truncation", RATE, cells, _WORSE)
     candidates = [
@@ -74,7 +73,7 @@ def screen(dataset: Dataset) -> Screening:
         *against_baseline("truncation", RATE, "improvement", cells, better, "calls"),
         *against_rest("truncation", RATE, always),
     ]
-    return Screening.of(candidates, looked + looked_again + looked_within + looked_beside, cells.has_baseline)
+    return Screening.of(candidates, looked + looked_within + looked_beside, cells.has_baseline)
 
 
 def _is_told(dataset: Dataset) -> bool:

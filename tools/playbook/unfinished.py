@@ -10,7 +10,7 @@ from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import STEP_CONTEXTS, STEP_GROUPINGS, against_baseline, against_rest
 from hansei.tools.playbook.model import Detector, Metric, Screening, Words
 from hansei.tools.playbook.profile import Profile
-from hansei.tools.playbook.screen import explain, stand_out
+from hansei.tools.playbook.screen import both_ways, stand_out
 from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_value
 
@@ -40,8 +40,7 @@ _ALWAYS = Question("due", "unfinished", [()], STEP_GROUPINGS, min_x=100, min_eff
 def screen(profile: Profile) -> Screening:
     """Regressions and improvements against the baseline, then what never ends all the time."""
     cells = profile.steps
-    worse, looked = explain(cells, _WORSE)
-    better, looked_again = explain(cells, _BETTER)
+    worse, better, looked = both_ways(cells, _WORSE, _BETTER)
     always, looked_within = stand_out(cells, _ALWAYS, explained=[*worse, *better])
     hidden, looked_closer = confined("unfinished", RATE, profile.cohorts, _WORSE, _ALWAYS)
     candidates = [
@@ -50,7 +49,7 @@ def screen(profile: Profile) -> Screening:
         *against_baseline("unfinished", RATE, "improvement", cells, better, "due"),
         *against_rest("unfinished", RATE, always),
     ]
-    return Screening.of(candidates, looked + looked_again + looked_within + looked_closer, cells.has_baseline)
+    return Screening.of(candidates, looked + looked_within + looked_closer, cells.has_baseline)
 
 
 def tell(finding: Finding) -> Words:

@@ -1,0 +1,53 @@
+"""What a slice is compared with: itself in the baseline, or what it took the place of."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hansei.contracts import Comparison
+from hansei.tools.playbook.cells import CHANGING, Cells, segment_of
+from hansei.tools.playbook.expectation import summed
+from hansei.tools.playbook.screen import Hit
+
+_NEARLY_ALL = 0.95
+_DROPPED = frozenset({"prompt_version", "model", "release", "version"})
+
+
+def reference_for(cells: Cells, hit: Hit, x: str) -> Comparison:
+    """What a slice is compared with: itself in the baseline, or, when it is new there, what it took the place of.
+
+    Version 7 of a prompt takes the place of the prompt's other versions; a release that of the other releases of the
+    apps and steps that it runs.
+    """
+    if not CHANGING & set(hit.units):
+        return Comparison(against="baseline", segment=hit.segment)
+    mask = np.ones(len(cells), dtype=bool)
+    for unit, value in zip(hit.units, hit.values, strict=True):
+        mask &= cells.codes[unit] == cells.values[unit].index(value)
+    before = float(cells.sums[x][mask & ~cells.in_window].sum())
+    now = cells.sums[x] * (mask & cells.in_window)
+    if before >= max(30.0, 0.3 * float(now.sum())):
+        return Comparison(against="baseline", segment=hit.segment)
+    kept = {key: value for key, value in hit.segment.items() if key not in _DROPPED}
+    named = bool({"prompt", "step"} & set(hit.units))
+    for unit in _app_of_step(cells, hit, x) if named else ("trace_name", "step"):
+        if unit in cells.codes and unit not in hit.units:
+            share = summed(cells.codes[unit], now, len(cells.values[unit])) / max(float(now.sum()), 1.0)
+            if share.max() >= _NEARLY_ALL:
+                kept |= segment_of((unit,), (cells.values[unit][int(share.argmax())],))
+    if not named and "step" in cells.codes and not {"tool_name", "observation_name"} & kept.keys():
+        # A model is compared with other models, not with tools.
+        types = {cells.values["step"][code][0] for code in np.unique(cells.codes["step"][now > 0])}
+        if len(types) == 1:
+            kept["observation_type"] = types.pop()
+    return Comparison(against="baseline", segment=kept)
+
+
+def _app_of_step(cells: Cells, hit: Hit, x: str) -> tuple[str, ...]:
+    """The app, when steps of that name ran in several before: they may be quite different things."""
+    if "step" not in hit.units or "prompt" in hit.units or "trace_name" not in cells.codes:
+        return ()
+    step = cells.values["step"].index(hit.values[hit.units.index("step")])
+    before = cells.sums[x] * ((cells.codes["step"] == step) & ~cells.in_window)
+    apps = summed(cells.codes["trace_name"], before, len(cells.values["trace_name"]))
+    return () if apps.max(initial=0.0) >= _NEARLY_ALL * float(apps.sum()) else ("trace_name",)
