@@ -9,7 +9,7 @@ from typing import Any
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.trace_rows import read_spans, read_texts, read_trace_rows
 from hansei.tools.langfuse.untrusted import Text
-from hansei.tools.playbook.texts import FINDS_NOTHING, SEARCHES
+from hansei.tools.playbook.texts import FINDS_NOTHING, LOOKS_FAILED, SEARCHES
 
 AT_ONCE = 500
 """Traces that one query reads."""
@@ -59,7 +59,7 @@ def read_trace_texts(dataset: Dataset, trace_ids: Sequence[str], steps: Sequence
   argMaxIf(id, (start_time, id), type = 'GENERATION' AND level != 'ERROR' AND output != '') AS last,
   arraySlice(arraySort(groupArrayIf((start_time, id, name), (type = 'GENERATION' OR has({{steps:Array(String)}}, name))
     AND level != 'ERROR' AND output != '')), 1, {MOST_CALLS}) AS calls,
-  arraySlice(arraySort(groupArrayIf((start_time, id, name), {SEARCHES} AND NOT {FINDS_NOTHING})), 1, {MOST_SEARCHES})
+  arraySlice(arraySort(groupArrayIf((start_time, id, name), {SEARCHES} AND NOT ({FINDS_NOTHING} OR {LOOKS_FAILED}))), 1, {MOST_SEARCHES})
     AS searches
 FROM observations WHERE trace_id IN {{traces:Array(String)}} GROUP BY trace_id ORDER BY trace_id"""
     bound = dataset.bind(sql, ("observations",))
