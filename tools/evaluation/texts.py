@@ -59,8 +59,8 @@ def read_trace_texts(dataset: Dataset, trace_ids: Sequence[str], steps: Sequence
   argMaxIf(id, (start_time, id), type = 'GENERATION' AND level != 'ERROR' AND output != '') AS last,
   arraySlice(arraySort(groupArrayIf((start_time, id, name), (type = 'GENERATION' OR has({{steps:Array(String)}}, name))
     AND level != 'ERROR' AND output != '')), 1, {MOST_CALLS}) AS calls,
-  arraySlice(arraySort(groupArrayIf((start_time, id, name), {SEARCHES} AND NOT ({FINDS_NOTHING} OR {LOOKS_FAILED}))), 1, {MOST_SEARCHES})
-    AS searches
+  arraySlice(arraySort(groupArrayIf((start_time, id, name),
+    {SEARCHES} AND NOT ({FINDS_NOTHING} OR {LOOKS_FAILED}))), 1, {MOST_SEARCHES}) AS searches
 FROM observations WHERE trace_id IN {{traces:Array(String)}} GROUP BY trace_id ORDER BY trace_id"""
     bound = dataset.bind(sql, ("observations",))
     values = {"traces": list(trace_ids), "steps": list(steps)}
