@@ -205,6 +205,7 @@ ELSEWHERE = {
     "cache",
     "first_token_latency",
     "answer",
+    "language_mix",
 }
 """Detectors whose cases are in the other modules of this name."""
 

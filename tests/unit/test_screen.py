@@ -15,7 +15,7 @@ from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import STEP_CONTEXTS, STEP_GROUPINGS
 from hansei.tools.playbook.profile import STEP_DIMENSIONS
 from hansei.tools.playbook.reference import reference_for
-from hansei.tools.playbook.screen import Hit, explain, stand_out
+from hansei.tools.playbook.screen import Hit, both_ways, explain, stand_out
 
 SHARE = Question("n", "errors", STEP_CONTEXTS, STEP_GROUPINGS, min_x=50, min_effect=0.01, min_relative=0.5)
 MEAN = Question("n", "cost", STEP_CONTEXTS, STEP_GROUPINGS, yy="cost2", min_x=50, min_relative=0.1)
@@ -334,3 +334,14 @@ def test_without_a_baseline_or_a_window_nothing_is_said() -> None:
     for part in (cells.where(cells.in_window), cells.where(~cells.in_window)):
         assert explain(part, SHARE) == ([], 0)
     assert stand_out(cells.where(~cells.in_window), ALWAYS) == ([], 0)
+
+
+def test_slices_of_the_same_rows_are_compared_once_whichever_way_they_are_looked_at() -> None:
+    cells = cells_of(steady())
+    whole, one_app = cells.sums["n"], [("trace_name",), ("step",), ("step", "trace_name")]
+    assert cells.row_sets(whole, 30, [("trace_name",)]) == 2
+    assert cells.row_sets(whole, 30, [("trace_name",), ("trace_name",)]) == 2
+    assert cells.row_sets(whole, 30, one_app) == 2 + 5 + 2, "only “lookup” is of both apps"
+    assert cells.row_sets(whole, 1e9, one_app) == 0
+    worse = explain(cells, SHARE)[1]
+    assert both_ways(cells, SHARE, replace(SHARE, sign=-1))[2] == worse > 0
