@@ -18,6 +18,7 @@ from hansei.nodes.opening import open_scope
 from hansei.nodes.scope import Steps, context_of
 from hansei.tools.evaluation.checks import checked_criterion, default_criteria
 from hansei.tools.evaluation.criteria import criteria_of_configs
+from hansei.tools.evaluation.labels import rule_of_feedback
 from hansei.tools.langfuse.api import open_api
 from hansei.tools.language_model import endpoint_of
 
@@ -64,6 +65,8 @@ def begin(state: BeginInput, runtime: Runtime[Context]) -> dict[str, Any]:
     request = EvaluationRequest.model_validate(given)
     if request.discover and endpoint_of(context) is None:
         raise UsageError("Criteria are found by a model, and none is named.", "Give --model, or set HANSEI_MODEL.")
+    if request.feedback is not None:
+        rule_of_feedback(request.feedback)  # also where no judge would read it
     criteria, notes = _criteria(request)
     store = store_of(context)
     if not request.dry_run:

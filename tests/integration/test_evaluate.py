@@ -296,6 +296,20 @@ def test_criteria_that_cannot_be_judged_by_are_told(
     assert (done.returncode, words in done.stderr, done.stderr.count("\n")) == (2, True, 1)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--half-width", "0.9"), "--half-width: "),
+        (("--feedback", "stars>=many"), "names no feedback"),  # also where only checks run
+        (("--queue", " "), "names no queue"),
+        (("--plan", "stratified", "--by", "nonsense"), "cannot be divided by"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_one_line(evaluate: Evaluate, arguments: tuple[str, ...], said: str) -> None:
+    done = evaluate(*arguments, "--quiet")
+    assert (done.returncode, said in done.stderr, done.stderr.count("\n")) == (2, True, 1)
+
+
 def test_judging_stops_when_the_interval_is_narrow_enough(evaluate: Evaluate, tmp_path: Path) -> None:
     """With few traces to a wave, so that there is something to stop."""
     with pytest.MonkeyPatch.context() as patch, OpenAiServer(reading_judge) as server:

@@ -121,6 +121,8 @@ def test_the_command_tells_the_share_of_sound_ones_apart(dataset: Dataset, tmp_p
     assert "of sound ones of the same segment" in page
     wrong = hansei_here(tmp_path, "evaluate", "--finding", "report.json#other", **settings)
     assert (wrong.returncode, "has no finding" in wrong.stderr, wrong.stderr.count("\n")) == (2, True, 1)
+    none = hansei_here(tmp_path, "evaluate", "--finding", "report.json", **settings)
+    assert (none.returncode, "names no finding" in none.stderr, none.stderr.count("\n")) == (2, True, 1)
     other = hansei_here(tmp_path, "evaluate", "--finding", "report.json#f-1", "--project", "other", **settings)
     assert (other.returncode, "of another project" in other.stderr, other.stderr.count("\n")) == (2, True, 1)
     alone = hansei_here(tmp_path, "evaluate", "--plan", "finding", "--project", PROJECT_ID, **settings)

@@ -84,17 +84,22 @@ def rule_of(criterion: Criterion, feedback: str | None = None) -> Rule:
     """
     own = Rule(criterion.score_name, true_passes=criterion.true_means == "pass")
     if criterion.kind == "pairwise":
-        return replace(_read(feedback) if feedback is not None else own, reads="rank")
+        return replace(rule_of_feedback(feedback) if feedback is not None else own, reads="rank")
     if criterion.type == "categorical":
         return replace(own, reads="category", categories=tuple(criterion.categories))
     if criterion.type == "numeric":
         assert criterion.lowest is not None
         assert criterion.highest is not None
         return replace(own, reads="number", span=(criterion.lowest, criterion.highest))
-    return own if feedback is None else _read(feedback)
+    return own if feedback is None else rule_of_feedback(feedback)
 
 
-def _read(feedback: str) -> Rule:
+def rule_of_feedback(feedback: str) -> Rule:
+    """What `--feedback` says.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
     found = re.fullmatch(r"\s*([^<>=]{1,200}?)\s*(?:(>=|<=|=)\s*(.{1,400}))?\s*", feedback)
     sign, given = (found[2] or "", found[3] or "") if found else ("", "")
     values = tuple(part.strip() for part in given.split(",")) if sign == "=" else ((given.strip(),) if sign else ())

@@ -23,6 +23,7 @@ from hansei.cli.options import (
     Traces,
     Until,
     named_project,
+    named_queue,
 )
 
 DEFAULT_OUT = Path("hansei-cycle")
@@ -88,8 +89,11 @@ def cycle(
     from hansei.cli.cycle_run import Wanted, run_cycle
     from hansei.cli.ledger import default_ledger
     from hansei.tools.evaluation.criteria import read_criteria
+    from hansei.tools.evaluation.labels import rule_of_feedback
 
     project_id = named_project(project)
+    if feedback is not None:
+        rule_of_feedback(feedback)  # before the analysis, not after it
     kept_in = ledger or default_ledger(out / "cycle")
     bounds = model_bounds(max_tokens, max_cost, seconds=max_seconds)
     context = make_context(clickhouse, model=model, no_llm=no_llm, bounds=bounds, ledger=kept_in)
@@ -99,7 +103,7 @@ def cycle(
     )  # fmt: skip
     wanted = Wanted(
         request=request, criteria=read_criteria(criteria) if criteria else [], traces=traces, feedback=feedback,
-        queue=queue, most_waiting=most_waiting,
+        queue=named_queue(queue), most_waiting=most_waiting,
     )  # fmt: skip
     code, report = run_cycle(wanted, context, open_console(json_wanted=json, quiet=quiet), out, yes=yes)
     return code or int(fail_on is not None and is_met(report, fail_on))

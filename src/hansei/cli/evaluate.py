@@ -18,6 +18,7 @@ from hansei.cli.options import (
     Quiet,
     Traces,
     named_project,
+    named_queue,
 )
 from hansei.errors import UsageError
 
@@ -141,6 +142,7 @@ def evaluate(
     from hansei.tools.report.files import write_texts
 
     named = finding_of(finding) if finding else None
+    queue = named_queue(queue)
     project_id = named_project(project or (named.project_id if named else None))
     if named and project_id != named.project_id:
         raise UsageError("The finding is of another project.", f"Give --project {named.project_id}.")
@@ -158,7 +160,9 @@ def evaluate(
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         cause = first.get("ctx", {}).get("error")
-        raise (cause if isinstance(cause, UsageError) else UsageError(f"{first['msg']}.", "See --help.")) from None
+        option = f"--{first['loc'][0]}".replace("_", "-") if first["loc"] else "An option"
+        told = UsageError(f"{option}: {first['msg'][:1].lower()}{first['msg'][1:]}.", "See hansei evaluate --help.")
+        raise (cause if isinstance(cause, UsageError) else told) from None
     if plan == "finding" and not finding:
         raise UsageError("--plan finding needs a finding.", "Give --finding report.json#ID.")
     request = request.model_copy(update={"run_id": run_id_of(out, dry=dry_run)})

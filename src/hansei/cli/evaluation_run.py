@@ -193,7 +193,9 @@ def finding_of(name: str) -> Named:
     from hansei.tools.cases.collect import find_finding
     from hansei.tools.report.files import read_report
 
-    path, _, id = name.rpartition("#")
+    path, mark, id = name.rpartition("#")
+    if not mark and Path(name).exists():
+        raise UsageError(f"“{name[:200]}” names no finding.", "Give report.json#ID, with an id of that report.")
     report = read_report(path or "hansei-report")
     found = find_finding(report, id)
     wanted = OfFinding(

@@ -60,3 +60,14 @@ def named_project(project: str | None) -> str:
     if not found:
         raise UsageError("No project is named.", "Give --project ID, or set HANSEI_PROJECT_ID.")
     return found
+
+
+def named_queue(queue: str | None) -> str | None:
+    """The annotation queue that the option names.
+
+    Raises:
+        UsageError: it is given without a name.
+    """
+    if queue is not None and not queue.strip():
+        raise UsageError("--queue names no queue.", "Give the name of an annotation queue; a new one is made.")
+    return queue
