@@ -12,8 +12,6 @@ from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.language_model import Endpoint, ModelMeter
 from hansei.tools.playbook.assess import Facts
 
-LANGUAGES = {"en": "English", "ja": "Japanese"}
-
 MOST_ROWS = 200
 MOST_CHARACTERS = 40_000
 """Of one answer of the data: less than the tools give on their own, since what an answer cites goes into the report."""

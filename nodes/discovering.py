@@ -10,19 +10,19 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from hansei.contracts.evaluation import Criterion, Example
 from hansei.errors import ModelFailed
-from hansei.nodes.desk import LANGUAGES
 from hansei.nodes.evaluating import PROMPTS
 from hansei.nodes.founded import founded
+from hansei.nodes.prompts import LANGUAGES
 from hansei.tools.evaluation.asking import is_quote, shown_of
 from hansei.tools.evaluation.choosing import choose
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.trace_tree import read_trees
 from hansei.tools.langfuse.untrusted import one_line, quoted
-from hansei.tools.language_model import Endpoint, ModelMeter, ask, ask_fitting
+from hansei.tools.language_model import Endpoint, ModelAnswer, ModelMeter, ask, ask_fitting
 
 NODE = "criteria"
 AT_ONCE = 10
@@ -36,10 +36,8 @@ EXAMPLES = 2
 _NONE = "none"
 
 
-class Note(BaseModel):
+class Note(ModelAnswer):
     """The first thing that went wrong in one trace."""
-
-    model_config = ConfigDict(extra="forbid")
 
     trace: str = Field(description="The trace's mark, such as t3.")
     label: str
@@ -47,28 +45,22 @@ class Note(BaseModel):
     quote: str
 
 
-class Notes(BaseModel):
+class Notes(ModelAnswer):
     """One note for each trace."""
-
-    model_config = ConfigDict(extra="forbid")
 
     notes: list[Note]
 
 
-class Mode(BaseModel):
+class Mode(ModelAnswer):
     """A way to go wrong."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: str
     definition: str
     labels: list[str]
 
 
-class Modes(BaseModel):
+class Modes(ModelAnswer):
     """All ways to go wrong."""
-
-    model_config = ConfigDict(extra="forbid")
 
     modes: list[Mode]
 

@@ -14,7 +14,7 @@ from hansei.contracts import parse_instant
 from hansei.contracts.evaluation import Criterion, EvaluationRequest
 from hansei.contracts.spent import Usage
 from hansei.errors import UsageError
-from hansei.nodes.desk import LANGUAGES
+from hansei.nodes.prompts import LANGUAGES
 from hansei.nodes.scope import Costs, Scope
 from hansei.tools.evaluation.asking import Judge, judges
 from hansei.tools.evaluation.choosing import Chosen

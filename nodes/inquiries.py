@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from hansei.contracts import Coverage, Finding, Investigation
 from hansei.contracts.finding import Strict
 from hansei.nodes.scope import Task
 from hansei.tools.langfuse.untrusted import one_line
+from hansei.tools.language_model import ModelAnswer
 from hansei.tools.playbook.conclude import Draft
 from hansei.tools.playbook.model import Candidate
 
@@ -23,10 +24,8 @@ LONGEST = 300
 """Letters of each sentence of an inquiry."""
 
 
-class OpenQuestion(BaseModel):
+class OpenQuestion(ModelAnswer):
     """Something that only looking at the data can tell."""
-
-    model_config = ConfigDict(extra="forbid")
 
     question: str = Field(description="One question about cause or kind that the analyses above do not answer.")
     hypothesis: str = Field(description="What may be going on.")

@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from hansei.contracts import DIMENSIONS, Evidence, Investigation, Segment, Taxonomy
 from hansei.contracts.investigation import Answered
 from hansei.errors import BudgetExceeded, ModelFailed, QueryFailed, QueryRefused
-from hansei.nodes.desk import LANGUAGES, Desk
+from hansei.nodes.desk import Desk
 from hansei.nodes.inquiries import Inquiry
-from hansei.nodes.prompts import PROMPTS
+from hansei.nodes.prompts import LANGUAGES, PROMPTS
 from hansei.nodes.reading import Place, read_place
 from hansei.tools.inquiry.answer import Refusal
 from hansei.tools.inquiry.kit import inquiry_tools
@@ -26,7 +26,7 @@ from hansei.tools.inquiry.sampling import checked_segment
 from hansei.tools.langfuse.dataset import run_evidence
 from hansei.tools.langfuse.masking import mask
 from hansei.tools.langfuse.untrusted import one_line
-from hansei.tools.language_model import ask, ask_fitting
+from hansei.tools.language_model import ModelAnswer, ask, ask_fitting
 from hansei.tools.language_model.looping import Looks, LoopBounds, look_around
 from hansei.tools.language_model.prompt import quotation
 from hansei.tools.playbook.assess import build_finding
@@ -48,47 +48,37 @@ LONGEST_SENTENCE = 400
 _IDS = frozenset({"id", "trace_id", "observation_id", "parent_id"})
 
 
-class Sentence(BaseModel):
+class Sentence(ModelAnswer):
     """One sentence of an answer."""
-
-    model_config = ConfigDict(extra="forbid")
 
     text: str
     evidence: list[str] = Field(description="Ids of the evidence that it rests on.")
 
 
-class Named(BaseModel):
+class Named(ModelAnswer):
     """One dimension of a segment."""
-
-    model_config = ConfigDict(extra="forbid")
 
     dimension: str
     value: str
 
 
-class Proposal(BaseModel):
+class Proposal(ModelAnswer):
     """A segment in which a metric differs."""
-
-    model_config = ConfigDict(extra="forbid")
 
     metric: str
     direction: Literal["regression", "improvement", "hotspot"]
     segment: list[Named]
 
 
-class Reading(BaseModel):
+class Reading(ModelAnswer):
     """Where bad traces should be read."""
-
-    model_config = ConfigDict(extra="forbid")
 
     metric: str
     segment: list[Named]
 
 
-class Conclusion(BaseModel):
+class Conclusion(ModelAnswer):
     """What an investigation found."""
-
-    model_config = ConfigDict(extra="forbid")
 
     verdict: Literal["supported", "refuted", "open"]
     answer: list[Sentence]
@@ -96,10 +86,8 @@ class Conclusion(BaseModel):
     reading: Reading | None = None
 
 
-class Rewritten(BaseModel):
+class Rewritten(ModelAnswer):
     """Sentences written anew."""
-
-    model_config = ConfigDict(extra="forbid")
 
     sentences: list[str]
 

@@ -12,17 +12,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from hansei.contracts import Coverage, Evidence
 from hansei.errors import ModelFailed
 from hansei.nodes.founded import founded
 from hansei.nodes.inquiries import LONGEST, Inquiry, OpenQuestion, as_asked, inquiries
-from hansei.nodes.prompts import PROMPTS
+from hansei.nodes.prompts import LANGUAGES, PROMPTS
 from hansei.nodes.scope import CANDIDATES, Scope, Screened
 from hansei.tools.langfuse.coverage import coverage_of
 from hansei.tools.langfuse.untrusted import one_line
-from hansei.tools.language_model import Endpoint, ModelMeter, ask, ask_fitting
+from hansei.tools.language_model import Endpoint, ModelAnswer, ModelMeter, ask, ask_fitting
 from hansei.tools.language_model.prompt import quotation
 from hansei.tools.playbook.catalogue import DETECTORS
 from hansei.tools.playbook.model import Candidate
@@ -36,22 +36,16 @@ MOST_ABOUT = 5
 MOST_LETTERS = 12_000
 """Of candidates in a prompt: some 4,000 tokens, which small models can read."""
 
-LANGUAGES = {"en": "English", "ja": "Japanese"}
 
-
-class AboutQuestion(BaseModel):
+class AboutQuestion(ModelAnswer):
     """What the question calls for."""
-
-    model_config = ConfigDict(extra="forbid")
 
     answerable: bool = Field(description="Whether traces of an LLM application can tell.")
     analyses: list[str] = Field(description="Names from the list of analyses, most important first.")
 
 
-class Hypothesis(BaseModel):
+class Hypothesis(ModelAnswer):
     """What may lie behind the candidates of one analysis."""
-
-    model_config = ConfigDict(extra="forbid")
 
     analysis: str = Field(description="A name from the list of analyses.")
     hypothesis: str
@@ -59,10 +53,8 @@ class Hypothesis(BaseModel):
     candidates: list[str] = Field(default_factory=list, description="Marks of candidates, such as c3.")
 
 
-class Hypotheses(BaseModel):
+class Hypotheses(ModelAnswer):
     """Hypotheses for the plan."""
-
-    model_config = ConfigDict(extra="forbid")
 
     entries: list[Hypothesis]
     questions: list[OpenQuestion] = Field(default_factory=list, description="Most important first.")

@@ -11,18 +11,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from hansei.contracts import Evidence, Segment, Taxonomy
-from hansei.nodes.desk import LANGUAGES, Desk
+from hansei.nodes.desk import Desk
 from hansei.nodes.founded import founded
-from hansei.nodes.prompts import PROMPTS
+from hansei.nodes.prompts import LANGUAGES, PROMPTS
 from hansei.nodes.scope import at_once
 from hansei.tools.inquiry.sampling import sample_traces
 from hansei.tools.langfuse.trace_excerpt import excerpt
 from hansei.tools.langfuse.trace_tree import read_trees
 from hansei.tools.langfuse.untrusted import one_line, quoted
-from hansei.tools.language_model import ask_fitting
+from hansei.tools.language_model import ModelAnswer, ask_fitting
 from hansei.tools.playbook.taxonomy import category, counted
 
 LEARNED_FROM = 10
@@ -51,36 +51,28 @@ class Place:
     parameters: Mapping[str, float]
 
 
-class Label(BaseModel):
+class Label(ModelAnswer):
     """One way in which traces go wrong."""
-
-    model_config = ConfigDict(extra="forbid")
 
     label: str
     definition: str
 
 
-class Labels(BaseModel):
+class Labels(ModelAnswer):
     """What goes wrong first."""
-
-    model_config = ConfigDict(extra="forbid")
 
     labels: list[Label]
 
 
-class Mark(BaseModel):
+class Mark(ModelAnswer):
     """The label of one trace."""
-
-    model_config = ConfigDict(extra="forbid")
 
     trace: str = Field(description="The trace's mark, such as t3.")
     label: str
 
 
-class Marks(BaseModel):
+class Marks(ModelAnswer):
     """The labels of all traces."""
-
-    model_config = ConfigDict(extra="forbid")
 
     marks: list[Mark]
 

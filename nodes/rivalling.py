@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from hansei.contracts import Finding, Investigation
 from hansei.nodes.prompts import PROMPTS
 from hansei.nodes.scope import Task
-from hansei.tools.language_model import Endpoint, ModelMeter, ask_fitting
+from hansei.tools.language_model import Endpoint, ModelAnswer, ModelMeter, ask_fitting
 from hansei.tools.language_model.prompt import quotation
 from hansei.tools.playbook.catalogue import detector_of
 from hansei.tools.playbook.conclude import Draft
@@ -41,10 +41,8 @@ Dimension = Literal[
 ]  # fmt: skip
 
 
-class Proposal(BaseModel):
+class Proposal(ModelAnswer):
     """One rival explanation."""
-
-    model_config = ConfigDict(extra="forbid")
 
     finding: str = Field(description="A mark, such as f1.")
     test: Literal["hold_fixed", "leave_out", "only_hours", "only_weekdays", "sibling"]
@@ -54,10 +52,8 @@ class Proposal(BaseModel):
     last: int = 0
 
 
-class Proposals(BaseModel):
+class Proposals(ModelAnswer):
     """Rival explanations of the findings."""
-
-    model_config = ConfigDict(extra="forbid")
 
     rivals: list[Proposal]
 

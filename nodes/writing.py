@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from hansei.contracts import Finding, Report, Wording
 from hansei.errors import ModelFailed
-from hansei.nodes.prompts import PROMPTS
+from hansei.nodes.prompts import LANGUAGES, PROMPTS
 from hansei.nodes.scope import at_once
 from hansei.tools.langfuse.instructions import Instruction
-from hansei.tools.language_model import Endpoint, ModelMeter, ask_fitting
+from hansei.tools.language_model import Endpoint, ModelAnswer, ModelMeter, ask_fitting
 from hansei.tools.language_model.prompt import QuotedText, quotation, quoted_text
 from hansei.tools.report.changes import Refused, changed
 from hansei.tools.report.grounding import facts_of_finding, facts_of_report
@@ -43,50 +43,38 @@ LONGEST_TEXT = 4_000
 LONGEST = 1_500
 """Letters of a summary, a cause or a recommendation."""
 
-LANGUAGES = {"en": "English", "ja": "Japanese"}
 
-
-class Told(BaseModel):
+class Told(ModelAnswer):
     """A sentence, and what it is about."""
-
-    model_config = ConfigDict(extra="forbid")
 
     text: str = Field(description="One whole sentence.")
     about: list[int] = Field(description="Numbers of the findings that it is about.")
 
 
-class Summary(BaseModel):
+class Summary(ModelAnswer):
     """A summary, sentence by sentence."""
-
-    model_config = ConfigDict(extra="forbid")
 
     sentences: list[Told]
 
 
-class Edit(BaseModel):
+class Edit(ModelAnswer):
     """A change of one of the texts that were shown."""
-
-    model_config = ConfigDict(extra="forbid")
 
     text: str = Field(description="The text's mark, such as p1.")
     find: str = Field(description="Copied from the text letter by letter; occurs in it once.")
     replace: str = Field(description="What takes its place.")
 
 
-class Explanation(BaseModel):
+class Explanation(ModelAnswer):
     """A finding explained."""
-
-    model_config = ConfigDict(extra="forbid")
 
     cause: list[str] = Field(description="Each one whole sentence.")
     recommendation: list[str] = Field(description="Each one whole sentence.")
     edit: Edit | None = None
 
 
-class Anew(BaseModel):
+class Anew(ModelAnswer):
     """Sentences written anew, in the order in which they were given."""
-
-    model_config = ConfigDict(extra="forbid")
 
     sentences: list[str]
 

@@ -3,3 +3,6 @@
 from pathlib import Path
 
 PROMPTS = Path(__file__).parent
+
+LANGUAGES = {"en": "English", "ja": "Japanese"}
+"""What a prompt calls the language that the words are to be in."""

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from pydantic import SecretStr
 from tests.support.capable import kind_of
-from tests.support.job import analyse, fill, the_rules, verify
-from tests.support.openai_server import Answer, OpenAiServer, Request, failing, says, text, tool_call
-from tests.support.world import END, PROJECT, Visit, make_world
+from tests.support.job import analyse, the_rules, verify
+from tests.support.modelled import with_a_model, world_in_memory
+from tests.support.openai_server import Answer, Request, failing, says, text, tool_call
+from tests.support.world import END, PROJECT, Visit
 
-from hansei import Context, Report, build_graph
+from hansei import Report
 from hansei.context import ModelBudget
-from hansei.tools.clickhouse import close_readers, open_writer
-
-URL = "chdb://?database=failing_model"
 
 
 def world(visit: Visit) -> None:
@@ -28,10 +24,8 @@ def world(visit: Visit) -> None:
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    holding = open_writer("chdb://")  # what is in memory lasts as long as one client is open
-    yield fill(URL, "v4", make_world(world))
-    close_readers(URL)
-    holding.close()
+    with world_in_memory("failing_model", world) as url:
+        yield url
 
 
 pytestmark = [pytest.mark.long, pytest.mark.usefixtures("quick_model")]
@@ -49,15 +43,6 @@ PLAN = {
         {"question": ASKED, "hypothesis": "It may be one user.", "refuted_by": "All fail.", "needs": [], "about": []}
     ],
 }
-
-
-def run(url: str, script: Any, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> tuple[Report, OpenAiServer]:
-    with OpenAiServer(script) as server:
-        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
-        context = Context(clickhouse_url=SecretStr(url), model="failing", model_cache=False, **settings)
-        wanted = {"project_id": PROJECT, "until": END.isoformat()}
-        report = Report.model_validate(build_graph().invoke(wanted, context=context)["report"])
-    return report, server
 
 
 LOOK = {"sql": "SELECT count() AS n FROM traces WHERE timestamp >= {window_start:DateTime64(6, 'UTC')}", "purpose": "x"}
@@ -93,7 +78,7 @@ def test_whatever_a_model_answers_the_report_is_the_rules(
             return says({"ready": "yes"})
         return says(PLAN) if planned and kind_of(request) == "plan" else failure
 
-    report, server = run(url, script, monkeypatch, model_timeout=0.5)
+    report, server = with_a_model(url, script, monkeypatch, model_timeout=0.5)
     assert the_rules(report) == the_rules(by_rules)
     assert verify(url, report).ok
     assert report.summary is None
@@ -111,7 +96,7 @@ def test_a_model_that_hangs_on_each_call_ends_within_the_seconds_of_the_run(
     url: str, by_rules: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hanging = Answer(content="x" * 300, fault="stall")
-    report, server = run(url, [hanging], monkeypatch, model_timeout=60, model_budget=ModelBudget(seconds=1))
+    report, server = with_a_model(url, [hanging], monkeypatch, model_timeout=60, model_budget=ModelBudget(seconds=1))
     assert the_rules(report) == the_rules(by_rules)
     assert verify(url, report).ok
     assert len(server.requests) == 1
@@ -154,7 +139,7 @@ def test_invented_ids_tables_and_numbers_go_nowhere(
         said = sum(message["role"] == "assistant" for message in request.body["messages"])
         return tool_call("run_sql", {"sql": refused[said], "purpose": "x"}) if said < 5 else text("Enough.")
 
-    report, server = run(url, script, monkeypatch)
+    report, server = with_a_model(url, script, monkeypatch)
     assert the_rules(report) == the_rules(by_rules)
     assert verify(url, report).ok
     looks = [request for request in server.asked if kind_of(request) == "looks"]

@@ -7,15 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from tests.support.job import analyse, fill, verify
+from tests.support.job import analyse, verify
+from tests.support.modelled import with_a_model, world_in_memory
 from tests.support.openai_server import Answer, OpenAiServer, Request, failing, structured, text
-from tests.support.world import END, PROJECT, Visit, make_world
+from tests.support.world import END, PROJECT, Visit
 
 from hansei import Report
 from hansei.contracts import Finding
-from hansei.tools.clickhouse import close_readers, open_writer
-
-URL = "chdb://?database=doubted_by_a_model"
 
 
 def faults(visit: Visit) -> None:
@@ -31,10 +29,8 @@ def faults(visit: Visit) -> None:
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    holding = open_writer("chdb://")
-    yield fill(URL, "v4", make_world(faults))
-    close_readers(URL)
-    holding.close()
+    with world_in_memory("doubted_by_a_model", faults) as url:
+        yield url
 
 
 pytestmark = pytest.mark.usefixtures("quick_model")
@@ -59,12 +55,7 @@ def run(url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
             ]
             return answer or structured({"rivals": proposed})(asked)
 
-        with OpenAiServer(script) as server:
-            monkeypatch.setenv("HANSEI_MODEL", "some-model")
-            monkeypatch.setenv("OPENAI_BASE_URL", server.url)
-            report = analyse(url, PROJECT, until=END.isoformat(), **request)
-            monkeypatch.delenv("HANSEI_MODEL")
-        return report, server
+        return with_a_model(url, script, monkeypatch, request)
 
     return analysed
 

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from tests.support.job import analyse, fill, verify
+from tests.support.job import analyse, verify
+from tests.support.modelled import with_a_model, world_in_memory
 from tests.support.openai_server import Answer, OpenAiServer, Request, Script, failing, says, structured, text
-from tests.support.world import END, PROJECT, Visit, make_world
+from tests.support.world import END, PROJECT, Visit
 
 from hansei import Context, Report, build_graph
 from hansei.cli.analysis import make_context
 from hansei.nodes.founded import founded
 from hansei.nodes.inquiries import MOST_ASIDE, Inquiry, settled
-from hansei.tools.clickhouse import close_readers, open_writer
 from hansei.tools.playbook.catalogue import DETECTORS
 from hansei.tools.playbook.conclude import Draft
 from hansei.tools.playbook.model import Candidate
@@ -41,10 +41,8 @@ def faults(visit: Visit) -> None:
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    holding = open_writer("chdb://")  # what is in memory lasts as long as one client is open
-    yield fill(URL, "v4", make_world(faults))
-    close_readers(URL)
-    holding.close()
+    with world_in_memory("planned_by_a_model", faults) as url:
+        yield url
 
 
 pytestmark = pytest.mark.usefixtures("quick_model")
@@ -58,12 +56,7 @@ def run(url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Analyses with a scripted model."""
 
     def analysed(script: Script, **request: Any) -> tuple[Report, OpenAiServer]:
-        with OpenAiServer(script) as server:
-            monkeypatch.setenv("HANSEI_MODEL", "some-model")
-            monkeypatch.setenv("OPENAI_BASE_URL", server.url)
-            report = analyse(url, PROJECT, until=END.isoformat(), **request)
-            monkeypatch.delenv("HANSEI_MODEL")
-        return report, server
+        return with_a_model(url, script, monkeypatch, request)
 
     return analysed
 

@@ -6,10 +6,10 @@ A model is asked for words and choices, never for numbers. Whatever goes wrong i
 from hansei.contracts.spent import Usage
 from hansei.tools.language_model.endpoint import Endpoint, close_models, endpoint_of
 from hansei.tools.language_model.prompt import Prompt, read_prompt
-from hansei.tools.language_model.structured import ask, ask_fitting
+from hansei.tools.language_model.structured import ModelAnswer, ask, ask_fitting
 from hansei.tools.language_model.usage import ModelMeter, model_meter_of
 
 __all__ = [
-    "Endpoint", "ModelMeter", "Prompt", "Usage", "ask", "ask_fitting", "close_models", "endpoint_of", "model_meter_of",
-    "read_prompt",
+    "Endpoint", "ModelAnswer", "ModelMeter", "Prompt", "Usage", "ask", "ask_fitting", "close_models",
+    "endpoint_of", "model_meter_of", "read_prompt",
 ]  # fmt: skip

@@ -34,10 +34,14 @@ LONGEST_ECHO = 2_000
 """Letters of an unfit answer that are shown to the model again when it may repair it."""
 
 
-class _Ready(BaseModel):
-    """What the probe asks for."""
+class ModelAnswer(BaseModel):
+    """Base of the schemas that a model answers in: what they do not name is refused."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+class _Ready(ModelAnswer):
+    """What the probe asks for."""
 
     ready: Literal["yes"]
 
