@@ -1,17 +1,21 @@
-"""The file of verdicts: what a run has spent, over calls and processes, and files of older Hanseis."""
+"""The file of verdicts: what a verdict is kept under, what a run has spent, and files of older Hanseis."""
 
 from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from hansei.contracts.evaluation import Verdict
+from hansei.contracts.evaluation import Criterion, Verdict
 from hansei.contracts.spent import Usage
 from hansei.errors import UsageError
+from hansei.tools.evaluation.asking import Judge
 from hansei.tools.evaluation.store import VERSION, VerdictStore
+from hansei.tools.language_model import Endpoint, Prompt
 
 
 def test_what_a_run_has_spent_counts_until_it_has_come_to_its_end(tmp_path: Path) -> None:
@@ -43,3 +47,22 @@ def test_a_file_of_an_older_hansei_is_gone_on_with_and_a_newer_one_refused(tmp_p
         file.execute(f"PRAGMA user_version = {VERSION + 1}")
     with pytest.raises(UsageError, match="newer Hansei"):
         store.find(["key"])
+
+
+def test_a_verdict_is_kept_under_all_that_it_depends_on() -> None:
+    def key(
+        *, project: str = "p", trace: str = "t", shown: str = "text", definition: str = "d", prompt: str = "Judge.",
+        model: str = "m", url: str | None = None, language: str = "English", masked: bool = True,
+    ) -> str:  # fmt: skip
+        endpoint = cast(Endpoint, SimpleNamespace(place=(model, url), masked=masked))
+        criterion = Criterion(name="c", kind="judge", definition=definition)
+        judge = Judge(criterion, Prompt(prompt, "{{trace}}"), endpoint, language, project)
+        return judge.key(trace, shown)
+
+    changes: list[dict[str, Any]] = [
+        {}, {"project": "q"}, {"trace": "u"}, {"shown": "other"}, {"definition": "e"}, {"prompt": "Judge again."},
+        {"model": "n"}, {"url": "http://127.0.0.1"}, {"language": "Japanese"}, {"masked": False},
+    ]  # fmt: skip
+    keys = [key(**one) for one in changes]
+    assert len(set(keys)) == len(keys)
+    assert key() == key()
