@@ -113,17 +113,26 @@ def test_errors_of_one_user_are_told_as_this_users(schema: Schema, engine: Analy
     assert found.id in why.detail or found.title in why.detail
 
 
-def test_an_average_that_only_the_mix_moved_is_refuted_as_that(engine: Analyse) -> None:
-    rows = make_world(seed=7, per_day=150, share_of_research=lambda day: 0.2 if day < 0 else 0.5)
+def test_averages_that_only_the_mix_moved_are_refuted_as_that(engine: Analyse) -> None:
+    def strict(visit: Visit) -> None:
+        if visit.app == "research" and visit.scores:
+            visit.scores = [("helpful", float(visit.random.random() < 0.2), "BOOLEAN")]
+
+    rows = make_world(strict, seed=7, per_day=150, share_of_research=lambda day: 0.2 if day < 0 else 0.5)
     report = engine(rows, "v3")
     assert [finding for finding in report.findings if finding.kind != "traffic"] == []
-    (average,) = [finding for finding in report.refuted if finding.metric == "cost_per_trace"]
-    assert average.segment == {}
-    assert average.baseline is not None
-    assert average.current.value > 1.2 * average.baseline.value
-    (why,) = failed(average)
-    assert why.name == "mix_shift"
-    assert "“research” went from 20 % to 50 %" in why.detail
+    moved = {
+        finding.metric: finding for finding in report.refuted if "mix_shift" in [one.name for one in failed(finding)]
+    }
+    assert moved.keys() >= {"cost_per_trace", "tokens_per_call", "score_rate"}
+    for metric, segment in (("cost_per_trace", {}), ("tokens_per_call", {}), ("score_rate", {"score_name": "helpful"})):
+        average = moved[metric]
+        assert (average.segment, average.direction) == (segment, "regression")
+        assert average.baseline is not None
+        assert abs(average.current.value / average.baseline.value - 1) > 0.1
+        (why,) = failed(average)
+        assert "“research” went from" in why.detail
+    assert "“research” went from 20 % to 50 %" in failed(moved["cost_per_trace"])[0].detail
 
 
 def weekly(day: int, app: str) -> float:

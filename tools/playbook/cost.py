@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hansei.contracts import Comparison, Evidence, Finding
+from hansei.contracts import Evidence, Finding
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.playbook import telling
-from hansei.tools.playbook.cells import Cells
+from hansei.tools.playbook.averages import RUNS, STEPS, moved_by_mix
 from hansei.tools.playbook.cohorts import confined
 from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import (
@@ -49,50 +49,24 @@ _TRACES = Question("costed", "cost", RUN_CONTEXTS, RUN_GROUPINGS, yy="cost2", mi
 
 
 def screen(profile: Profile) -> Screening:
-    """Cost per call, cost per trace, and an average that moves although no part of it does."""
+    """Cost per call, cost per trace, and averages that move although no part of them does."""
     if not profile.steps.sums["costed"].any():
         return Screening.nothing("no observation carries a cost")
     candidates, slices = confined(
         "cost", PER_CALL, profile.cohorts, _CALLS, replace(_CALLS, min_x=100, min_relative=1.0)
     )
-    for cells, question, metric in ((profile.steps, _CALLS, PER_CALL), (profile.runs, _TRACES, PER_TRACE)):
+    for cells, question, metric, kinds in (
+        (profile.steps, _CALLS, PER_CALL, STEPS),
+        (profile.runs, _TRACES, PER_TRACE, RUNS),
+    ):
         worse, better, looked = both_ways(cells, question, replace(question, sign=-1))
         others, looked_beside = beside("cost", metric, cells, question, DEPLOYED)
         slices += looked + looked_beside
         candidates += others
         candidates += against_baseline("cost", metric, "regression", cells, worse, "costed")
         candidates += against_baseline("cost", metric, "improvement", cells, better, "costed")
-    candidates += average_moved("cost", PER_TRACE, profile.runs, "costed", "cost", candidates)
+        candidates += moved_by_mix("cost", metric, cells, "costed", "cost", kinds, candidates)
     return Screening.of(candidates, slices, profile.steps.has_baseline)
-
-
-def average_moved(
-    detector: str, metric: Metric, cells: Cells, x: str, y: str, known: list[Candidate]
-) -> list[Candidate]:
-    """The project's average as a candidate, when it moved and no candidate is about the whole project already.
-
-    It is for the critic to tell how much of it is a shift of the mix.
-    """
-    now, before = cells.in_window, ~cells.in_window
-    if cells.sums[x][before].sum() < metric.min_n or cells.sums[x][now].sum() < metric.min_n:
-        return []
-    if any(candidate.metric == metric.name and not candidate.segment for candidate in known):
-        return []
-    current = float(cells.sums[y][now].sum() / cells.sums[x][now].sum())
-    reference = float(cells.sums[y][before].sum() / cells.sums[x][before].sum())
-    if reference <= 0 or abs(current - reference) < metric.min_relative * reference:
-        return []
-    direction = "regression" if (current > reference) == (metric.worse > 0) else "improvement"
-    return [
-        Candidate(
-            detector=detector,
-            metric=metric.name,
-            direction=direction,
-            segment={},
-            comparison=Comparison(against="baseline", segment={}),
-            suspicion="mix_shift",
-        )
-    ]
 
 
 def detail(dataset: Dataset, candidate: Candidate, id: str) -> Evidence:

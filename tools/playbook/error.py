@@ -5,6 +5,7 @@ from __future__ import annotations
 from hansei.contracts import Evidence, Finding
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.playbook import telling
+from hansei.tools.playbook.averages import STEPS, moved_by_mix
 from hansei.tools.playbook.cohorts import confined
 from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import STEP_CONTEXTS, STEP_GROUPINGS, against_baseline, against_rest
@@ -50,6 +51,7 @@ def screen(profile: Profile) -> Screening:
         *against_baseline("error", RATE, "improvement", cells, better, "n"),
         *against_rest("error", RATE, always),
     ]
+    candidates += moved_by_mix("error", RATE, cells, "n", "errors", STEPS, candidates)
     return Screening.of(candidates, looked + looked_within + looked_closer + looked_beside, cells.has_baseline)
 
 

@@ -18,6 +18,7 @@ from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.relations import Needs
 from hansei.tools.playbook import telling
 from hansei.tools.playbook.attributes import LEAST_TRACES
+from hansei.tools.playbook.averages import RUNS, moved_by_mix
 from hansei.tools.playbook.categories import CATEGORIES, screen_categories
 from hansei.tools.playbook.cells import Cells
 from hansei.tools.playbook.cohorts import confined
@@ -137,6 +138,7 @@ def screen(dataset: Dataset) -> Screening:
             hidden, looked_closer = confined("quality", metric, cohorts_of(_only(carried, kind, lower)), question)
             slices += looked + looked_beside + looked_closer
             found += [*hidden, *others]
+            found += moved_by_mix("quality", metric, cells, "n", "y", RUNS, found, per="score")
     of_categories, looked, compared = screen_categories(columns, _DIMENSIONS, _CONTEXTS, _GROUPINGS)
     found, slices, has_baseline = [*found, *of_categories], slices + looked, has_baseline or compared
     return Screening.of(found, slices, has_baseline)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from hansei.contracts import Finding
 from hansei.tools.playbook import telling
+from hansei.tools.playbook.averages import STEPS, moved_by_mix
 from hansei.tools.playbook.cohorts import confined
 from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import STEP_CONTEXTS, STEP_GROUPINGS, against_baseline
@@ -51,6 +52,7 @@ def screen(profile: Profile) -> Screening:
         *against_baseline("token_usage", PER_CALL, "regression", cells, worse, "counted"),
         *against_baseline("token_usage", PER_CALL, "improvement", cells, better, "counted"),
     ]
+    candidates += moved_by_mix("token_usage", PER_CALL, cells, "counted", "tokens", STEPS, candidates)
     return Screening.of(candidates, looked + looked_closer + looked_beside, cells.has_baseline)
 
 
