@@ -115,6 +115,17 @@ def test_an_app_with_one_step_is_told_with_that_step() -> None:
     assert segments(found) == [{"trace_name": "digest", "tool_name": "lookup"}]
 
 
+def test_a_release_that_changes_the_one_step_that_costs_anything_is_told_with_that_step() -> None:
+    parts = [
+        Part("support", "TOOL", "lookup", cost=0.0),
+        Part("support", "GENERATION", "answer", model="large", cost=5.0),
+    ]
+    dearer = [replace(part, release="2", cost=1.4 * part.cost) for part in parts]
+    cells = cells_of([tuple(parts)] * 9 + [tuple(dearer)] * 5)
+    cells.sums["n"][cells.sums["cost"] == 0] = 0
+    assert segments(explain(cells, MEAN)[0]) == [{"observation_name": "answer", "release": "2"}]
+
+
 def test_an_app_of_which_every_step_fails_is_named_itself() -> None:
     hits, _ = explain(cells_of(changed({"rate": 0.15}, trace_name="research")), SHARE)
     assert segments(hits) == [{"trace_name": "research"}]

@@ -252,8 +252,8 @@ def _narrowest(look: _Look, y: Floats, passing: list[_Slice], stale: frozenset[t
 
 
 def _with_its_step(look: _Look, passing: Sequence[_Slice], best: _Slice) -> _Slice:
-    """An app's slice with its step named, when it has rows of that step only: a team mends a tool, not its app."""
-    if best.units[:1] != ("trace_name",) or {"step", "score", "prompt", "model"} & {*best.units}:
+    """A slice of an app or release with its step named, when it has rows of that step only: a team mends the step."""
+    if best.units[:1] not in (("trace_name",), ("release",)) or {"step", "score", "prompt", "model"} & {*best.units}:
         return best
     rows = look.window.sums[look.question.x] * look.expected.known
     mine = float(rows[best.mask(look.window)].sum())
