@@ -61,6 +61,8 @@ METRICS = (
     *CATEGORIES,
 )
 
+_HANSEI = "Hansei"
+
 LOWER_IS_BETTER = (
     "error", "toxic", "hallucinat", "harm", "bias", "refus", "fail", "violation", "unsafe", "pii", "leak", "negative",
     "latency", "cost", "distance", "complaint", "escalat", "incorrect", "wrong", "spam", "contradict",
@@ -173,16 +175,19 @@ def _sums(columns: _Columns) -> _Columns:
 
 
 def detail(dataset: Dataset, candidate: Candidate, id: str) -> Evidence:
-    """Who gave the scores. Columns: source, now, before (numbers of scores), value_now, value_before (averages)."""
+    """Who gave the scores: Langfuse's source, or Hansei, whose scores come over the API as others' do.
+
+    Columns: source, now, before (numbers of scores), value_now, value_before (averages).
+    """
     metric = DETECTOR.metric(candidate.metric)
-    rows = rows_of(metric, candidate, extra=", source")
+    rows = rows_of(metric, candidate, extra=f", if(startsWith(id, 'hansei-'), '{_HANSEI}', source) AS given_by")
     scale = f"{metric.scale:.0f}"
     sql = f"""
 WITH {rows.cte}
-SELECT source, countIf(period = 'window') AS now, countIf(period != 'window') AS before,
+SELECT given_by AS source, countIf(period = 'window') AS now, countIf(period != 'window') AS before,
   round(toFloat64(sumIf(y, period = 'window')) / {scale} / now, 4) AS value_now,
   round(toFloat64(sumIf(y, period != 'window')) / {scale} / before, 4) AS value_before
-FROM rows GROUP BY source ORDER BY now DESC, source"""
+FROM rows GROUP BY given_by ORDER BY now DESC, source"""
     return dataset.ask(id, "detail", dataset.bind(sql, rows.relations, rows.needs), rows.parameters)
 
 
@@ -198,8 +203,10 @@ def tell(finding: Finding) -> Words:
     what = say("quality.what_share" if finding.unit == "ratio" else "quality.what", score=score)
     title = say("quality.title", score=score, place=place, moved=moved)
     sources = telling.detail(finding)
-    given = ""
+    given = believed = ""
     if sources is not None and sources.rows:
+        if _is_evaluators(sources.records()):
+            title, believed = say("quality.uncalibrated_title", title=title), say("quality.uncalibrated")
         named = [
             say("quality.source", source=row["source"], count=format_count(row["now"])) for row in sources.records()
         ]
@@ -208,6 +215,7 @@ def tell(finding: Finding) -> Words:
         say("quality.summary", what=what, moved=moved, since=telling.since(finding)),
         telling.measured(finding, "scores"),
         given,
+        believed,
     )
     cause = telling.came_with(finding) or None
     if finding.direction == "improvement":
@@ -218,6 +226,12 @@ def tell(finding: Finding) -> Words:
     if change and telling.is_new(finding):
         return Words(title, summary, cause, say("quality.roll_back", change=change, level=level))
     return Words(title, summary, cause, say("quality.read", place=place, level=level))
+
+
+def _is_evaluators(sources: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether most of the window's scores were given by an evaluator and not by people."""
+    theirs = sum(int(row["now"]) for row in sources if row["source"] in (_HANSEI, "EVAL"))
+    return 2 * theirs > sum(int(row["now"]) for row in sources)
 
 
 DETECTOR = Detector(
