@@ -125,5 +125,8 @@ def test_the_command_tells_the_share_of_sound_ones_apart(dataset: Dataset, tmp_p
     assert (none.returncode, "names no finding" in none.stderr, none.stderr.count("\n")) == (2, True, 1)
     other = hansei_here(tmp_path, "evaluate", "--finding", "report.json#f-1", "--project", "other", **settings)
     assert (other.returncode, "of another project" in other.stderr, other.stderr.count("\n")) == (2, True, 1)
+    both_given = ("--finding", "report.json#f-1", "--plan", "stratified")
+    two = hansei_here(tmp_path, "evaluate", *both_given, **settings)
+    assert (two.returncode, "both given" in two.stderr, two.stderr.count("\n")) == (2, True, 1)
     alone = hansei_here(tmp_path, "evaluate", "--plan", "finding", "--project", PROJECT_ID, **settings)
     assert (alone.returncode, "needs a finding" in alone.stderr) == (2, True)

@@ -191,12 +191,11 @@ def _propose(wanted: Wanted, evaluated: Evaluated, context: Context, console: Co
 
     queue, code = None, 0
     assert evaluated.result is not None
-    if wanted.queue and any(one.to_label for one in evaluated.result.results):
-        try:
-            queue = look_at_queue(wanted.queue, wanted.most_waiting)
-        except LangfuseFailed as failure:
-            console.note(f"Nothing is proposed for “{wanted.queue}”: {failure.message} {failure.remedy}")
-            code = 2
+    try:
+        queue = look_at_queue(evaluated.result, wanted.queue, wanted.most_waiting)
+    except LangfuseFailed as failure:
+        console.note(f"Nothing is proposed for “{wanted.queue}”: {failure.message} {failure.remedy}")
+        code = 2
     with plan_writes(evaluated, context, folder, console, scores=True, queue=queue):
         return code  # it is planned when it is opened
 

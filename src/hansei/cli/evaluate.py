@@ -141,6 +141,10 @@ def evaluate(
     from hansei.tools.evaluation.telling import render_evaluation
     from hansei.tools.report.files import write_texts
 
+    if plan == "finding" and not finding:
+        raise UsageError("--plan finding needs a finding.", "Give --finding report.json#ID.")
+    if finding and plan in ("stratified", "sequential"):
+        raise UsageError(f"--finding and --plan {plan} are both given.", "Give one of them.")
     named = finding_of(finding) if finding else None
     queue = named_queue(queue)
     project_id = named_project(project or (named.project_id if named else None))
@@ -163,8 +167,6 @@ def evaluate(
         option = f"--{first['loc'][0]}".replace("_", "-") if first["loc"] else "An option"
         told = UsageError(f"{option}: {first['msg'][:1].lower()}{first['msg'][1:]}.", "See hansei evaluate --help.")
         raise (cause if isinstance(cause, UsageError) else told) from None
-    if plan == "finding" and not finding:
-        raise UsageError("--plan finding needs a finding.", "Give --finding report.json#ID.")
     request = request.model_copy(update={"run_id": run_id_of(out, dry=dry_run)})
     console = open_console(json_wanted=json, quiet=quiet)
     evaluated = run_evaluation(request, context, console, out)
@@ -183,7 +185,7 @@ def evaluate(
     if dry_run or not (write or queue):
         console.data(loads(document))
         return 0
-    wanted = look_at_queue(queue, most_waiting) if queue else None
+    wanted = look_at_queue(evaluation, queue, most_waiting)
     with plan_writes(evaluated, context, out, console, scores=write, queue=wanted) as journal, console:
         return write_journal(console, journal, yes=yes)
 

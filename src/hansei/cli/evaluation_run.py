@@ -120,8 +120,8 @@ def run_id_of(folder: Path, *, dry: bool) -> str | None:
     return run_id
 
 
-def look_at_queue(name: str, most: int | None) -> Queue:
-    """The annotation queue that traces are proposed for, with what it holds now.
+def look_at_queue(evaluation: EvaluationResult, name: str | None, most: int | None) -> Queue | None:
+    """The annotation queue that traces are proposed for, with what it holds now; None: nothing is to be labelled.
 
     Raises:
         LangfuseFailed: Langfuse cannot be asked, so nobody knows how many traces wait there.
@@ -130,6 +130,8 @@ def look_at_queue(name: str, most: int | None) -> Queue:
     from hansei.tools.langfuse.api import open_api
     from hansei.tools.writeback import in_queue
 
+    if not name or not any(one.to_label for one in evaluation.results):
+        return None
     with open_api() as api:
         return Queue(name, in_queue(api, name), MOST_WAITING if most is None else most)
 
