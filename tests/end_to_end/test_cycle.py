@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support.cli import Done, clean_environment, hansei_here
-from tests.support.evaluation import ANSWER, MADE_UP, criteria_file, fill, reading_judge, rows
+from tests.support.evaluation import ANSWER, MADE_UP, criteria_file, fill, kept_in, reading_judge, rows
 from tests.support.langfuse_api import PROJECT_ID, Fault, LangfuseServer
 from tests.support.openai_server import KEY, Answer, OpenAiServer, Request, structured
 from tests.support.world import END
@@ -139,16 +137,6 @@ def test_the_report_and_judging_have_one_bound(url: str, tmp_path: Path) -> None
         assert 0 < used["calls"] < TRACES
         assert used["input_tokens"] + used["output_tokens"] <= 1500
         assert "may use 12,000 tokens" in told["evaluation"]["stopped"]
-
-
-def kept_in(verdicts: Path) -> int:
-    """How many verdicts are on the disk."""
-    if not verdicts.exists():
-        return 0
-    with closing(sqlite3.connect(f"file:{verdicts}?mode=ro", uri=True, timeout=30)) as file:
-        if not file.execute("SELECT 1 FROM sqlite_master WHERE name = 'verdicts'").fetchone():
-            return 0
-        return int(file.execute("SELECT count() FROM verdicts").fetchone()[0])
 
 
 def test_kill_9_while_judging_costs_no_verdict(url: str, tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -117,3 +119,13 @@ def reading_judge(request: Request) -> Answer:
     wrong = "WRONG" in trace[1]
     quote = "WRONG" if wrong else "input (85 characters)"
     return says({"reason": "It is read.", "quote": quote, "verdict": "fail" if wrong else "pass"})
+
+
+def kept_in(verdicts: Path) -> int:
+    """How many verdicts are on the disk."""
+    if not verdicts.exists():
+        return 0
+    with closing(sqlite3.connect(f"file:{verdicts}?mode=ro", uri=True, timeout=30)) as file:
+        if not file.execute("SELECT 1 FROM sqlite_master WHERE name = 'verdicts'").fetchone():
+            return 0
+        return int(file.execute("SELECT count() FROM verdicts").fetchone()[0])
