@@ -130,8 +130,8 @@ def test_fifty_conversations_give_no_error_and_leave_no_more_than_their_checkpoi
         again = list(pool.map(converse, range(10)))
         after = memory_of(studio)
     each = held(again)  # last, since telling a thread's history takes memory too
-    # Measured with 10, 25 and 50 conversations: each takes the same, 2.1 to 2.3 MB, half of its checkpoints' JSON of
-    # 4.7 MB, in which the report stands once for each checkpoint. What takes more than their JSON is something else.
+    # Measured with 10, 25 and 50 conversations: each takes the same, 1.5 to 2.3 MB, a third to a half of its
+    # checkpoints' JSON of 4.6 MB, in which the report stands once for each. More than their JSON is something else.
     assert most - before < 40 * each
     # With the checkpoints it is given back: the next conversations find room where those were.
     assert after - most < 10 * each / 4

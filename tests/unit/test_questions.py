@@ -93,6 +93,25 @@ def test_every_documented_example_is_of_its_form(form: str, example: str) -> Non
                                                         "traces": ["t-a", "t-c"], "name": "lookup_order"}),
         ("2番目の問題から「Refunds B」というデータセットを作成して",
          {"form": "dataset", "finding": "bbbbbbbbbbbb", "traces": ["t-b"], "name": "Refunds B"}),
+        ("What is the biggest problem?", {"form": "about", "finding": "aaaaaaaaaaaa", "what": "summary"}),
+        ("when did it start?", {"form": "about", "finding": "aaaaaaaaaaaa", "what": "summary"}),
+        ("how many traces are affected?", {"form": "about", "finding": "aaaaaaaaaaaa", "what": "impact"}),
+        ("which users are affected?", {"form": "breakdown", "finding": "aaaaaaaaaaaa", "metric": "error_rate",
+                                       "segment": {"tool_name": "lookup_order", "release": "2.4.0"},
+                                       "dimension": "user_id"}),
+        ("is it only in production?", {"form": "breakdown", "finding": "aaaaaaaaaaaa", "metric": "error_rate",
+                                       "segment": {"tool_name": "lookup_order", "release": "2.4.0"},
+                                       "dimension": "environment", "value": "production"}),
+        ("what should we fix first?", {"form": "about", "finding": "aaaaaaaaaaaa", "what": "advice"}),
+        ("what got better?", {"form": "list", "what": "improvements"}),
+        ("why does lookup_order fail?", {"form": "about", "finding": "aaaaaaaaaaaa", "what": "cause"}),
+        ("why is it expensive?", {"form": "about", "finding": "bbbbbbbbbbbb", "what": "cause"}),
+        ("show me 3 failing traces", {"form": "examples", "finding": "aaaaaaaaaaaa", "count": 3}),
+        ("how often does it happen?", {"form": "measure", "finding": "aaaaaaaaaaaa", "metric": "error_rate",
+                                       "segment": {"tool_name": "lookup_order", "release": "2.4.0"}}),
+        ("いつから始まりましたか？", {"form": "about", "finding": "aaaaaaaaaaaa", "what": "summary"}),
+        ("影響を受けたユーザーは何人ですか", {"form": "about", "finding": "aaaaaaaaaaaa", "what": "impact"}),
+        ("まず何を直すべきですか？", {"form": "about", "finding": "aaaaaaaaaaaa", "what": "advice"}),
         ("2番目について教えて", {"form": "about", "finding": "bbbbbbbbbbbb", "what": "summary"}),
     ],
 )  # fmt: skip
@@ -127,6 +146,38 @@ def test_what_was_listed_last_is_what_the_second_one_means() -> None:
     assert read("tell me about the second one", rows)["segment"] == {"release": "2"}
     with pytest.raises(Unclear, match="so_many"):
         read("the fifth one", traces)
+
+
+def test_a_question_goes_on_from_what_was_measured_last() -> None:
+    rate = Named(metric="error_rate", segment={"tool_name": "lookup_order"}, listed_metric="error_rate",
+                 listed=[{"release": "1.0.0"}, {"release": "2.4.0"}])  # fmt: skip
+    staging = {"tool_name": "lookup_order", "environment": "staging"}
+    for said in ("and in staging?", "what about staging?", "ではステージングは？"):
+        assert read(said, rate) == {"form": "measure", "metric": "error_rate", "segment": staging}
+    assert read("what about cost?", rate)["metric"] == "cost_per_trace"
+    assert read("what about prompt answer version 7?", rate)["finding"] == "bbbbbbbbbbbb"
+    assert read("what about the second one?", rate)["segment"] == {"release": "2.4.0"}
+    both = {"dimension": "release", "first": "1.0.0", "second": "2.4.0", "segment": {}}
+    assert read("compare them", rate) == {"form": "compare", "metric": "error_rate", **both}
+    assert read("compare them on latency", rate)["metric"] == "trace_latency_p95"
+    with pytest.raises(Unclear, match="compare_two"):
+        read("compare them")
+    with pytest.raises(Unclear, match="own_queries"):
+        read("how do you know?", rate)
+
+
+def test_that_tool_is_the_one_that_was_named_last_whatever_was_asked_in_between() -> None:
+    named = Named(finding="bbbbbbbbbbbb", metric="cost_per_call", segment={"prompt_name": "answer"})
+    named = named.after(Named(metric="error_rate", segment={"tool_name": "refund"}))
+    named = named.after(Named(metric="error_rate", segment={"release": "2.4.0"}))
+    assert read("error rate of that tool over time", named)["segment"] == {"tool_name": "refund"}
+
+
+def test_a_second_question_that_is_not_understood_gets_the_nearest_forms_alone() -> None:
+    written = report()
+    answer = not_answered(Unclear("form"), written, FIRST, number=2, question="cost cost latency by model")
+    assert "Cost by model" in answer.text
+    assert answer.text.count("\n- ") == 5
 
 
 def test_a_dataset_holds_what_was_listed_last_or_the_finding_that_is_named() -> None:

@@ -24,6 +24,7 @@ from hansei.tools.playbook.assess import evidence_for, trace_url
 from hansei.tools.playbook.catalogue import detector_of
 from hansei.tools.playbook.segments import split_of
 from hansei.tools.report.catalogue import catalogue, say, speaking
+from hansei.tools.report.finding_view import impact_facts
 from hansei.tools.report.formats import (
     format_count,
     format_day,
@@ -93,8 +94,9 @@ def not_answered(unclear: Unclear, report: Report, named: Named, *, number: int,
         why = say(f"ask.unclear.{unclear.why}", **values)
         text = why
         if unclear.why in ("empty", "word", "form"):
-            listed = "\n".join(f"- {example}" for example in forms.examples(report))
-            text = f"{why}\n\n{say('ask.forms')}\n\n{listed}"
+            shown = forms.examples(report) if number == 1 else forms.nearest(question, report, named)
+            listed = "\n".join(f"- {example}" for example in shown)
+            text = f"{why}\n\n{say('ask.forms' if number == 1 else 'ask.forms_near')}\n\n{listed}"
         return Answer(number=number, question=question, text=text, named=named, follow_ups=_first(report))
 
 
@@ -232,6 +234,11 @@ def _about(ask: About, report: Report, evidence: Sequence[Evidence]) -> Parts:
                 columns=[say("ask.query"), say("ask.purpose"), say("ask.rows"), "SHA-256"],
                 rows=[[e.id, e.purpose, format_count(e.row_count), e.result_hash[:12]] for e in finding.evidence],
             )
+        case "impact":
+            facts = impact_facts(finding.impact, report.language)
+            text = say("ask.impact" if facts else "ask.no_impact", title=finding.title)
+            if facts:
+                table = Table(columns=["", say("ask.impact_column")], rows=[[one.label, one.value] for one in facts])
         case _:
             text = telling.sentences(finding.title + ":", finding.summary, finding.cause or "")
     return {
@@ -267,7 +274,8 @@ def _listing(ask: Listing, report: Report, evidence: Sequence[Evidence]) -> Part
             else None,
             "follow_ups": _next("findings"),
         }
-    shown = report.findings if ask.what == "findings" else report.refuted
+    better = [one for one in report.findings if one.direction == "improvement"]
+    shown = {"findings": report.findings, "improvements": better}.get(ask.what, report.refuted)
     rows = [
         [str(n), catalogue().texts.get(f"severity.{f.severity}", f.severity), f.title] for n, f in enumerate(shown, 1)
     ]
@@ -277,7 +285,9 @@ def _listing(ask: Listing, report: Report, evidence: Sequence[Evidence]) -> Part
     second = "ask.reason" if ask.what == "refuted" else "ask.severity"
     columns = ["#", say(second), say("ask.finding")]
     return {
-        "text": report.headline if ask.what == "findings" else say("ask.refuted_list", count=len(shown)),
+        "text": {"findings": report.headline, "improvements": say("ask.improvements", count=len(shown))}.get(
+            ask.what, say("ask.refuted_list", count=len(shown))
+        ),
         "table": Table(columns=columns, rows=rows) if rows else None,
         "finding_ids": [finding.id for finding in shown],
         "named": Named(finding=shown[0].id if shown else None, listed=[{"finding": f.id} for f in shown]),

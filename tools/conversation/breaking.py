@@ -49,11 +49,13 @@ def broken_down(ask: Breakdown, report: Report, evidence: Sequence[Evidence]) ->
     elif overlap and ask.value is None and all(part.window.x == whole.days.current.x for part in parts):
         text = say("ask.all_have", values=say("list.join").join(map(_label, parts)), **values)
     elif metric.shape in ("quantile", "count"):
-        text = say("ask.by", **values)
+        text = telling.sentences(say("ask.by", **values), _highest(metric, parts, days))
     elif ask.value is not None:
         text = _only(ask, metric, parts, whole, rest_of)
     else:
-        text = telling.sentences(say("ask.by", **values), _where_it_shows(metric, parts, whole, rest_of))
+        text = telling.sentences(
+            say("ask.by", **values), _highest(metric, parts, days), _where_it_shows(metric, parts, whole, rest_of)
+        )
     if overlap and rows:
         text = telling.sentences(text, say("ask.overlap", dimension=dimension))
         rows.append([say("ask.whole"), format_estimate(whole.baseline, metric.unit),
@@ -80,6 +82,25 @@ def _label(part: Part) -> str:
     if part.value is None:
         return say("ask.others")
     return " ".join(part.value.split())[:60] or catalogue().text("segment.blank")
+
+
+def _highest(metric: Metric, parts: Sequence[Part], days: tuple[float, float]) -> str:
+    """Which part has the highest figure in the window, of those that are named and have rows enough to tell."""
+    known = [(value, part) for part in parts if part.value and part.window.x >= metric.min_n
+             and (value := _figure(metric, part, days)) is not None]  # fmt: skip
+    if len(known) < 2:
+        return ""
+    part = max(known, key=lambda one: one[0])[1]
+    return say("ask.highest", name=telling.name(_label(part)), value=_shown(metric, part, 0, days))
+
+
+def _figure(metric: Metric, part: Part, days: tuple[float, float]) -> float | None:
+    if metric.shape == "quantile":
+        return part.levels[0]
+    if metric.shape == "count":
+        return part.window.y / days[0]
+    found = figures.estimate(metric, part.window)
+    return found.value if found is not None else None
 
 
 def _shown(metric: Metric, part: Part, side: int, days: tuple[float, float]) -> str:

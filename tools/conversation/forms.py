@@ -11,7 +11,11 @@ from collections.abc import Mapping
 from string import Formatter
 
 from hansei.contracts import Report
-from hansei.tools.conversation.lexicon import segments_of, speakers
+from hansei.contracts.asks import Named
+from hansei.tools.conversation.lexicon import segments_of, speakers, vocabulary, words_of
+
+_NEAR = 5
+"""Examples that are shown in place of all of them."""
 
 _LONGEST = 60
 """Letters of a name that is put into an example."""
@@ -28,16 +32,20 @@ _EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("compare", "Compare v{before} and v{version} on cost."),
         ("day", "What changed on the {day}?"),
         ("measure", "Error rate over time"),
+        ("measure", "And in environment “{environment}”?"),
         ("measure", "How much does app “{app}” cost?"),
         ("measure", "How often does tool “{tool}” fail?"),
         ("about", "Tell me about the {second} one."),
         ("about", "Why?{of_a_finding}"),
+        ("about", "When did it start?{of_a_finding}"),
+        ("about", "How many traces are affected?{of_a_finding}"),
         ("about", "What should I do about it?{of_a_finding}"),
         ("about", "How do you know?{of_a_finding}"),
         ("trace", "Show trace {trace}"),
         ("dataset", "Make a dataset from the {second} finding."),
         ("dataset", "Send these to Langfuse.{of_a_finding}"),
         ("list", "Which findings are there?"),
+        ("list", "What got better?"),
         ("list", "What was refuted?"),
         ("list", "What was not looked at?"),
         ("list", "Help"),
@@ -52,16 +60,20 @@ _EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("compare", "v{before}とv{version}をコストで比べて"),
         ("day", "{day}に何が変わった？"),
         ("measure", "エラー率の推移"),
+        ("measure", "では環境「{environment}」は？"),
         ("measure", "アプリ「{app}」のコスト"),
         ("measure", "ツール「{tool}」のエラー率"),
         ("about", "{second}番目について教えて"),
         ("about", "それはなぜ？{of_a_finding}"),
+        ("about", "いつから？{of_a_finding}"),
+        ("about", "影響を受けたトレースは何件？{of_a_finding}"),
         ("about", "どうすればいい？{of_a_finding}"),
         ("about", "クエリを見せて{of_a_finding}"),
         ("trace", "トレース {trace} を見せて"),
         ("dataset", "{second}番目の問題からデータセットを作って"),
         ("dataset", "これらをLangfuseに送って{of_a_finding}"),
         ("list", "問題を見せて"),
+        ("list", "良くなったものは？"),
         ("list", "棄却されたものは？"),
         ("list", "見ていないものは？"),
         ("list", "ヘルプ"),
@@ -104,6 +116,21 @@ FORMS = {language: _filled(language, _made_up(language)) for language in _EXAMPL
 def examples(report: Report) -> list[str]:
     """An example of every form, with the report's own apps, tools, versions, days and traces, in its language."""
     return [text for _, text in _filled(report.language, _names_in(report))]
+
+
+def nearest(question: str, report: Report, named: Named | None = None) -> list[str]:
+    """The examples that share most with a question that was not understood, a few of them, of different forms."""
+    known = vocabulary(report, named)
+
+    def sorts(text: str) -> set[str]:
+        found = {meaning.category for word in words_of(text, known) for meaning in word.meanings}
+        return found - {"FILLER", "AND", "IT", "ONE", "SHOW"}
+
+    asked, shown = sorts(question), dict[str, str]()
+    filled = _filled(report.language, _names_in(report))
+    for form, text in sorted(filled, key=lambda one: -len(sorts(one[1]) & asked)):
+        shown.setdefault(form, text)
+    return list(shown.values())[:_NEAR]
 
 
 def _names_in(report: Report) -> dict[str, str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from hansei.contracts import Report
 from hansei.contracts.asks import Ask, Listing, Named, ToDataset
-from hansei.tools.conversation import naming
+from hansei.tools.conversation import continuing, naming
 from hansei.tools.conversation.lexicon import normalised, vocabulary, words_of
 from hansei.tools.conversation.naming import Unclear, World
 from hansei.tools.conversation.phrases import Sentence, readings
@@ -59,24 +59,35 @@ FORMS: tuple[Form, ...] = (
     _form(lambda s, w: Listing(what="forms"), "HELP", "SHOW"),
     _form(lambda s, w: Listing(what="refuted"), "REFUTED", "SHOW FINDINGS WHICH ABOUT"),
     _form(lambda s, w: Listing(what="gaps"), "GAPS", "SHOW WHICH ABOUT"),
+    _form(lambda s, w: Listing(what="improvements"), "BETTER", "SHOW FINDINGS WHICH ABOUT CHANGED"),
     _form(lambda s, w: Listing(what="findings"), "FINDINGS", "SHOW WHICH ABOUT"),
     _form(naming.dataset, "MAKE DATASET", "EXAMPLES LANGFUSE", references=_MAYBE, names=_MAYBE),
     _form(naming.dataset, "MAKE LANGFUSE", "EXAMPLES TRACE", references=_MAYBE),
     _form(naming.trace, "TRACE", "SHOW ABOUT", traces=_ONE),
     _form(naming.compare, "COMPARE", "BY HOW_MUCH SHOW", slices=(2, 4), metrics=_MAYBE),
+    _form(continuing.compare_listed, "COMPARE", "BY HOW_MUCH SHOW EXAMPLES", references=_MAYBE, metrics=_MAYBE),
     _form(naming.day, "CHANGED", "WHICH SHOW HOW_MUCH", days=_ONE, slices=_SOME, references=_MAYBE),
     _form(naming.not_this, "WHY NOT", "ONLY", dimensions=_ONE, references=_MAYBE),
     _form(naming.not_this, "WHY NOT", "ONLY", slices=_ONE, references=_MAYBE),
-    _form(naming.only, "ONLY", "WHY NOT", slices=_ONE, references=_MAYBE),
-    _form(naming.only, "ONLY", "NOT", dimensions=_ONE, references=_MAYBE),
-    _form(naming.breakdown, "BY|WHICH", "SHOW HOW_MUCH", dimensions=_ONE, metrics=_MAYBE, references=_MAYBE,
-          slices=_SOME),
+    _form(naming.only, "ONLY", "WHY NOT CHANGED", slices=_ONE, references=_MAYBE),
+    _form(naming.only, "ONLY", "NOT CHANGED", dimensions=_ONE, references=_MAYBE),
+    _form(naming.breakdown, "BY|WHICH", "SHOW HOW_MUCH AFFECTED ALSO", dimensions=_ONE, metrics=_MAYBE,
+          references=_MAYBE, slices=_SOME),
     _form(naming.course, "TREND", "SHOW HOW_MUCH", metrics=_MAYBE, references=_MAYBE, slices=_SOME),
-    _form(naming.proof, "PROOF", "SHOW WHY", references=_MAYBE),
-    _form(naming.advice, "ADVICE", "SHOW ABOUT", references=_MAYBE),
+    _form(continuing.when, "WHEN", "CHANGED SHOW", references=_MAYBE, metrics=_MAYBE),
+    _form(continuing.priority, "PRIORITY", "ADVICE SHOW HOW_MUCH CHANGED"),
+    _form(naming.breakdown, "AFFECTED", "SHOW", dimensions=_ONE, references=_MAYBE),
+    _form(continuing.impact, "AFFECTED", "HOW_MUCH EXAMPLES TRACE SHOW ABOUT", references=_MAYBE, dimensions=_MAYBE),
+    _form(naming.proof, "PROOF", "SHOW WHY NOT", references=_MAYBE),
+    _form(naming.advice, "ADVICE", "SHOW ABOUT HOW_MUCH", references=_MAYBE),
     _form(naming.cause, "WHY", "CHANGED", references=_MAYBE, metrics=_MAYBE),
-    _form(naming.examples, "EXAMPLES|TRACE", "SHOW", counts=_MAYBE, references=_MAYBE),
+    _form(naming.cause, "WHY", "CHANGED", slices=(1, 4), metrics=_MAYBE),
+    _form(naming.examples, "EXAMPLES|TRACE", "SHOW", counts=_MAYBE, references=_MAYBE, metrics=_MAYBE),
     _form(naming.examples, "SHOW", "", counts=_ONE, references=_MAYBE),
+    _form(continuing.also, "ALSO", "HOW_MUCH SHOW", slices=(1, 4), metrics=_MAYBE),
+    _form(continuing.also, "ALSO", "HOW_MUCH SHOW", metrics=_ONE),
+    _form(naming.about, "ALSO", "ABOUT SHOW", references=_ONE),
+    _form(naming.course, "HOW_MUCH", "CHANGED SHOW", references=_MAYBE),
     _form(naming.measure, "", "HOW_MUCH SHOW", metrics=_ONE, slices=_SOME, references=_MAYBE),
     _form(naming.about, "", "ABOUT SHOW", references=_ONE),
     _form(naming.about_slice, "", "ABOUT SHOW", slices=(1, 4)),

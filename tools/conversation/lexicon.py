@@ -58,8 +58,14 @@ def general() -> Vocabulary:
               "ordinals": "ORDINAL"}  # fmt: skip
     for path in sorted(LEXICONS.glob("??.json")):
         data: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        entries = [(Meaning(kind), words) for kind, words in data.items() if kind not in tables]
+        entries = [(Meaning(kind), words) for kind, words in data.items() if kind not in (*tables, "values")]
         entries += [(Meaning(kind, v), words) for table, kind in tables.items() for v, words in data[table].items()]
+        # What most projects call their environments, also where no finding speaks of one.
+        entries += [
+            (Meaning("VALUE", f"{dimension}={value}"), words)
+            for dimension, values in data["values"].items()
+            for value, words in values.items()
+        ]
         for meaning, words in entries:
             for word in words:
                 meanings = found.setdefault(normalised(word), [])

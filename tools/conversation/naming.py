@@ -66,15 +66,17 @@ def trace(s: Sentence, w: World) -> Ask:
 
 
 def examples(s: Sentence, w: World) -> Ask:
-    """“show me five of those”; a trace that was listed before is shown itself."""
+    """“show me five of those”, “three failing traces”; a trace that was listed before is shown itself."""
+    if s.metrics and not s.references:
+        s.references.append(Reference("metric", s.metrics[0]))
     count = s.counts[0] if s.counts else 5
     if s.references and s.references[0].kind == "listed" and w.named.listed:
-        item = _listed(s.references[0].value, w)
+        item = listed_item(s.references[0].value, w)
         if "trace" in item:
             return Trace(trace=item["trace"])
     if not 1 <= count <= MOST_EXAMPLES:
         raise Unclear("too_many", most=MOST_EXAMPLES)
-    return Examples(finding=_finding(s, w).id, count=count)
+    return Examples(finding=finding_meant(s, w).id, count=count)
 
 
 def dataset(s: Sentence, w: World) -> Ask:
@@ -84,9 +86,9 @@ def dataset(s: Sentence, w: World) -> Ask:
     if plain and w.named.metric is None and len(w.report.findings) > 1:
         raise Unclear("which_finding")  # nothing was spoken of but all of them
     if listed and s.references and s.references[0].kind == "listed":
-        s.references, listed = [], [_listed(s.references[0].value, w)["trace"]]
+        s.references, listed = [], [listed_item(s.references[0].value, w)["trace"]]
         plain = True
-    finding = _finding(s, w)
+    finding = finding_meant(s, w)
     traces = listed if listed and plain else finding.example_trace_ids
     if not traces:
         raise Unclear("no_examples")
@@ -97,19 +99,19 @@ def dataset(s: Sentence, w: World) -> Ask:
 def about(s: Sentence, w: World) -> Ask:
     """“tell me about the second one”; a row of a table is measured."""
     if s.references[0].kind == "listed" and w.named.listed:
-        item = _listed(s.references[0].value, w)
+        item = listed_item(s.references[0].value, w)
         if "trace" in item:
             return Trace(trace=item["trace"])
         if "finding" not in item:
             return Measure(metric=w.named.listed_metric or _spoken_metric(w), segment=item)
     if s.references[0].kind == "dimension" and w.finding(w.named.finding) is None:
         return Measure(metric=_spoken_metric(w), segment=_that(s.references[0].value, w))
-    return About(finding=_finding(s, w).id)
+    return About(finding=finding_meant(s, w).id)
 
 
 def about_slice(s: Sentence, w: World) -> Ask:
     """“tell me about tool lookup_order”: the finding about it."""
-    segment = _segment(s.slices, w)
+    segment = segment_named(s.slices, w)
     for finding in w.all:
         if segment.items() <= finding.segment.items():
             return About(finding=finding.id)
@@ -118,27 +120,38 @@ def about_slice(s: Sentence, w: World) -> Ask:
 
 def advice(s: Sentence, w: World) -> Ask:
     """“what should I do about it?”"""
-    return About(finding=_finding(s, w).id, what="advice")
+    return About(finding=finding_meant(s, w).id, what="advice")
 
 
 def proof(s: Sentence, w: World) -> Ask:
     """“show the queries of the first one”."""
-    return About(finding=_finding(s, w).id, what="proof")
+    of_last = not s.references or s.references[0].kind == "it"
+    if of_last and w.finding(w.named.finding) is None and w.named.metric is not None:
+        raise Unclear("own_queries")
+    return About(finding=finding_meant(s, w).id, what="proof")
 
 
 def cause(s: Sentence, w: World) -> Ask:
-    """“why?”, “why did cost change?”"""
+    """“why?”, “why did cost change?”, “why does tool lookup_order fail?”"""
+    if s.slices:
+        segment = segment_named(s.slices, w)
+        meant = _metrics_named(s.metrics[0], w) if s.metrics else None
+        about = [finding for finding in w.all if segment.items() <= finding.segment.items()]
+        if not about:
+            raise Unclear("no_finding")
+        nearest = next((finding for finding in about if meant and finding.metric in meant), about[0])
+        return About(finding=nearest.id, what="cause")
     if s.metrics:
-        s.references.append(Reference("metric", s.metrics[0]))
-    return About(finding=_finding(s, w).id, what="cause")
+        s.references.insert(0, Reference("metric", s.metrics[0]))
+    return About(finding=finding_meant(s, w).id, what="cause")
 
 
 def day(s: Sentence, w: World) -> Ask:
     """“what changed on the 14th?”"""
-    segment = _segment(s.slices, w)
+    segment = segment_named(s.slices, w)
     if s.references:
         kind = s.references[0]
-        segment = _that(kind.value, w) if kind.kind == "dimension" else dict(_finding(s, w).segment)
+        segment = _that(kind.value, w) if kind.kind == "dimension" else dict(finding_meant(s, w).segment)
     return OnDay(day=_day(s.days[0], w), segment=segment)
 
 
@@ -153,7 +166,7 @@ def compare(s: Sentence, w: World) -> Ask:
     rest = {dimension: value for dimension, value in slices if dimension != twice}
     if twice == "prompt_version" and "prompt_name" not in rest:
         rest |= {"prompt_name": _prompt_with({first, second}, w)}
-    named = _metric(s.metrics, {*rest, twice}, w)
+    named = metric_meant(s.metrics, {*rest, twice}, w)
     return Compare(metric=named, dimension=twice, first=first, second=second, segment=rest)
 
 
@@ -181,23 +194,23 @@ def course(s: Sentence, w: World) -> Ask:
     if s.metrics:
         return measure(s, w)
     if s.slices:
-        segment = _segment(s.slices, w)
-        return Measure(metric=_metric([], set(segment), w), segment=segment)
-    finding, metric, segment = _topic(s, w)
+        segment = segment_named(s.slices, w)
+        return Measure(metric=metric_meant([], set(segment), w), segment=segment)
+    finding, metric, segment = topic_of(s, w)
     return Measure(metric=metric, segment=segment, finding=finding)
 
 
 def measure(s: Sentence, w: World) -> Ask:
     """“how often does tool lookup_order fail?”"""
     segment = _spoken_of(s, w)
-    return Measure(metric=_metric(s.metrics, set(segment), w), segment=segment)
+    return Measure(metric=metric_meant(s.metrics, set(segment), w), segment=segment)
 
 
 def _spoken_of(s: Sentence, w: World) -> dict[str, str]:
     """The slice that is asked about: what is named, and what “it” or “that tool” stands for."""
-    segment = _segment(s.slices, w)
+    segment = segment_named(s.slices, w)
     for reference in s.references:
-        segment |= _that(reference.value, w) if reference.kind == "dimension" else _topic(s, w)[2]
+        segment |= _that(reference.value, w) if reference.kind == "dimension" else topic_of(s, w)[2]
     return segment
 
 
@@ -205,10 +218,10 @@ def _broken_down(s: Sentence, w: World, dimension: str, value: str | None) -> As
     dimension = "metadata.language" if dimension == "language" else dimension
     if s.metrics:
         segment = _spoken_of(s, w)
-        chosen, finding = _metric(s.metrics, {*segment, dimension}, w), None
+        chosen, finding = metric_meant(s.metrics, {*segment, dimension}, w), None
     else:
-        finding, chosen, spoken = _topic(s, w)
-        segment = {**spoken, **_segment(s.slices, w)}
+        finding, chosen, spoken = topic_of(s, w)
+        segment = {**spoken, **segment_named(s.slices, w)}
     # A slice is not broken down by what it holds still.
     segment = {key: held for key, held in segment.items() if key != dimension}
     if split_of(dimension, detector_of(chosen)[1]) is None:
@@ -216,7 +229,7 @@ def _broken_down(s: Sentence, w: World, dimension: str, value: str | None) -> As
     return Breakdown(finding=finding, metric=chosen, segment=segment, dimension=dimension, value=value)
 
 
-def _topic(s: Sentence, w: World) -> tuple[str | None, str, dict[str, str]]:
+def topic_of(s: Sentence, w: World) -> tuple[str | None, str, dict[str, str]]:
     """What is spoken of, (finding, metric, segment): what a reference names, else what was spoken of last.
 
     That need be no finding: after “cost by model” it is the cost.
@@ -224,11 +237,11 @@ def _topic(s: Sentence, w: World) -> tuple[str | None, str, dict[str, str]]:
     of_last = not s.references or s.references[0].kind == "it"
     if of_last and w.named.metric is not None and w.finding(w.named.finding) is None:
         return None, w.named.metric, dict(w.named.segment)
-    found = _finding(s, w)
+    found = finding_meant(s, w)
     return found.id, found.metric, dict(found.segment)
 
 
-def _finding(s: Sentence, w: World) -> Finding:
+def finding_meant(s: Sentence, w: World) -> Finding:
     """The finding that is referred to; without a reference the one that was spoken of last, else the first."""
     reference = s.references[0] if s.references else Reference("it")
     found: Finding | None = None
@@ -241,11 +254,9 @@ def _finding(s: Sentence, w: World) -> Finding:
             if not w.named.listed:
                 found = _item(w.report.findings, reference.value)
             else:
-                found = w.finding(_listed(reference.value, w).get("finding"))
+                found = w.finding(listed_item(reference.value, w).get("finding"))
         case "metric":
-            group = {*_METRICS.get(reference.value, ()), reference.value}
-            if reference.value in ("score", "latency"):
-                group |= {f.metric for f in w.all if f.kind == {"score": "quality"}.get(reference.value, "latency")}
+            group = _metrics_named(reference.value, w)
             found = next((finding for finding in w.all if finding.metric in group), None)
         case "dimension":
             segment = _that(reference.value, w)
@@ -263,6 +274,14 @@ def _finding(s: Sentence, w: World) -> Finding:
     return found
 
 
+def _metrics_named(word: str, w: World) -> set[str]:
+    """The metrics of findings that an everyday name may mean."""
+    group = {*_METRICS.get(word, ()), word}
+    if word in ("score", "latency"):
+        group |= {f.metric for f in w.all if f.kind == {"score": "quality"}.get(word, "latency")}
+    return group
+
+
 def _item(items: Sequence[Finding], ordinal: str) -> Finding:
     place = int(ordinal)
     try:
@@ -271,7 +290,7 @@ def _item(items: Sequence[Finding], ordinal: str) -> Finding:
         raise Unclear("so_many", count=len(items)) from None
 
 
-def _listed(ordinal: str, w: World) -> dict[str, str]:
+def listed_item(ordinal: str, w: World) -> dict[str, str]:
     place = int(ordinal)
     try:
         return w.named.listed[place - 1 if place > 0 else place]
@@ -282,16 +301,19 @@ def _listed(ordinal: str, w: World) -> dict[str, str]:
 def _that(dimension: str, w: World) -> dict[str, str]:
     """“that tool”: the value of this dimension that was named last, or that a finding has."""
     last = w.finding(w.named.finding)
-    candidates: Iterable[dict[str, str]] = (
-        [w.named.segment] + ([last.segment] if last else []) + [finding.segment for finding in w.all]
-    )
+    candidates: Iterable[dict[str, str]] = [
+        w.named.segment,
+        *([last.segment] if last else []),
+        w.named.last,
+        *(finding.segment for finding in w.all),
+    ]
     for segment in candidates:
         if dimension in segment:
             return {dimension: segment[dimension]}
     raise Unclear("no_such", dimension=dimension)
 
 
-def _segment(slices: Sequence[tuple[str, str]], w: World) -> dict[str, str]:
+def segment_named(slices: Sequence[tuple[str, str]], w: World) -> dict[str, str]:
     segment = {_dimension_of(dimension, value, w): value for dimension, value in slices}
     if "prompt_version" in segment and "prompt_name" not in segment:
         segment["prompt_name"] = _prompt_with({segment["prompt_version"]}, w)
@@ -322,7 +344,7 @@ def _prompt_with(versions: set[str], w: World) -> str:
     return names[0]
 
 
-def _metric(words: Sequence[str], dimensions: set[str], w: World) -> str:
+def metric_meant(words: Sequence[str], dimensions: set[str], w: World) -> str:
     """The metric that an everyday name stands for, given which rows are asked about."""
     if not words:
         return _spoken_metric(w)

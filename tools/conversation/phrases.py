@@ -14,6 +14,7 @@ MOST_READINGS = 512
 HEADS = frozenset({
     "SHOW", "EXAMPLES", "COMPARE", "WHY", "NOT", "ONLY", "CHANGED", "BY", "WHICH", "HOW_MUCH", "TREND", "PROOF",
     "ADVICE", "ABOUT", "FINDINGS", "REFUTED", "GAPS", "HELP", "TRACE", "MAKE", "DATASET", "LANGFUSE",
+    "ALSO", "WHEN", "AFFECTED", "BETTER", "PRIORITY",
 })  # fmt: skip
 VERSIONED = ("prompt_version", "version", "release")
 
@@ -93,6 +94,9 @@ class _Reader:
             if of_findings or self._is("ONE") or self._is("EXAMPLES") or self._is("TRACE"):
                 self._take()
             out.references.append(Reference("item" if of_findings else "listed", ordinal.value))
+        elif self._is("TOP", "FINDINGS"):
+            self._take(2)
+            out.references.append(Reference("item", "1"))
         elif self._is("METRIC", "FINDINGS"):
             out.references.append(Reference("metric", self._take(2)[0].value))
         elif self._is("FINDING"):

@@ -70,7 +70,7 @@ class About(Strict):
 
     form: Literal["about"] = "about"
     finding: str = _FINDING
-    what: Literal["summary", "cause", "advice", "proof"] = "summary"
+    what: Literal["summary", "cause", "advice", "proof", "impact"] = "summary"
 
 
 class Trace(Strict):
@@ -95,7 +95,7 @@ class Listing(Strict):
     """The report's findings, what was refuted, what was not looked at; or the forms of questions."""
 
     form: Literal["list"] = "list"
-    what: Literal["findings", "refuted", "gaps", "forms"] = "findings"
+    what: Literal["findings", "improvements", "refuted", "gaps", "forms"] = "findings"
 
 
 Ask = Annotated[
@@ -121,6 +121,7 @@ class Named(Strict):
         default_factory=list, description="What was listed last, in order: {finding: id}, {trace: id} or a segment."
     )
     listed_metric: str | None = Field(None, description="What the listed segments were measured by.")
+    last: dict[str, str] = Field(default_factory=dict, description="Of each dimension the value that was named last.")
 
     def after(self, now: Named) -> Named:
         """What “it” and “the second one” mean after an answer: what it spoke of, and what it listed.
@@ -137,4 +138,5 @@ class Named(Strict):
             segment=topic.segment if topic is now else (now.segment or self.segment),
             listed=listing.listed,
             listed_metric=listing.listed_metric,
+            last={**self.last, **now.segment},
         )
