@@ -1,9 +1,10 @@
 """A session of a capable model, written by hand (tests/support/sessions), played over the demo's data: it plans, asks
 SQL, is refused and corrects itself, looks for what would refute it, reads traces, and names a cause that the rules
-cannot: the answers of a prompt's new version are in English, whatever the customer speaks."""
+cannot: the answers of a prompt's new version send everybody to help pages, the account or the terms."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -67,12 +68,13 @@ def test_refused_sql_is_corrected(session: Session) -> None:
 def test_the_rules_name_the_prompt_and_the_model_the_cause(session: Session) -> None:
     report = session.report
     [disliked] = [one for one in report.findings if one.segment.get("prompt_version") == "7"]
-    assert "English" not in f"{disliked.cause} {disliked.summary}"
+    assert not re.search("help pages|account|terms|terse", f"{disliked.cause} {disliked.summary} {disliked.title}")
     [asked] = report.investigations
     assert asked.verdict == "supported"
     assert asked.answer.startswith("Version 7 answers 100 % of the Japanese questions without any kana")
     assert "The model is not the cause" in asked.answer
-    assert len(asked.evidence) == 4
+    assert "Version 7 sends 100 % of the customers to help pages" in asked.answer
+    assert len(asked.evidence) == 5
 
 
 def test_its_proposal_is_measured_and_doubted_like_any_finding(session: Session) -> None:
