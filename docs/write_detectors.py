@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hansei.tools.playbook import checks, severity
 from hansei.tools.playbook.catalogue import DETECTORS
+from hansei.tools.playbook.languages import language_of
 from hansei.tools.playbook.model import Detector, Metric
 from hansei.tools.report.catalogue import catalogue
 from hansei.tools.report.formats import format_value
@@ -106,6 +107,8 @@ def _metric(metric: Metric) -> str:
 
 
 def _code(sql: str) -> str:
+    for text in ("input", "output"):
+        sql = sql.replace(language_of(text), f"language({text})")
     flat = re.sub(r"\s+", " ", sql).strip().replace("|", "\\|")
     return f"`{flat}`" if len(flat) <= LONGEST else f"`{flat[:LONGEST]}` …"
 
