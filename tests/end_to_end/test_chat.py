@@ -254,7 +254,7 @@ def test_a_dataset_is_shown_and_sent_when_the_person_at_the_terminal_says_so_nev
                 terminal.shows(last)
                 assert not langfuse.state.items
             os.write(terminal.side, b"y\r")
-            terminal.shows("Wrote 3 items")
+            terminal.shows("Wrote 2 items")
             assert terminal.leave() == 0
         assert len(langfuse.state.items) == 2
         assert list(langfuse.state.datasets) == ["lookups"]

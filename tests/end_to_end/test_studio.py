@@ -34,6 +34,7 @@ REQUEST = {"project_id": PROJECT, "until": END.isoformat()}
 
 
 def faults(visit: Visit) -> None:
+    visit.input, visit.output = f"Where is order {visit.at:%H%M}?", "It is on its way."
     if visit.app == "support" and visit.day >= 2 and visit.random.random() < 0.25:
         visit.steps[1].level, visit.steps[1].status, visit.steps[1].output = "ERROR", "timeout", ""
 

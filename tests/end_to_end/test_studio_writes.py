@@ -7,25 +7,34 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.end_to_end.test_studio import Studio, served
+from tests.end_to_end.test_studio import PASSWORD, REQUEST, Studio, clickhouse, served
+from tests.end_to_end.test_studio_chat import said
 from tests.support.cli import hansei_here
-from tests.support.langfuse_api import KEYS, PROJECT_ID, SECRET_KEY, LangfuseServer
+from tests.support.clickhouse_http import RunningServer
+from tests.support.langfuse_api import PROJECT_ID, SECRET_KEY, LangfuseServer
+from tests.support.langfuse_state import State
+from tests.support.world import PROJECT
 from tests.support.writing import pending
 
 from hansei.contracts.writes import PendingWrite, WritePlan
 
 pytestmark = pytest.mark.long
 
+__all__ = ["clickhouse"]
+
 
 @pytest.fixture(scope="module")
 def langfuse() -> Iterator[LangfuseServer]:
-    with LangfuseServer() as server:
+    with LangfuseServer(state=State(project_id=PROJECT)) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def studio(langfuse: LangfuseServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    with served(tmp_path_factory.mktemp("writes"), {**KEYS, "LANGFUSE_BASE_URL": langfuse.url}) as running:
+def studio(
+    langfuse: LangfuseServer, clickhouse: RunningServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Studio]:
+    settings = {"HANSEI_CLICKHOUSE_URL": clickhouse.url("reader", PASSWORD, "acme"), **langfuse.settings}
+    with served(tmp_path_factory.mktemp("writes"), settings) as running:
         yield running
 
 
@@ -80,10 +89,31 @@ def test_what_is_shown_is_sent_as_it_is_approved_edited_or_rejected(studio: Stud
 
     # What the server sent stands in a journal, so that exactly that is taken back.
     assert done["outcome"]["runs"] == []
-    gone = hansei_here(studio.log.parent, "undo", "run-a", "--yes", "--json", **KEYS, LANGFUSE_BASE_URL=langfuse.url)
+    gone = hansei_here(studio.log.parent, "undo", "run-a", "--yes", "--json", **langfuse.settings)
     assert (gone.returncode, set(json.loads(gone.stdout)["removed"])) == (0, before), gone.stderr
     assert held(langfuse) == set()
 
+    log = studio.log.read_text()
+    assert "BlockingError" not in log
+    assert SECRET_KEY not in log
+
+
+def test_a_message_in_a_chat_begins_a_write_that_waits_for_approval(studio: Studio, langfuse: LangfuseServer) -> None:
+    thread = studio.new_thread()
+    studio.run(thread, REQUEST)
+    studio.run(thread, said("make a dataset called “from the chat” from the first finding"))
+    (task,) = studio.client.threads.get_state(thread)["tasks"]
+    shown = task["interrupts"][0]["value"]
+    assert "from the chat" in shown["what"]
+    assert not langfuse.state.items
+    decision = {"decision": "approve", "preview_key": shown["key"]}
+    done = studio.client.runs.wait(thread, "hansei", command={"resume": decision})
+    assert len(langfuse.state.items) == shown["count"] - 1  # the dataset is one of them
+    answer = studio.client.threads.get_state(thread)["values"]["answers"][-1]
+    assert answer["text"] in done["messages"][-1]["content"].replace("\\", "")
+    (run,) = answer["outcome"]["runs"]
+    gone = hansei_here(studio.log.parent, "undo", run, "--yes", **langfuse.settings)
+    assert (gone.returncode, langfuse.state.items) == (0, {}), gone.stderr
     log = studio.log.read_text()
     assert "BlockingError" not in log
     assert SECRET_KEY not in log

@@ -26,7 +26,8 @@ def wrote(
     if outcome.decision == "reject":
         text = say("ask.wrote_nothing", name=name)
     else:
-        text = say("ask.wrote", count=len(outcome.written), name=name)
+        items = [key for key in outcome.written if key != ask.name]  # the dataset itself goes by its name
+        text = say("ask.wrote", count=len(items), name=name)
         if outcome.left_out:
             text = telling.sentences(text, say("ask.left_out", count=len(outcome.left_out)))
         if outcome.failed:
