@@ -153,6 +153,21 @@ def test_items_of_a_dataset_are_shown_written_once_and_undone(place: tuple[Path,
         assert not server.state.items
 
 
+def test_others_in_which_it_happened_are_added(place: tuple[Path, str], tmp_path: Path) -> None:
+    folder, url = place
+    report = json.loads((folder / "report.json").read_text("utf-8"))
+    one = report["findings"][0]
+    one |= {"example_trace_ids": ["trace-01"], "segment": {"observation_name": "run"}}
+    one["comparison"]["segment"] = one["segment"]
+    (tmp_path / "report.json").write_text(json.dumps(report), "utf-8")
+    arguments = ("tests", "report.json", "--finding", one["id"], "--clickhouse", url, "--out", "t.py", "--json")
+    outcome = json.loads(hansei_here(tmp_path, *arguments, "--passing", "50").stdout)
+    bad = len(HOSTILE) + 1  # and the one that has no hostile text
+    assert (outcome["failing"], outcome["passing"]) == (bad, 12 - bad)
+    few = json.loads(hansei_here(tmp_path, *arguments, "--failing", "2", "--passing", "1").stdout)
+    assert (few["failing"], few["passing"]) == (2, 1)
+
+
 def test_what_cannot_be_made_is_told(place: tuple[Path, str], tmp_path: Path) -> None:
     assert "--out" in make(place).stderr
     folder, url = place

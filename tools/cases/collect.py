@@ -14,9 +14,23 @@ from hansei.tools.clickhouse import Reader
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.masking import mask
 from hansei.tools.langfuse.schema import detect
+from hansei.tools.playbook.assess import candidate_of
+from hansei.tools.playbook.bad_traces import bad_and_sound
+from hansei.tools.playbook.catalogue import detector_of
 
 LONGEST = 20_000
 """Letters of an input or output that are kept; a longer one makes no test."""
+
+FAILING = 20
+"""Failing cases, unless somebody says otherwise."""
+
+_DRAWN = 1_000
+"""Traces of either kind that are looked at: some of them failed in another way, or have no answer."""
+
+_PASSES = (
+    "id NOT IN {ids:Array(String)} AND output != ''"
+    " AND id NOT IN (SELECT trace_id FROM observations WHERE level = 'ERROR')"
+)
 
 _NO_ERROR = ("error", "silent_failure", "runaway", "loop", "unfinished", "empty_retrieval")
 
@@ -58,14 +72,23 @@ def find_finding(report: Report, finding_id: str) -> Finding:
 
 
 def collect_cases(
-    reader: Reader, database: str, report: Report, finding: Finding, *, passing: int = 5, masked: bool = True
+    reader: Reader,
+    database: str,
+    report: Report,
+    finding: Finding,
+    *,
+    failing: int = FAILING,
+    passing: int = 5,
+    masked: bool = True,
 ) -> list[Case]:
-    """Reads the cases from the data that the report is about: the finding's example traces are the failing ones.
+    """Reads the cases from the data that the report is about: the failing ones are the finding's example traces, then
+    others in which its metric was bad.
 
     Args:
         reader: a session held to the report's project.
         database: where the tables are.
         report, finding: of the cases.
+        failing: how many failing cases at most.
         passing, masked: see `read_cases`.
 
     Raises:
@@ -74,11 +97,18 @@ def collect_cases(
     source = detect(reader, database, report.project_id)
     periods = Periods(window=report.window, baseline=report.baseline)
     dataset = Dataset(reader, source.adapter, report.project_id, periods)
-    return read_cases(dataset, finding, finding.example_trace_ids, passing=passing, masked=masked)
+    traces = finding.example_trace_ids[:failing]
+    return read_cases(dataset, finding, traces, filled_to=failing, passing=passing, masked=masked)
 
 
 def read_cases(
-    dataset: Dataset, finding: Finding, traces: Sequence[str], *, passing: int = 5, masked: bool = True
+    dataset: Dataset,
+    finding: Finding,
+    traces: Sequence[str],
+    *,
+    filled_to: int = 0,
+    passing: int = 5,
+    masked: bool = True,
 ) -> list[Case]:
     """Reads cases.
 
@@ -86,21 +116,25 @@ def read_cases(
         dataset: the report's data.
         finding: says how the traces fail.
         traces: the failing ones.
-        passing: how many traces without an error, of the same names, are added.
+        filled_to: where there are fewer, others in which the finding's metric was bad are added.
+        passing: how many traces are added in which it was not bad and no step failed: of its segment, else of the same
+            names, where it is known of all in which it was bad.
         masked: personal data and secrets are replaced.
 
     Raises:
         NoData: the traces are gone, or hold no input.
     """
-    failing = _rows(dataset, "id IN {ids:Array(String)}", {"ids": list(traces)}, 100)
+    bad, sound, all_known = _drawn(dataset, finding)
+    known = list(dict.fromkeys([*traces, *bad]))
+    wanted = known[: max(filled_to, len(traces))]
+    failing = _rows(dataset, "id IN {ids:Array(String)}", {"ids": wanted}, len(wanted))
     good: list[dict[str, Any]] = []
     if failing and passing:
-        condition = (
-            "name IN {names:Array(String)} AND id NOT IN {ids:Array(String)} AND output != ''"
-            " AND id NOT IN (SELECT trace_id FROM observations WHERE level = 'ERROR')"
-        )
         names = sorted({str(row["name"]) for row in failing})
-        good = _rows(dataset, condition, {"names": names, "ids": list(traces)}, passing)
+        values = {"ids": known, "sound": sound, "names": names}
+        good = _rows(dataset, f"id IN {{sound:Array(String)}} AND {_PASSES}", values, passing)
+        if not good and all_known:
+            good = _rows(dataset, f"name IN {{names:Array(String)}} AND {_PASSES}", values, passing)
     cases = [_case(row, finding, "failing", masked) for row in failing]
     cases += [_case(row, finding, "passing", masked) for row in good]
     usable = [case for case in cases if case.input and len(case.input) <= LONGEST]
@@ -110,6 +144,21 @@ def read_cases(
             "Record inputs on the traces, or choose another finding.",
         )
     return usable
+
+
+def _drawn(dataset: Dataset, finding: Finding) -> tuple[list[str], list[str], bool]:
+    """Ids of traces in which the finding's metric was bad, and of others of its segment; none of what no trace has.
+    And whether the first are all that there are."""
+    try:
+        detector, metric = detector_of(finding.metric)
+        if metric.shape == "count" or finding.direction == "improvement":
+            return [], [], True
+        candidate, usual = candidate_of(finding, detector.name), (finding.baseline or finding.current).value
+        bad, sound = bad_and_sound(dataset, candidate, usual, _DRAWN)
+    except KeyError:  # of another version of Hansei: the traces that are named are there all the same
+        return [], [], True
+    all_known = not bad or int(bad[0]["of"]) == len(bad)
+    return [str(row["id"]) for row in bad], [str(row["id"]) for row in sound], all_known
 
 
 def _rows(dataset: Dataset, condition: str, values: dict[str, Any], most: int) -> list[dict[str, Any]]:

@@ -1,11 +1,4 @@
-"""The traces of a finding: those of its segment in which its metric was bad, and sound ones to hold beside them.
-
-In which traces a metric was bad follows from how it is measured:
-
-    share, quantile   it happened in the trace (it was slow: beyond the reference's quantile)
-    mean              the trace's own mean is beyond the reference's, on the side that is worse
-    count             traffic is of no single trace: all of the segment
-"""
+"""The traces of a finding: those of its segment in which its metric was bad, and sound ones to hold beside them."""
 
 from __future__ import annotations
 
@@ -14,10 +7,9 @@ from hansei.contracts.evaluation import OfFinding
 from hansei.errors import UsageError
 from hansei.tools.evaluation.choosing import Chosen
 from hansei.tools.langfuse.dataset import Dataset
+from hansei.tools.playbook.bad_traces import bad_and_sound
 from hansei.tools.playbook.catalogue import detector_of
-from hansei.tools.playbook.measure import rows_of
-from hansei.tools.playbook.model import Candidate, Metric
-from hansei.tools.playbook.segments import TIME
+from hansei.tools.playbook.model import Candidate
 
 SOUND = "sound"
 """Stratum of the traces that are judged for comparison. They stand for none: a share is of the bad ones alone."""
@@ -40,37 +32,18 @@ def choose_of_finding(
         are in all.
 
     Raises:
-        UsageError: there is no such metric or dimension, or a parameter of the metric is missing.
+        UsageError: there is no such metric or dimension.
     """
     try:
-        detector, metric = detector_of(finding.metric)
         candidate = Candidate(
-            detector=detector.name, metric=metric.name, direction="regression", segment=finding.segment,
-            comparison=finding.comparison, parameters=finding.parameters,
+            detector=detector_of(finding.metric)[0].name, metric=finding.metric, direction="regression",
+            segment=finding.segment, comparison=finding.comparison, parameters=finding.parameters,
         )  # fmt: skip
-        start = dataset.periods.window.start
-        in_window = f"{TIME[metric.relation]} >= {{window_start:DateTime64(6, 'UTC')}}"
-        rows = rows_of(metric, candidate, also=in_window)
+        bad, others = bad_and_sound(dataset, candidate, finding.usual or 0.0, count, seed)
     except KeyError as unknown:
         raise UsageError(
             f"The finding cannot be looked up: {unknown.args[0]}.", "Take one of a newer report."
         ) from None
-    drawn = "cityHash64(id, {seed:UInt32}), id"
-    sql = f"""WITH {rows.cte}
-SELECT *, count() OVER (PARTITION BY bad) AS of, row_number() OVER (PARTITION BY bad ORDER BY {drawn}) AS place
-FROM (
-  SELECT t.id AS id, t.timestamp AS at, t.environment AS environment, b.bad AS bad
-  FROM (
-    SELECT cluster, toUInt8({_bad(metric)}) AS bad FROM rows WHERE period = 'window'
-    GROUP BY cluster HAVING sum(x) > 0
-  ) AS b
-  INNER JOIN traces AS t ON t.id = b.cluster
-)
-ORDER BY place, bad DESC LIMIT {count} BY bad"""
-    values = {**rows.parameters, "seed": seed % 2**32, "usual": finding.usual or 0.0}
-    bound = dataset.bind(sql, tuple(dict.fromkeys((*rows.relations, "traces"))), rows.needs)
-    found = dataset.ask("chosen", "chosen", bound, values, since=start).records()
-    bad, others = ([row for row in found if bool(row["bad"]) is wanted] for wanted in (True, False))
     population = int(bad[0]["of"]) if bad else 0
     others = others[: round(count * sound)]
     bad = bad[: count - len(others)]
@@ -88,13 +61,3 @@ ORDER BY place, bad DESC LIMIT {count} BY bad"""
 def is_of_traces(metric: str) -> bool:
     """Whether a metric can be bad in a trace; traffic cannot."""
     return detector_of(metric)[1].shape != "count"
-
-
-def _bad(metric: Metric) -> str:
-    """SQL over the sums of a trace's ``rows``."""
-    if metric.shape == "count":
-        return "1"
-    if metric.shape == "mean":
-        sign = ">" if metric.worse > 0 else "<"
-        return f"toFloat64(sum(y)) {sign} {{usual:Float64}} * {metric.scale:.0f} * toFloat64(sum(x))"
-    return "sum(y) > 0" if metric.worse > 0 else f"sum(y) < {metric.scale:.0f} * sum(x)"

@@ -20,6 +20,7 @@ def make_tests(
     dataset: Annotated[
         str | None, typer.Option(metavar="NAME", help="Plan the cases as a Langfuse dataset of that name.")
     ] = None,
+    failing: Annotated[int, typer.Option(metavar="N", min=1, max=500, help="Failing traces at most.")] = 20,
     passing: Annotated[int, typer.Option(metavar="N", min=0, max=100, help="Passing traces to add.")] = 5,
     unmasked: Annotated[
         bool, typer.Option("--unmasked", help="Keep personal data and secrets as the traces have them.")
@@ -28,7 +29,7 @@ def make_tests(
     clickhouse: Clickhouse = None,
     json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> int:
-    """Make tests out of a finding: its failing traces, and passing ones of the same name.
+    """Make tests out of a finding: traces in which it happened, and passing ones of its segment.
 
     With --out, a pytest file that calls your application (HANSEI_APPLICATION=package.module:function) with what was
     asked. With --dataset, items of a Langfuse dataset: shown first, written when you agree, undone by `hansei undo`;
@@ -60,7 +61,9 @@ def make_tests(
     with console:
         reader = shared_reader(context, project_id=written.project_id)
         database = parse_url(url).database
-        cases = collect_cases(reader, database, written, wanted, passing=passing, masked=not unmasked)
+        cases = collect_cases(
+            reader, database, written, wanted, failing=failing, passing=passing, masked=not unmasked
+        )  # fmt: skip
         failing = sum(case.outcome == "failing" for case in cases)
         console.line(f"{failing} failing and {len(cases) - failing} passing traces of {wanted.id}.")
         file: Path | None = None
