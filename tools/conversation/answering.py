@@ -291,5 +291,5 @@ def _listing(ask: Listing, report: Report, evidence: Sequence[Evidence]) -> Part
         "table": Table(columns=columns, rows=rows) if rows else None,
         "finding_ids": [finding.id for finding in shown],
         "named": Named(finding=shown[0].id if shown else None, listed=[{"finding": f.id} for f in shown]),
-        "follow_ups": _next("second", "examples") if len(shown) > 1 else _first(report),
+        "follow_ups": _next("second", "examples") if len(shown) > 1 else _next("first") if shown else _first(report),
     }
