@@ -86,6 +86,7 @@ FORMS: tuple[Form, ...] = (
     _form(naming.examples, "SHOW", "", counts=_ONE, references=_MAYBE),
     _form(continuing.also, "ALSO", "HOW_MUCH SHOW", slices=(1, 4), metrics=_MAYBE),
     _form(continuing.also, "ALSO", "HOW_MUCH SHOW", metrics=_ONE),
+    _form(continuing.also, "CHANGED", "HOW_MUCH", slices=(1, 4), references=_MAYBE),
     _form(naming.about, "ALSO", "ABOUT SHOW", references=_ONE),
     _form(naming.course, "HOW_MUCH", "CHANGED SHOW", references=_MAYBE),
     _form(naming.measure, "", "HOW_MUCH SHOW", metrics=_ONE, slices=_SOME, references=_MAYBE),

@@ -136,13 +136,16 @@ class _Reader:
         if self._is("DIMENSION", "QUOTED") or self._is("DIMENSION", "ID"):
             dimension, value = self._take(2)
             out.slices.append((dimension.value, value.value))
+            self._more_of(dimension.value, value.category, out)
             return True
         if self._is("DIMENSION", "NUMBER") or self._is("DIMENSION", "VERSION"):
             if self._left[0].value not in VERSIONED:
                 return False
             dimension, value = self._take(2)
             # “version 7” may be any sort of version, “prompt version 7” is one.
-            out.slices.append(("" if dimension.value == "version" else dimension.value, value.value))
+            sort = "" if dimension.value == "version" else dimension.value
+            out.slices.append((sort, value.value))
+            self._more_of(sort, value.category, out)
             return True
         if self._is("VERSION"):
             out.slices.append(("", self._take()[0].value))
@@ -160,6 +163,11 @@ class _Reader:
             out.slices.append((own, held))
             return True
         return False
+
+    def _more_of(self, dimension: str, sort: str, out: Sentence) -> None:
+        """“versions 3 and 4”: the dimension is said once."""
+        while self._is("AND", sort):
+            out.slices.append((dimension, self._take(2)[1].value))
 
     def _plain(self, out: Sentence) -> bool:
         (meaning,) = self._take()
