@@ -174,6 +174,13 @@ def test_a_question_goes_on_from_what_was_measured_last() -> None:
         read("how do you know?", rate)
 
 
+def test_versions_are_compared_by_what_their_finding_is_about_before_anything_was_spoken_of() -> None:
+    fresh = Named(listed=LISTED)
+    assert read("compare versions 6 and 7", fresh)["metric"] == "cost_per_call"
+    day = report().window.start.day
+    assert read(f"what about the {day}th?")["form"] == "day"
+
+
 def test_that_tool_is_the_one_that_was_named_last_whatever_was_asked_in_between() -> None:
     named = Named(finding="bbbbbbbbbbbb", metric="cost_per_call", segment={"prompt_name": "answer"})
     named = named.after(Named(metric="error_rate", segment={"tool_name": "refund"}))

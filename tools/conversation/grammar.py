@@ -65,6 +65,7 @@ FORMS: tuple[Form, ...] = (
     _form(naming.dataset, "MAKE LANGFUSE", "EXAMPLES TRACE", references=_MAYBE),
     _form(naming.trace, "TRACE", "SHOW ABOUT", traces=_ONE),
     _form(naming.compare, "COMPARE", "BY HOW_MUCH SHOW", slices=(2, 4), metrics=_MAYBE),
+    _form(naming.day, "ALSO", "SHOW", days=_ONE),
     _form(continuing.compare_listed, "COMPARE", "BY HOW_MUCH SHOW EXAMPLES", references=_MAYBE, metrics=_MAYBE),
     _form(naming.day, "CHANGED", "WHICH SHOW HOW_MUCH", days=_ONE, slices=_SOME, references=_MAYBE),
     _form(naming.not_this, "WHY NOT", "ONLY", dimensions=_ONE, references=_MAYBE),

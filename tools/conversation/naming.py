@@ -166,7 +166,13 @@ def compare(s: Sentence, w: World) -> Ask:
     rest = {dimension: value for dimension, value in slices if dimension != twice}
     if twice == "prompt_version" and "prompt_name" not in rest:
         rest |= {"prompt_name": _prompt_with({first, second}, w)}
-    named = metric_meant(s.metrics, {*rest, twice}, w)
+    near = next(
+        (f for f in w.all if f.segment.get(twice) in (first, second) and rest.items() <= f.segment.items()), None
+    )
+    if near is not None and not s.metrics and w.named.metric is None:
+        named = near.metric  # nothing else was spoken of yet
+    else:
+        named = metric_meant(s.metrics, {*rest, twice}, w)
     return Compare(metric=named, dimension=twice, first=first, second=second, segment=rest)
 
 
