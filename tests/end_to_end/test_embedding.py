@@ -17,6 +17,7 @@ from langchain_core.messages import AIMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
+from langgraph.store.memory import InMemoryStore
 from pydantic import SecretStr
 from tests.support.cli import clean_environment
 from tests.support.clickhouse_http import User, start_server
@@ -203,6 +204,13 @@ def test_a_subgraph_streams_its_events_to_the_host(context: Context) -> None:
     )  # fmt: skip
     inner = [part for part in parts if part["ns"]]
     assert {"connect", "writer"} <= {name for part in inner if part["type"] == "updates" for name in part["data"]}
+
+
+def test_the_hosts_store_and_checkpointer_are_the_graphs() -> None:
+    store, saver = InMemoryStore(), InMemorySaver()
+    graph = build_graph(saver, store=store)
+    assert graph.store is store
+    assert graph.checkpointer is saver
 
 
 def test_graphs_with_different_connections_live_in_one_process(context: Context) -> None:
