@@ -84,7 +84,7 @@ def doubt(
     more = True
     while more:
         all_standing = judge()
-        perhaps = {one.id for one in all_standing if any(may_echo(one, other) for other in all_standing)}
+        perhaps = {one.id for one in all_standing if any(_may_be_its_echo(one, two, drafts) for two in all_standing)}
         more = ask({"parts": _parts}, but=perhaps)
         _hold_against_each_other(dataset, drafts, judge, facts, only)
         more |= ask({"parts": _parts})
@@ -147,7 +147,7 @@ def _hold_against_each_other(
         causes = [
             cause
             for cause in sorted(standing.values(), key=cause_rank)
-            if may_echo(finding, cause) and not draft.has(f"without:{cause.id}")
+            if _may_be_its_echo(finding, cause, drafts) and not draft.has(f"without:{cause.id}")
         ][: MOST_PAIRS - pairs]
         pairs += len(causes)
         asked = []
@@ -162,6 +162,12 @@ def _hold_against_each_other(
             if evidence.purpose.startswith("without:")
         ):
             standing = {left.id: left for left in judge()}
+
+
+def _may_be_its_echo(finding: Finding, cause: Finding, drafts: Mapping[str, Draft]) -> bool:
+    """Whether it is worth a query: what happens in other apps alone has other traces."""
+    mine, theirs = (set(drafts[one.id].candidate.apps) for one in (finding, cause))
+    return may_echo(finding, cause) and not (mine and theirs and mine.isdisjoint(theirs))
 
 
 def _keep(drafts: dict[str, Draft], asked: Sequence[tuple[str, Callable[[], Evidence]]]) -> None:

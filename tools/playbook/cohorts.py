@@ -157,7 +157,7 @@ def _candidates(
             reference = Comparison(against="baseline", segment=known)
         yield Candidate(
             detector=detector, metric=metric.name, direction=direction, segment=segment, comparison=reference,
-            strength=round(hit.z, 2),
+            strength=round(hit.z, 2), apps=list(hit.apps),
         )  # fmt: skip
 
 

@@ -245,6 +245,8 @@ _EVENTS: tuple[Kind, ...] = (
 """Kinds that happen to single traces, so that leaving these traces out says what they explain."""
 _LEADS_TO = frozenset({("loop", "runaway"), ("error", "loop"), ("silent_failure", "loop"), ("empty_retrieval", "loop")})
 """Events that bring about another kind of event: what fails or finds nothing is tried again."""
+_LEADS_NOWHERE = frozenset({"wrong_language_rate"})
+"""What ends a trace can make nothing in it slower or dearer."""
 _SUMS: tuple[Kind, ...] = ("cost", "first_token_latency", "latency", "token_usage", "cache", "quality")
 _APART: frozenset[Kind] = frozenset({"traffic", "instrumentation_gap", "judge_disagreement"})
 """Kinds that explain no other and are no other's echo."""
@@ -294,7 +296,7 @@ def may_echo(finding: Finding, cause: Finding) -> bool:
         finding.metric == cause.metric and finding.segment.items() < cause.segment.items()
     ):
         return False
-    if _APART & {finding.kind, cause.kind} or not _comes_before(cause, finding):
+    if _APART & {finding.kind, cause.kind} or cause.metric in _LEADS_NOWHERE or not _comes_before(cause, finding):
         return False
     if (finding.direction == "improvement") != (cause.direction == "improvement") or is_twin(finding, cause):
         return False

@@ -54,6 +54,7 @@ def against_baseline(
             segment=hit.segment,
             comparison=reference_for(cells, hit, x),
             strength=round(hit.z, 2),
+            apps=list(hit.apps),
         )
         for hit in hits
     ]
@@ -69,6 +70,7 @@ def against_rest(detector: str, metric: Metric, hits: list[Hit]) -> list[Candida
             segment=hit.segment,
             comparison=Comparison(against="rest_of_window", segment={}),
             strength=round(hit.z, 2),
+            apps=list(hit.apps),
         )
         for hit in hits
         if hit.segment

@@ -136,7 +136,7 @@ def _in_its_app(hit: Hit) -> Candidate:
     return Candidate(
         detector="language_mix", metric=RATE.name, direction="hotspot", segment=hit.segment,
         comparison=Comparison(against="rest_of_window", segment={"trace_name": hit.segment["trace_name"]}),
-        strength=round(hit.z, 2),
+        strength=round(hit.z, 2), apps=list(hit.apps),
     )  # fmt: skip
 
 

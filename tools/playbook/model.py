@@ -79,6 +79,7 @@ class Candidate(Strict):
     comparison: Comparison
     parameters: dict[str, float] = Field(default_factory=dict)
     strength: float = Field(0.0, description="Screen statistic, in standard errors; only for ordering.")
+    apps: list[str] = Field(default_factory=list, description="Apps in which it has rows; empty: not known.")
     suspicion: Literal["", "mix_shift"] = Field("", description="Why the critic should look twice.")
 
 

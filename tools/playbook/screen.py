@@ -50,6 +50,8 @@ class Hit:
     expected: float
     observed: float
     cells: NDArray[np.bool_]
+    apps: tuple[str, ...] = ()
+    """Apps in which the slice has rows; (): not known."""
 
     @property
     def segment(self) -> Segment:
@@ -341,7 +343,14 @@ def _hit(window: Cells, question: Question, expected: Expectation, best: _Slice)
     counted = mask & expected.known
     x = max(float(window.sums[question.x][counted].sum()), 1.0)
     wanted, observed = float(expected.y[counted].sum()), float(window.sums[question.y][counted].sum())
-    return Hit(best.units, best.values, best.z, wanted / x, observed / x, mask)
+    return Hit(best.units, best.values, best.z, wanted / x, observed / x, mask, _apps(window, mask, question.x))
+
+
+def _apps(window: Cells, mask: NDArray[np.bool_], x: str) -> tuple[str, ...]:
+    if "trace_name" not in window.codes:
+        return ()
+    names = window.values["trace_name"]
+    return tuple(sorted(names[code][0] for code in np.unique(window.codes["trace_name"][mask & (window.sums[x] > 0)])))
 
 
 def merged(*answers: tuple[list[Hit], int]) -> tuple[list[Hit], int]:

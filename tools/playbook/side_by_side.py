@@ -92,4 +92,5 @@ def _candidate(detector: str, metric: Metric, unit: str, hit: Hit) -> Candidate:
     return Candidate(
         detector=detector, metric=metric.name, direction=direction, segment=hit.segment,
         comparison=Comparison(against="rest_of_window", segment=others), strength=round(hit.z, 2),
+        apps=list(hit.apps),
     )  # fmt: skip
