@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -128,6 +129,12 @@ EDITS: dict[str, Edit] = {
     "a relation where its definition is not seen": lambda sql, db: "SELECT count() FROM scores",
     "a definition of one's own": lambda sql, db: (
         f"WITH traces AS (SELECT * FROM {db}.scores) SELECT count() FROM traces"
+    ),
+    "a column of one's own in a definition": lambda sql, db: re.sub(
+        r"AS \(\n\s+SELECT ", r"\g<0>currentUser() AS who, ", sql, count=1
+    ),
+    "another column under a definition's name": lambda sql, db: re.sub(
+        r"AS \(\n\s+SELECT ", r"\g<0>project_id AS id, ", sql, count=1
     ),
     "settings": lambda sql, db: f"{sql} SETTINGS enable_global_with_statement = 0",
     "a format": lambda sql, db: f"{sql} FORMAT JSON",

@@ -12,6 +12,7 @@ from typing import Any
 from hansei.contracts import Evidence, Periods, hash_result
 from hansei.tools.clickhouse import Reader
 from hansei.tools.clickhouse.guard import Admitted, Guard, parser_of
+from hansei.tools.langfuse.narrowing import narrowed
 from hansei.tools.langfuse.relations import Adapter, Needs
 from hansei.tools.langfuse.tracing import query_span
 
@@ -69,14 +70,15 @@ class Dataset:
     def bind(self, sql: str, relations: Sequence[str], needs: Needs = NARROW) -> str:
         """`sql` with the definitions of the logical relations that it names put before it.
 
-        `sql` may begin with ``WITH`` and relations of its own.
+        Of a definition only the columns that `sql` names are there; `sql` may begin with ``WITH`` and relations of its
+        own.
         """
         definitions = self.adapter.definitions(frozenset(relations), needs)
-        return _with(definitions, sql)
+        return _with({name: narrowed(select, sql) for name, select in definitions.items()}, sql)
 
     def bind_raw(self, sql: str, relations: Sequence[str]) -> str:
         """The same, over relations that are made without FINAL: `raw_traces`, `raw_observations`, `raw_scores`."""
-        return _with({f"raw_{name}": self.adapter.raw(name) for name in relations}, sql)
+        return _with({f"raw_{name}": narrowed(self.adapter.raw(name), sql) for name in relations}, sql)
 
     def ask(
         self,

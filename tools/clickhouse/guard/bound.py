@@ -88,10 +88,12 @@ class Trusted:
             mark = _mark_of(element)
             if (cut := marks.get(mark)) and any((name, cut) == (n, t.strip()) for n, t in self._definitions):
                 return Found(name, self._tree(cut), cut, (), mark)
-            for other, text in self._definitions:
+            for at, (other, text) in enumerate(self._definitions):
                 conditions = _conditions(self._tree(text), query) if other == name else None
                 if conditions is not None:
-                    return Found(name, query, text, tuple(conditions))
+                    # A report's queries hold few forms: what was found is looked at first the next time.
+                    self._definitions.insert(0, self._definitions.pop(at))
+                    return Found(name, query if conditions else self._tree(text), text, tuple(conditions))
         refuse("table", f"The definition of {name} is not one that Hansei writes.", "Leave it as it was written.")
 
     def _tree(self, text: str) -> Node:
@@ -110,7 +112,10 @@ def _mark_of(element: Node) -> str:
 
 
 def _conditions(definition: Any, tree: Any) -> list[Node] | None:
-    """What stands in the tree where the definition has a hole; None: the tree is another one."""
+    """What stands in the tree where the definition has a hole; None: the tree is another one.
+
+    A SELECT of the tree may lack columns that the definition's has: the rows are the same.
+    """
     if isinstance(definition, dict) and definition.get("type") == "Identifier" and definition.get("name") == HOLE:
         return [tree] if isinstance(tree, dict) else None
     if isinstance(definition, dict) and isinstance(tree, dict):
@@ -118,6 +123,13 @@ def _conditions(definition: Any, tree: Any) -> list[Node] | None:
             return None
         keys = (definition.keys() | tree.keys()) - {"is_operator"}
         pairs = [(definition.get(key) or None, tree.get(key) or None) for key in sorted(keys)]
+        if definition.get("type") == "SelectQuery":
+            whole, part = ((one.get("select") or {}).get("children") or [] for one in (definition, tree))
+            if len(part) < len(whole):
+                left = iter(whole)
+                if not part or not all(any(same(column, one) for one in left) for column in part):
+                    return None
+                pairs = [(one, other) for key, (one, other) in zip(sorted(keys), pairs, strict=True) if key != "select"]
     elif isinstance(definition, list) and isinstance(tree, list) and len(definition) == len(tree):
         pairs = list(zip(definition, tree, strict=True))
     else:
