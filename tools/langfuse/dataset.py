@@ -76,9 +76,14 @@ class Dataset:
         definitions = self.adapter.definitions(frozenset(relations), needs)
         return _with({name: narrowed(select, sql) for name, select in definitions.items()}, sql)
 
-    def bind_raw(self, sql: str, relations: Sequence[str]) -> str:
-        """The same, over relations that are made without FINAL: `raw_traces`, `raw_observations`, `raw_scores`."""
-        return _with({f"raw_{name}": narrowed(self.adapter.raw(name), sql) for name in relations}, sql)
+    def bind_raw(self, sql: str, relations: Sequence[str], only: str = "") -> str:
+        """The same, over relations that are made without FINAL: `raw_traces`, `raw_observations`, `raw_scores`.
+
+        Args:
+            only: of observations, see `Adapter.raw`.
+        """
+        raw = {name: self.adapter.raw(name, only if name == "observations" else "") for name in relations}
+        return _with({f"raw_{name}": narrowed(select, sql) for name, select in raw.items()}, sql)
 
     def ask(
         self,

@@ -31,6 +31,7 @@ Time ranges: a trace belongs to the time of its timestamp, an observation to its
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -75,7 +76,7 @@ class Adapter(Protocol):
         """
         ...
 
-    def raw(self, relation: str) -> str:
+    def raw(self, relation: str, only: str = "") -> str:
         """A relation made without FINAL: each row's newest version by aggregation.
 
         For the critic, whose figures must not come from the same construction as the analyst's. Columns as in the
@@ -85,6 +86,8 @@ class Adapter(Protocol):
 
         Args:
             relation: traces, observations or scores.
+            only: a condition on observations' own columns that every row asked for meets, so that rows of which no
+                version does may be skipped before the newest is looked for; the query tests it itself.
         """
         ...
 
@@ -144,6 +147,22 @@ def newest(column: str, source: str) -> str:
         found = f"argMax(assumeNotNull({source}), r.event_ts)"
         return f"if(argMax(isNull({source}), r.event_ts), NULL, {found}) AS {column}"
     return f"argMax({source}, r.event_ts) AS {column}"
+
+
+def meeting(only: str, key: str, columns: Mapping[str, str], rows: str) -> str:
+    """Condition that some version of a row meets `only`, for the relations that are made without FINAL; '' without one.
+
+    Args:
+        only: over the relation's columns.
+        key: SQL of what the versions of a row have in common. Where rows share it by chance, more of them are read.
+        columns: name → SQL of the relation's columns in one version.
+        rows: SQL after FROM.
+    """
+    if not only:
+        return ""
+    named = ", ".join(f"{source} AS {name}" for name, source in columns.items())
+    return f"""
+        AND {key} IN (SELECT row FROM (SELECT {key} AS row, {named} FROM {rows}) WHERE {only})"""
 
 
 _NULLABLE = frozenset({"end_time", "completion_start_time", "total_cost"})

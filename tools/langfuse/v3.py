@@ -11,6 +11,7 @@ from hansei.tools.langfuse.relations import (
     id_key,
     in_range,
     in_spans,
+    meeting,
     newest,
     same_id,
     tokens,
@@ -133,7 +134,7 @@ class V3:
       GROUP BY trace
     ) AS o ON {id_key("t.id")} = o.trace"""
 
-    def raw(self, relation: str) -> str:
+    def raw(self, relation: str, only: str = "") -> str:
         columns, key, time = _RAW[relation]
         newest_row = ",\n        ".join(newest(name, source) for name, source in columns.items())
         skip = " AND ifNull(r.dataset_run_id, '') = ''" if relation == "scores" else ""
@@ -143,12 +144,14 @@ class V3:
             "scores": "if(ifNull(r.trace_id, '') = '', r.id, r.trace_id)",
         }[relation]
         trace = {"traces": "id", "observations": "trace_id", "scores": "trace_id"}[relation]
+        mine = f"""r.project_id = {{project_id:String}} AND {in_spans(f"r.{time}", slack=True)}{skip}
+        AND cityHash64({cluster}) % {{sample:UInt64}} = 0"""
+        some = meeting(only, "cityHash64(r.id)", columns, f"{self._table(relation)} AS r\n        WHERE {mine}")
         return f"""SELECT * EXCEPT deleted FROM (
       SELECT r.id AS id, {newest_row},
         argMax(r.is_deleted, r.event_ts) AS deleted
       FROM {self._table(relation)} AS r
-      WHERE r.project_id = {{project_id:String}} AND {in_spans(f"r.{time}", slack=True)}{skip}
-        AND cityHash64({cluster}) % {{sample:UInt64}} = 0
+      WHERE {mine}{some}
       GROUP BY {key}
     )
     WHERE deleted = 0 AND {environments()}{self._no_experiment(trace)}"""

@@ -15,6 +15,7 @@ from hansei.tools.langfuse.relations import (
     id_key,
     in_range,
     in_spans,
+    meeting,
     newest,
     same_id,
     tokens,
@@ -174,16 +175,18 @@ class V4:
     FROM ({rows}) AS r
     LEFT ANY JOIN ({self._traces(slack=True, of=of)}) AS t ON {same_id("r.trace_id", "t.id")}"""
 
-    def raw(self, relation: str) -> str:
+    def raw(self, relation: str, only: str = "") -> str:
         if relation == "scores":
             return V3(self.database).raw("scores") + self._no_experiment("trace_id")
         newest_row = ",\n        ".join(newest(name, source) for name, source in _RAW.items())
+        mine = f"""r.project_id = {{project_id:String}} AND {in_spans("r.start_time", slack=True)}
+        AND r.experiment_id = '' AND cityHash64(r.trace_id) % {{sample:UInt64}} = 0"""
+        some = meeting(only, "cityHash64(r.trace_id, r.span_id)", _RAW, f"{self._events} AS r\n        WHERE {mine}")
         spans = f"""SELECT * EXCEPT deleted FROM (
       SELECT r.trace_id AS trace_id, r.span_id AS id, r.start_time AS start_time, {newest_row},
         argMax(r.is_deleted, r.event_ts) AS deleted
       FROM {self._events} AS r
-      WHERE r.project_id = {{project_id:String}} AND {in_spans("r.start_time", slack=True)} AND r.experiment_id = ''
-        AND cityHash64(r.trace_id) % {{sample:UInt64}} = 0
+      WHERE {mine}{some}
       GROUP BY r.trace_id, r.span_id, r.start_time
     )
     WHERE deleted = 0 AND {environments()}{self._no_experiment("trace_id")}"""
