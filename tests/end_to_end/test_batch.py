@@ -224,8 +224,10 @@ def test_the_page_escapes_whatever_it_is_told(language: str) -> None:
     assert f'lang="{language}"' in page
 
 
-def test_abatch_keeps_to_its_bound_and_to_each_outcome(server: RunningServer) -> None:
-    context = Context(clickhouse_url=SecretStr(server.url()))
+@pytest.mark.parametrize("engine", ["server", "embedded"])
+def test_abatch_keeps_to_its_bound_and_to_each_outcome(engine: str, request: pytest.FixtureRequest) -> None:
+    place = request.getfixturevalue(engine)
+    context = Context(clickhouse_url=SecretStr(place if engine == "embedded" else place.url()))
     projects = ["broken", "nobody", "quiet"]
     requests = [{"project_id": project, "until": END.isoformat()} for project in projects]
     under_way: list[int] = []
@@ -251,3 +253,4 @@ def test_abatch_keeps_to_its_bound_and_to_each_outcome(server: RunningServer) ->
     assert done[2]["report"]["project_id"] == "quiet"
     assert len(under_way) == 3
     assert max(under_way) == 2
+    close_readers()  # the directory is for the other tests' processes again
