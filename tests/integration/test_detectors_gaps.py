@@ -150,6 +150,12 @@ def test_an_app_whose_users_nobody_asks_is_a_gap_where_the_others_are_asked(engi
     assert found.baseline is not None
     assert found.baseline.value == pytest.approx(0.5, abs=0.02)
     assert "create_score" in found.recommendation
+    rows = make_world(per_day=120)
+    for score in rows.scores:
+        if score.trace_id.startswith("research-"):
+            score.id = f"hansei-{score.id}"
+    (own,) = engine(rows, schema).findings
+    assert (own.metric, own.segment) == (found.metric, found.segment), "what Hansei wrote itself is no feedback"
     assert engine(make_world(judged, per_day=120), schema).findings == [], (
         "where nobody uses an app, nobody can say how it does"
     )

@@ -87,6 +87,13 @@ class Cells:
             {name: column[keep] for name, column in self.sums.items()},
         )
 
+    def inside(self, units: Sequence[str], values: Sequence[tuple[str, ...]]) -> NDArray[np.bool_]:
+        """The cells of a slice."""
+        mask = np.ones(len(self), dtype=bool)
+        for unit, value in zip(units, values, strict=True):
+            mask &= self.codes[unit] == self.values[unit].index(value)
+        return mask
+
     def group(self, units: Sequence[str]) -> tuple[Ints, list[tuple[tuple[str, ...], ...]]]:
         """Index of each cell's group under `units`, and the groups' values.
 

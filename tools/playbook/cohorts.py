@@ -163,16 +163,13 @@ def _candidates(
 
 def _rows_of(cells: Cells, hit: Hit, *, skip: str | None) -> NDArray[np.bool_]:
     """The cells of a slice in both periods; `skip` leaves one unit open."""
-    mask = np.ones(len(cells), dtype=bool)
-    for unit, value in zip(hit.units, hit.values, strict=True):
-        if unit == skip:
-            continue
-        if unit == HOUR:
-            start, end = int(value[0][:2]), int(value[0][6:8])
-            hours = np.asarray([int(text[0]) for text in cells.values[HOUR]])[cells.codes[HOUR]]
-            mask &= (hours - start) % 24 < ((end - start) % 24 or 24)
-        else:
-            mask &= cells.codes[unit] == cells.values[unit].index(value)
+    named = {unit: value for unit, value in zip(hit.units, hit.values, strict=True) if unit != skip}
+    span = named.pop(HOUR, None)
+    mask = cells.inside(list(named), list(named.values()))
+    if span is not None:
+        start, end = int(span[0][:2]), int(span[0][6:8])
+        hours = np.asarray([int(text[0]) for text in cells.values[HOUR]])[cells.codes[HOUR]]
+        mask &= (hours - start) % 24 < ((end - start) % 24 or 24)
     return mask
 
 

@@ -79,9 +79,7 @@ def hours_in_excess(window: Cells, question: Question, expected: Expectation) ->
 
 def _narrowed(window: Cells, hour: Ints, y: Floats, question: Question, expected: Expectation, span: _Span) -> _Span:
     """The span at the one step, else at the one app, that is all of the excess; the span itself when there is none."""
-    inside = (hour - span.start) % 24 < span.length
-    for unit, value in zip(span.units, span.values, strict=True):
-        inside &= window.codes[unit] == window.values[unit].index(value)
+    inside = window.inside(span.units, span.values) & ((hour - span.start) % 24 < span.length)
     part = window.where(inside)
     excess = question.sign * (y - expected.y)[inside]
     for unit in ("step", "trace_name"):
@@ -134,9 +132,7 @@ def _z(question: Question, x: float, y: float, wanted: float, variance: float) -
 
 
 def _hit(window: Cells, hour: Ints, question: Question, expected: Expectation, span: _Span) -> Hit:
-    place = np.ones(len(window), dtype=bool)
-    for unit, value in zip(span.units, span.values, strict=True):
-        place &= window.codes[unit] == window.values[unit].index(value)
+    place = window.inside(span.units, span.values)
 
     def inside(start: int, length: int) -> tuple[float, ...]:
         mask = place & ((hour - start) % 24 < length)

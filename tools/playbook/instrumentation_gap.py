@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hansei.contracts import Comparison, Finding
 from hansei.tools.playbook import telling, unfinished
@@ -184,16 +183,9 @@ def _look(cells: Cells, x: str, gap: _Gap, contexts: Units, groupings: Units) ->
 
 def _lacks_all(cells: Cells, hit: Hit, x: str, y: str) -> bool:
     """Whether no row of a slice has it in the window."""
-    rows, lacking = (float(cells.sums[name][_mine(cells, hit) & cells.in_window].sum()) for name in (x, y))
+    mine = cells.inside(hit.units, hit.values) & cells.in_window
+    rows, lacking = (float(cells.sums[name][mine].sum()) for name in (x, y))
     return lacking == rows > 0
-
-
-def _mine(cells: Cells, hit: Hit) -> NDArray[np.bool_]:
-    """The cells of a slice, in both periods."""
-    mine = np.ones(len(cells), dtype=bool)
-    for unit, value in zip(hit.units, hit.values, strict=True):
-        mine = mine & (cells.codes[unit] == cells.values[unit].index(value))
-    return mine
 
 
 _NEARLY_ALL = 0.9
@@ -201,7 +193,7 @@ _NEARLY_ALL = 0.9
 
 def _lacked(cells: Cells, hit: Hit, x: str, y: str) -> bool:
     """Whether nearly all of a slice lacked it in the baseline as well."""
-    before = _mine(cells, hit) & ~cells.in_window
+    before = cells.inside(hit.units, hit.values) & ~cells.in_window
     rows, lacking = (float(cells.sums[name][before].sum()) for name in (x, y))
     return rows >= _END.min_n and lacking >= _NEARLY_ALL * rows
 

@@ -142,27 +142,20 @@ def kappa(n: float, judge: float, human: float, both: float) -> float:
     return (agreed - chance) / (1 - chance) if chance < 1 else 0.0
 
 
-def _mask(cells: Cells, hit: Hit) -> Any:
-    mask = np.ones(len(cells), dtype=bool)
-    for unit, value in zip(hit.units, hit.values, strict=True):
-        mask &= cells.codes[unit] == cells.values[unit].index(value)
-    return mask
-
-
 def _meant_to_agree(cells: Cells, hit: Hit, candidate: Candidate) -> bool:
     pair = cells.codes["score"] == cells.values["score"].index((hit.segment["score_name"],))
 
     def of(mask: Any) -> float:
         return kappa(*(float(cells.sums[name][mask].sum()) for name in ("n", "judge_good", "human_good", "both_good")))
 
-    now, before = of(_mask(cells, hit) & cells.in_window), of(pair & ~cells.in_window)
+    now, before = of(cells.inside(hit.units, hit.values) & cells.in_window), of(pair & ~cells.in_window)
     if candidate.direction == "improvement":
         return now >= _LEAST_KAPPA and now - before >= _LOST_KAPPA
     return before >= _LEAST_KAPPA and before - now >= _LOST_KAPPA
 
 
 def _with_cuts(cells: Cells, hit: Hit, candidate: Candidate) -> Candidate:
-    first = int(np.flatnonzero(_mask(cells, hit))[0])
+    first = int(np.flatnonzero(cells.inside(hit.units, hit.values))[0])
     cuts = {name: float(cells.sums[name][first]) for name in ("judge_cut", "human_cut", "opposite")}
     return candidate.model_copy(update={"parameters": cuts})
 

@@ -96,7 +96,8 @@ _OTHERS = 0.03
 
 def screen(dataset: Dataset) -> Screening:
     """The traces' questions and answers, in a query of its own, since it reads texts."""
-    spans, sample, note = part_of(dataset, _traces(dataset) * 2, "The languages of questions and answers")
+    texts = 2 * _traces(dataset)
+    spans, sample, note = part_of(dataset, texts, "The languages of questions and answers")
     sql = dataset.bind(_SQL, ("traces", "observations"))
     parts = [dataset.columns(sql, {"sample": sample, **span}) for span in spans]
     cells = Cells.read({name: [one for part in parts for one in part[name]] for name in parts[0]}, _DIMENSIONS)
@@ -122,9 +123,9 @@ def _traces(dataset: Dataset) -> int:
 
 def _is_slip(cells: Cells, hit: Hit) -> bool:
     """Whether a language of an app is missed now and then, while its other languages are answered as they are asked."""
-    language, app = (dict(zip(hit.units, hit.values, strict=True))[unit] for unit in ("language", "trace_name"))
-    here = cells.in_window & (cells.codes["trace_name"] == cells.values["trace_name"].index(app))
-    mine = here & (cells.codes["language"] == cells.values["language"].index(language))
+    app = dict(zip(hit.units, hit.values, strict=True))["trace_name"]
+    here = cells.in_window & cells.inside(["trace_name"], [app])
+    mine = here & cells.inside(hit.units, hit.values)
     shares = [
         float(cells.sums["wrong"][rows].sum()) / max(1.0, float(cells.sums["n"][rows].sum()))
         for rows in (mine, here & ~mine)

@@ -66,9 +66,9 @@ _LACKING = f"""countIf({_ENDED}) AS ended, countIf({_ENDED} AND model = '') AS n
   countIf({_ENDED} AND prompt_name = '') AS no_prompt"""
 USED = "(user_id != '' OR session_id != '')"
 """Traces of somebody who could say what they think of the answer."""
-_RATED = "id {how} (SELECT trace_id FROM {scores} WHERE source = 'API')"
+_RATED = "id {how} (SELECT trace_id FROM {scores} WHERE source = 'API' AND NOT startsWith(id, 'hansei-'))"
 GIVES_NO_FEEDBACK = _RATED.format(how="NOT IN", scores="scores")
-"""Traces without a score from the application, which is how feedback of users comes."""
+"""Traces without a score from the application, which is how feedback of users comes; what Hansei wrote is none."""
 GIVES_FEEDBACK_RAW = _RATED.format(how="IN", scores="raw_scores")
 """The other way round, over the relations without FINAL."""
 _SPENT = """count(total_cost) AS costed, sum(ifNull(toFloat64(total_cost), 0)) AS cost,

@@ -21,9 +21,7 @@ def reference_for(cells: Cells, hit: Hit, x: str) -> Comparison:
     """
     if not CHANGING & set(hit.units):
         return Comparison(against="baseline", segment=hit.segment)
-    mask = np.ones(len(cells), dtype=bool)
-    for unit, value in zip(hit.units, hit.values, strict=True):
-        mask &= cells.codes[unit] == cells.values[unit].index(value)
+    mask = cells.inside(hit.units, hit.values)
     before = float(cells.sums[x][mask & ~cells.in_window].sum())
     now = cells.sums[x] * (mask & cells.in_window)
     if before >= max(30.0, 0.3 * float(now.sum())):

@@ -204,10 +204,7 @@ class _Slice:
 
     def mask(self, window: Cells) -> NDArray[np.bool_]:
         """The cells of the slice."""
-        inside = np.ones(len(window), dtype=bool)
-        for unit, value in zip(self.units, self.values, strict=True):
-            inside &= window.codes[unit] == window.values[unit].index(value)
-        return inside
+        return window.inside(self.units, self.values)
 
 
 def _passing(look: _Look, y: Floats, units: tuple[str, ...]) -> list[_Slice]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
@@ -126,20 +126,30 @@ def _answer(question: str | None, talk: Conversation, console: Console) -> bool:
     """Answers one question; False when it could not be looked up, or is not to be written by anybody here."""
     from hansei.contracts.writes import WritePlan
 
+    found = _heard(lambda progress: talk.ask(question, progress), console)
+    if isinstance(found, WritePlan):
+        return _decided(found, talk, console)
+    if found is not None:
+        _tell(found, talk, console)
+    return found is not None
+
+
+_Turn = Callable[["Callable[[Progress], None]"], "tuple[Answer | WritePlan, str | None]"]
+
+
+def _heard(turn: _Turn, console: Console) -> Answer | WritePlan | None:
+    """What a turn of the conversation comes to, its progress told as it goes; None, and told why, if to nothing."""
     try:
         with console:
             heard = _Heard(console)
-            found, lost = talk.ask(question, heard.progress)
+            found, lost = turn(heard.progress)
             heard.finished(found)
     except HanseiError as error:
         console.note(f"{error.message} {error.remedy}")
-        return False
+        return None
     if lost:
         console.note(lost)
-    if isinstance(found, WritePlan):
-        return _decided(found, talk, console)
-    _tell(found, talk, console)
-    return True
+    return found
 
 
 def _decided(plan: WritePlan, talk: Conversation, console: Console) -> bool:
@@ -148,16 +158,9 @@ def _decided(plan: WritePlan, talk: Conversation, console: Console) -> bool:
     from hansei.contracts.answers import Answer
 
     decision = decision_on(plan, console)
-    try:
-        with console:
-            heard = _Heard(console)
-            answer, lost = talk.decide(decision, heard.progress)
-            heard.finished(answer)
-    except HanseiError as error:
-        console.note(f"{error.message} {error.remedy}")
+    answer = _heard(lambda progress: talk.decide(decision, progress), console)
+    if answer is None:
         return False
-    if lost:
-        console.note(lost)
     assert isinstance(answer, Answer)
     _tell(answer, talk, console)
     return answer.outcome is not None and not answer.outcome.failed and decision.reason != NOBODY
