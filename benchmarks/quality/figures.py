@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -215,8 +216,21 @@ def _loops(rows: list[Row], repeats: float) -> list[float]:
     uses: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for row in rows:
         if isinstance(row, ObservationRow) and row.type in ("TOOL", "RETRIEVER", "SPAN"):
-            uses[row.trace_id, row.type, row.name].append(row.input or "")
-    return [float(max(Counter(filter(None, inputs)).values(), default=0) >= repeats) for inputs in uses.values()]
+            uses[row.trace_id, row.type, row.name] += _alike(row)
+    return [float(max(Counter(keys).values(), default=0) >= repeats) for keys in uses.values()]
+
+
+def _alike(row: ObservationRow) -> list[tuple[str, ...]]:
+    """What makes two calls of a tool the same: their input; of calls that fail, it but for its numbers and ids."""
+    if not row.input:
+        return []
+    output = row.output or ""
+    searches = row.type == "RETRIEVER" or "search" in row.name
+    stuck = row.level == "ERROR" or '"error": "' in output or (searches and output == "[]")
+    if row.level != "ERROR" and row.end_time is None:
+        stuck = False
+    words = sorted(re.findall("[a-z]+", re.sub("[0-9a-f]*[0-9][0-9a-f-]*", "", row.input.lower())))
+    return [(row.input,), *([("stuck", *words, re.sub("[0-9]+", "", output[:200]))] if stuck else [])]
 
 
 def _mean(values: Iterable[float]) -> float | None:

@@ -18,6 +18,10 @@ from hansei.demo.tables import SCHEMAS, Schema
 from hansei.tools.clickhouse import Reader, open_reader
 from hansei.tools.langfuse.relations import Needs
 from hansei.tools.langfuse.v4 import V4
+from hansei.tools.playbook.catalogue import detector_of
+from hansei.tools.playbook.doubt import rederive
+from hansei.tools.playbook.drafting import measure_candidate
+from hansei.tools.playbook.proposals import proposed
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -90,6 +94,30 @@ def test_a_trace_is_whole_although_it_crosses_an_edge(client: Client, reader: Re
         2,
         int(2 * HOUR / timedelta(milliseconds=1)) - int((HOUR - MINUTE) / timedelta(milliseconds=1)),
     ]
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_rows_are_looked_up_by_a_trace_that_crosses_an_edge(client: Client, reader: Reader, schema: Schema) -> None:
+    """Of the score and the child just after an edge, the root that tells them apart came just before it."""
+    rows = Rows()
+    for name, at in (("before", BEGIN), ("now", START)):
+        rows.extend(crossing(name, at - MINUTE, at + MINUTE, native=True))
+        rows.extend(crossing(f"other-{name}", at - MINUTE, at + MINUTE, native=True))
+    rows.traces = [replace(trace, tags=("beta",) if "other" not in trace.id else ()) for trace in rows.traces]
+    roots = [replace(row, name="answer") if row.id in ("before-1", "now-1") else row for row in rows.observations]
+    set_up(client, schema, replace(rows, observations=roots))
+    dataset = Project(reader).dataset
+    for metric, segment in (
+        ("score_mean", {"score_name": "helpful", "observation_name": "answer"}),
+        ("score_mean", {"score_name": "helpful", "tag": "beta"}),
+        ("error_rate", {"observation_name": "child", "tag": "beta"}),
+    ):
+        candidate = proposed(metric, segment, "regression")
+        measured = measure_candidate(dataset, candidate).evidence[-1]
+        again = rederive(dataset, detector_of(metric)[1], candidate, "again", 100, measured)
+        for counted in ({row["period"]: row["x"] for row in measured.records()},
+                        {row["period"]: row["n"] for row in again.records()}):  # fmt: skip
+            assert counted == {"window": 1, "baseline": 1}, (metric, segment)
 
 
 def test_spans_without_their_traces_name_have_the_roots(client: Client, reader: Reader) -> None:

@@ -73,7 +73,7 @@ FROM (
   GROUP BY period, named, part
 )
 ORDER BY period DESC, named DESC, x DESC, part"""
-    relations = tuple(dict.fromkeys((*rows.relations, how.home)))
+    relations = tuple(dict.fromkeys((*rows.relations, *([] if how.own else [f"nearby_{how.home}"]))))
     values: dict[str, object] = {**rows.parameters, "asked": asked or "", "of_prompt": prompt or ""}
     if metric.shape == "quantile":
         values["slow_ms"] = 0.0
@@ -84,7 +84,8 @@ ORDER BY period DESC, named DESC, x DESC, part"""
 def _looked_up(how: Split, prompt: str | None) -> str:
     """Which values a trace has, once each: columns cluster, part. A prompt's versions are told by its own calls."""
     which = "part != ''" + (" AND prompt_name = {of_prompt:String}" if prompt else "")
-    return f"SELECT DISTINCT {CLUSTER[how.home]} AS cluster, toString({how.sql}) AS part FROM {how.home} WHERE {which}"
+    columns = f"{CLUSTER[how.home]} AS cluster, toString({how.sql}) AS part"
+    return f"SELECT DISTINCT {columns} FROM nearby_{how.home} WHERE {which}"
 
 
 def parts_as_segments(metric: Metric, segment: Segment, dimension: str) -> bool:

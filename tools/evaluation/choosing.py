@@ -55,8 +55,7 @@ def choose(
     stratum, joined, relations = "''", "", ["traces"]
     if plan == "stratified":
         stratum, joined = _stratum(by)
-    if joined or where.through_observations:
-        relations.append("observations")
+    relations += [*(["observations"] if joined else []), *where.looks_up]
     sql = f"""SELECT *, count() OVER (PARTITION BY stratum) AS of, count() OVER () AS population,
   row_number() OVER (PARTITION BY stratum ORDER BY cityHash64(id, {{seed:UInt32}}), id) AS place
 FROM (

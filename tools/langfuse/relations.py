@@ -27,6 +27,9 @@ Columns (the same for both schemas; a missing text is '', a missing number or ti
 cost there, and it would be counted twice.
 
 Time ranges: a trace belongs to the time of its timestamp, an observation to its start_time, a score to its timestamp.
+Rows by which others are looked up (scores of traces with a step of that model) are not bound to the range, since a
+trace may cross its edges: they are asked of `nearby_traces` and `nearby_observations`, the narrow relations with a day
+more on either side.
 """
 
 from __future__ import annotations
@@ -39,6 +42,9 @@ SchemaVersion = Literal["v3", "v4"]
 
 SLACK_DAYS = 1
 """Observations are read this far beyond the range when they are added up per trace: a trace may cross its edges."""
+
+NEARBY = ("nearby_traces", "nearby_observations")
+"""The relations that rows of others are looked up by."""
 
 INTERNAL_ENVIRONMENTS = "langfuse-"
 

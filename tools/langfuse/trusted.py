@@ -11,7 +11,7 @@ from hansei.errors import QueryRefused
 from hansei.tools.clickhouse import Reader
 from hansei.tools.clickhouse.guard import HOLE, Admitted, Guard, Trusted, parser_of
 from hansei.tools.langfuse.dataset import RELATIONS
-from hansei.tools.langfuse.relations import Adapter, Needs
+from hansei.tools.langfuse.relations import NEARBY, Adapter, Needs
 from hansei.tools.langfuse.v3 import V3
 from hansei.tools.langfuse.v4 import V4
 
@@ -31,7 +31,7 @@ class ReportGuard:
 
     def __init__(self, reader: Reader, project_id: str) -> None:
         parser = parser_of(reader)
-        names = {*RELATIONS, *(f"raw_{name}" for name in RELATIONS)}
+        names = {*RELATIONS, *NEARBY, *(f"raw_{name}" for name in RELATIONS)}
         self._guard = Guard(parser)
         self._trusted = Trusted(names, definitions(reader.target.database), parser.parse)
         self._project_id = project_id
@@ -59,6 +59,7 @@ def definitions(database: str) -> Iterator[tuple[str, str]]:
     for adapter in _adapters(database):
         for needs in _NEEDS:
             yield from adapter.definitions(RELATIONS, needs).items()
+        yield from adapter.definitions(frozenset(NEARBY), Needs()).items()
         for name in sorted(RELATIONS):
             yield f"raw_{name}", adapter.raw(name)
         yield "raw_observations", adapter.raw("observations", HOLE)

@@ -52,6 +52,10 @@ class V3:
             out["observations"] = self._with_trace(rows) if needs.trace else rows
         if "scores" in relations:
             out["scores"] = self._with_trace(self._scores(), versions=True) if needs.trace else self._scores()
+        if "nearby_traces" in relations:
+            out["nearby_traces"] = self._traces(slack=True)
+        if "nearby_observations" in relations:
+            out["nearby_observations"] = self._observations(slack=True)
         return out
 
     def _traces(self, *, slack: bool = False) -> str:

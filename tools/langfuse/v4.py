@@ -82,6 +82,10 @@ class V4:
                 out["observations"] = self._observations(tools=needs.tools)
         if "scores" in relations:
             out["scores"] = self._with_trace(self._scores(), "version", few=True) if needs.trace else self._scores()
+        if "nearby_traces" in relations:
+            out["nearby_traces"] = self._traces(slack=True)
+        if "nearby_observations" in relations:
+            out["nearby_observations"] = self._observations(slack=True)
         return out
 
     def _where(self, *, slack: bool, row: str = "") -> str:
@@ -106,7 +110,7 @@ class V4:
             " WHERE project_id = {project_id:String} AND experiment_id != '')"
         )
 
-    def _observations(self, *, trace: bool = False, tools: bool = False) -> str:
+    def _observations(self, *, trace: bool = False, tools: bool = False, slack: bool = False) -> str:
         definitions = ", tool_definitions" if tools else ""
         attributes = "trace_name, user_id, session_id, release, tags, " if trace else ""
         return f"""SELECT span_id AS id, trace_id, parent_span_id AS parent_id, type, name, start_time, end_time,
@@ -117,7 +121,7 @@ class V4:
       if({_CALLS_MODEL} AND mapContains(cost_details, 'total'), cost_details['total'], NULL) AS total_cost,{tokens()},
       model_parameters, mapFromArrays(metadata_names, metadata_values) AS metadata, input, output{definitions}
     FROM {self._events} FINAL
-    WHERE {self._where(slack=False)} AND NOT ({_SYNTHETIC})"""
+    WHERE {self._where(slack=slack)} AND NOT ({_SYNTHETIC})"""
 
     def _traces(self, *, totals: bool = False, slack: bool = False, of: str = "") -> str:
         """One row per trace; of those whose ids the SELECT `of` gives, if it is there.

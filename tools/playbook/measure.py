@@ -92,16 +92,14 @@ def rows_of(
     FROM {f"({metric.source})" if metric.source else metric.relation}
     WHERE ({where}) AND ({both.sql}) AND ({chosen}) AND ({also})
   )"""
-    through = mine.through_observations or theirs.through_observations
-    noted = mine.through_traces or theirs.through_traces or both.through_traces
-    also_read = (*(("observations",) if through else ()), *(("traces",) if noted else ()))
-    relations = tuple(dict.fromkeys((metric.relation, *also_read, *metric.looks_up)))
+    looked_up = (*mine.looks_up, *theirs.looks_up, *both.looks_up)
+    relations = tuple(dict.fromkeys((metric.relation, *looked_up, *metric.looks_up)))
     trace = with_trace or bool(metric.source) or any(part.needs.trace for part in (both, mine, theirs))
     kept = {dimension: value for dimension, value in in_both.items() if dimension in _NAMES}
     only = (
         condition(kept, metric.relation, f"{prefix}only") if metric.relation == "observations" and also == "1" else None
     )
-    needs = Needs(trace, metric.totals, only.sql if only and kept and not through else "")
+    needs = Needs(trace, metric.totals, only.sql if only and kept else "")
     parameters = {**both.parameters, **mine.parameters, **theirs.parameters, **(only.parameters if only else {}), **own}
     return Rows(cte, parameters, relations, needs, candidate)
 

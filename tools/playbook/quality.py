@@ -104,7 +104,7 @@ SELECT * EXCEPT seen FROM (
 WHERE value = '' OR seen >= {LEAST_TRACES}"""
 _CALLS = """
 SELECT trace_id, groupUniqArray((prompt_name, prompt_version, model)) AS calls
-FROM observations
+FROM nearby_observations
 WHERE type IN ('GENERATION', 'AGENT') AND (prompt_name != '' OR model != '')
   AND trace_id IN (SELECT trace_id FROM scores)
 GROUP BY trace_id"""
@@ -113,7 +113,7 @@ GROUP BY trace_id"""
 def screen(dataset: Dataset) -> Screening:
     """One pass over the scores, joined with the prompts and models of their traces."""
     # The calls are bound on their own: for them the scores need not be joined with their traces.
-    sql = _SQL.replace("@calls", dataset.bind(_CALLS, ("observations", "scores")))
+    sql = _SQL.replace("@calls", dataset.bind(_CALLS, ("nearby_observations", "scores")))
     rows = dataset.columns(dataset.bind(sql, ("scores",), Needs(trace=True)))
     found: list[Candidate] = []
     slices = 0

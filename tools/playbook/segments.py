@@ -66,10 +66,8 @@ class Condition:
     sql: str
     parameters: dict[str, str]
     needs: Needs
-    through_observations: bool = False
-    """Whether the SQL looks the relation `observations` up."""
-    through_traces: bool = False
-    """Whether the SQL looks the relation `traces` up."""
+    looks_up: tuple[str, ...] = ()
+    """Relations that the SQL looks rows up by."""
 
 
 def raw_condition(segment: Segment, relation: Relation, prefix: str) -> tuple[str, dict[str, str], frozenset[str]]:
@@ -135,9 +133,10 @@ def condition(segment: Segment, relation: Relation, prefix: str) -> Condition:
             through.append(test)
     if through:
         where = " AND ".join(through)
-        here.append(f"{_TRACE_KEY[relation]} IN (SELECT trace_id FROM observations WHERE {where})")
+        here.append(f"{_TRACE_KEY[relation]} IN (SELECT trace_id FROM nearby_observations WHERE {where})")
     carried = any(_is_carried(dimension, relation) for dimension in segment)
-    return Condition(" AND ".join(here) or "1", parameters, Needs(trace=trace), bool(through), carried)
+    looks_up = (*(("nearby_observations",) if through else ()), *(("nearby_traces",) if carried else ()))
+    return Condition(" AND ".join(here) or "1", parameters, Needs(trace=trace), looks_up)
 
 
 def column(dimension: str, relation: Relation) -> tuple[str, bool] | None:
@@ -215,7 +214,7 @@ def _is_carried(dimension: str, relation: Relation) -> bool:
     return relation != "traces" and (dimension in _CARRIED or dimension.startswith("metadata."))
 
 
-def _test(dimension: str, relation: Relation, name: str, traces: str = "traces") -> str | None:
+def _test(dimension: str, relation: Relation, name: str, traces: str = "nearby_traces") -> str | None:
     """SQL of one dimension's condition; None when rows of `relation` cannot be asked for it themselves.
 
     Args:
