@@ -22,9 +22,9 @@ from hansei.nodes.prompts import LANGUAGES, PROMPTS
 from hansei.nodes.reading import Place, read_place
 from hansei.tools.inquiry.answer import Refusal
 from hansei.tools.inquiry.kit import inquiry_tools
+from hansei.tools.inquiry.personal import is_personal
 from hansei.tools.inquiry.sampling import checked_segment
 from hansei.tools.langfuse.dataset import run_evidence
-from hansei.tools.langfuse.masking import mask
 from hansei.tools.langfuse.untrusted import one_line
 from hansei.tools.language_model import ModelAnswer, ask, ask_fitting
 from hansei.tools.language_model.looping import Looks, LoopBounds, look_around
@@ -201,7 +201,7 @@ def _kept(concluded: Conclusion, desk: Desk) -> dict[str, Evidence]:
 def _is_personal(evidence: Evidence) -> bool:
     """Whether a text in it would be masked; ids are looked up, never read."""
     return any(
-        isinstance(value, str) and mask(value) != value
+        is_personal(value)
         for row in evidence.rows
         for name, value in zip(evidence.columns, row, strict=True)
         if name not in _IDS

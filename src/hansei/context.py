@@ -6,6 +6,7 @@ of the state, so it is never checkpointed. Every field has a default, most of th
 
 from __future__ import annotations
 
+import math
 import os
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
@@ -27,6 +28,22 @@ def prompt_label() -> str | None:
 def _env_switch(name: str) -> bool:
     """On, unless the environment says off."""
     return os.environ.get(name, "").strip().lower() not in ("0", "off", "false", "no")
+
+
+def model_patience() -> float:
+    """Seconds that HANSEI_MODEL_TIMEOUT names, 60 when it names none.
+
+    Raises:
+        UsageError: they cannot be read.
+    """
+    text = os.environ.get("HANSEI_MODEL_TIMEOUT", "").strip() or "60"
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise UsageError("HANSEI_MODEL_TIMEOUT cannot be read.", "Give seconds, such as 300.")
+    return seconds
 
 
 class Limits(BaseModel):
@@ -160,7 +177,12 @@ class Context(BaseModel):
         description="Chat model behind OPENAI_BASE_URL (default: OpenAI), with the key OPENAI_API_KEY. None: rules "
         "only, nothing is sent to any model. Default: HANSEI_MODEL.",
     )
-    model_timeout: float = Field(60, gt=0, description="Longest time that the model may take to answer, in seconds.")
+    model_timeout: float = Field(
+        default_factory=lambda: model_patience(),
+        gt=0,
+        description="Longest time that the model may take for one answer, in seconds. Default: HANSEI_MODEL_TIMEOUT, "
+        "else 60.",
+    )
     model_budget: ModelBudget = Field(default_factory=ModelBudget, description="Bounds on the model's use in a run.")
     model_prices: ModelPrices | None = Field(
         default_factory=lambda: ModelPrices.from_environment(),

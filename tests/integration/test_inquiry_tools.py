@@ -175,6 +175,32 @@ def test_cells_are_masked_but_for_ids(kit: Kit) -> None:
     assert "told | bob@example.com" in Kit(kit.dataset, Bounds(masked=False)).said("run_sql", sql=sql, purpose="x")
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        "hex(user_id)", "lower(hex(user_id))", "splitByString('', user_id)", "extractAll(user_id, '.')", "[user_id]",
+        "splitByChar('@', concat(user_id, '@'))[1] || '@example.com'", "map('who', user_id)", "upper(user_id)",
+        "groupArray(substring(user_id, number, 1)) FROM (SELECT user_id, arrayJoin(range(1, 20)) AS number FROM traces"
+        " WHERE id = 'told' ORDER BY number) GROUP BY user_id --",
+    ],
+)  # fmt: skip
+def test_a_secret_in_another_form_is_masked_as_well(kit: Kit, written: str) -> None:
+    told = kit.said("run_sql", sql=f"SELECT {written} FROM traces WHERE id = 'told'", purpose="x")
+    assert "[secret]" in told or "[e-mail]" in told
+    assert not re.search("bob|626f62|b.{1,4}o.{1,4}b", told.partition(OPENING)[2], re.IGNORECASE)
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["reverse(user_id)", "reverseUTF8(user_id)", "base64Encode(user_id)", "encodeURLComponent(user_id)",
+     "translate(user_id, 'abc', 'xyz')", "arrayMap(c -> ascii(c), splitByString('', user_id))", "bin(user_id)",
+     "ngrams(user_id, 3)", "reinterpretAsString(user_id)", "arrayMap(reverse, [user_id])"],
+)  # fmt: skip
+def test_what_only_writes_a_text_in_another_form_is_refused(kit: Kit, written: str) -> None:
+    told = kit.refused("run_sql", sql=f"SELECT {written} FROM traces WHERE id = 'told'", purpose="x")
+    assert "could not be recognised" in told
+
+
 # read_trace
 
 

@@ -109,9 +109,21 @@ def test_the_request_is_what_openai_takes_in_strict_mode() -> None:
     schema = body["response_format"]["json_schema"]["schema"]
     assert schema["required"] == ["name", "ripe"]
     assert schema["additionalProperties"] is False
+    assert schema["properties"]["name"] == {"type": "string", "description": "In English."}  # without its bound
     assert (body["temperature"], body["max_tokens"]) == (0, 4000)
     assert server.asked[0].path == "/v1/chat/completions"
     assert server.asked[0].headers["authorization"] == f"Bearer {KEY}"
+
+
+def test_a_schema_that_the_server_does_not_know_is_told_in_the_prompt() -> None:
+    """Servers take some schemas and refuse others: the probe says nothing about those."""
+
+    def choosy(request: Request) -> Answer:
+        return structured(PEAR)(request) if request.is_probe or request.way == "prompt" else failing(400)
+
+    found, server = asked(choosy)
+    assert found == Fruit(name="pear", ripe=True)
+    assert [request.way for request in server.asked] == ["json_schema", "prompt"]
 
 
 @pytest.mark.parametrize("unfit", [text("no JSON"), text('{"name": '), says({"colour": "red"}), text("")])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import BaseModel, SecretStr
+from tests.support.certificates import signed_by_itself
 from tests.support.cli import hansei_here
 from tests.support.openai_server import KEY, Answer, OpenAiServer, Request, failing, says, structured, text, tool_call
 from tests.support.otlp_server import refusing_url
@@ -139,6 +140,7 @@ def test_a_small_window_that_is_told_is_kept_to(monkeypatch: pytest.MonkeyPatch,
         (failing(401), "HTTP 401", "OPENAI_API_KEY"),
         (failing(402), "HTTP 402", "balance"),
         (failing(404), "HTTP 404", "Name one that is there (pear, plum)."),
+        (failing(400), "HTTP 400", "Name one that is there (pear, plum)."),
         (failing(429), "HTTP 429", "later"),
         (Answer(content="yes", fault="stall"), "did not answer within", "has loaded the model"),
         (Answer(fault="not_json"), "no chat completion", "OPENAI_BASE_URL"),
@@ -170,6 +172,63 @@ def test_nobody_there_and_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found.status, "OPENAI_API_KEY" in found.remedy) == ("failed", True)
     [found] = examine_model(Context(model=None))
     assert found.status == "skipped"
+
+
+@pytest.mark.parametrize(
+    ("url", "key", "words"),
+    [
+        ("localhost:8000/v1", KEY, "OPENAI_BASE_URL is no address"),
+        ("me:p4ssword@host/v1", KEY, "OPENAI_BASE_URL is no address"),
+        ("http://me:p4ssword/x@host/v1", KEY, "OPENAI_BASE_URL is no address"),
+        ("http://[::1/v1", KEY, "OPENAI_BASE_URL is no address"),
+        ("http://127.0.0.1:99999/v1", KEY, "OPENAI_BASE_URL is no address"),
+        ("ftp://127.0.0.1/v1", KEY, "OPENAI_BASE_URL is no address"),
+        ("http://127.0.0.1:1/v1", f"“{KEY}”", "OPENAI_API_KEY holds"),
+        ("http://127.0.0.1:1/v1", f"{KEY}\nOPENAI", "OPENAI_API_KEY holds"),
+    ],
+)
+def test_what_cannot_be_sent_is_told_and_not_tried(
+    monkeypatch: pytest.MonkeyPatch, url: str, key: str, words: str
+) -> None:
+    monkeypatch.setattr(calling_module, "_sent", lambda *_: pytest.fail("it was tried"))
+    monkeypatch.setenv("OPENAI_BASE_URL", url)
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    [found] = examine_model(Context(model="some-model", model_cache=True))
+    assert (found.status, words in found.detail, bool(found.remedy)) == ("failed", True, True)
+    assert "p4ss" not in found.detail + found.remedy
+    assert KEY not in found.detail + found.remedy
+
+
+def test_blanks_around_an_address_and_a_key_are_no_part_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    with OpenAiServer(able) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", f" {server.url}?api-version=preview\n")
+        monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}\r\n")
+        found = {one.name: one for one in examine_model(Context(model="some-model", model_cache=False))}
+    assert found["model"].detail == f"some-model at {server.url} answers"
+    assert {request.path for request in server.requests} == {"/v1/chat/completions?api-version=preview"}
+    assert server.requests[0].headers["authorization"] == f"Bearer {KEY}"
+
+
+def test_tls_that_does_not_fit_is_told_and_not_tried_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def told(url: str) -> Health:
+        monkeypatch.setenv("OPENAI_BASE_URL", url)
+        return next(examine_model(Context(model="some-model", model_cache=False)))
+
+    monkeypatch.setattr(calling_module.time, "sleep", lambda seconds: pytest.fail("it was tried again"))
+    with OpenAiServer(able) as server:
+        found = told(server.url.replace("http://", "https://"))
+    assert "does not speak TLS" in found.detail
+    assert "http://" in found.remedy
+    tls, certificate = signed_by_itself(tmp_path)
+    with OpenAiServer(able, tls=tls) as server:
+        url = server.url.replace("127.0.0.1", "localhost")
+        found = told(url)
+        assert "certificate" in found.detail
+        assert "SSL_CERT_FILE" in found.remedy
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        assert "certificate" in told(server.url).detail  # trusted, but of another host
+        close_models()
+        assert told(url).status == "ok"
 
 
 def spoil(how: str, file: Path) -> None:

@@ -11,6 +11,7 @@ request. It streams when the request asks for a stream.
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -149,6 +150,7 @@ class OpenAiServer(StandIn):
     requests: list[Request] = field(default_factory=list)
     models: list[dict[str, Any]] | None = None
     """What it tells of its models; None: nothing."""
+    tls: ssl.SSLContext | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property

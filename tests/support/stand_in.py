@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,6 +24,8 @@ class StandIn:
     """Serves on a free port of 127.0.0.1 while the context is open; `serve` answers each request."""
 
     verbs: ClassVar[tuple[str, ...]] = ("GET", "POST")
+    tls: ssl.SSLContext | None = None
+    """With what it speaks TLS; None: it speaks none."""
 
     def serve(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
         """Answers a request, in a thread of its own."""
@@ -54,6 +57,8 @@ class StandIn:
         self.released = threading.Event()
         """Set when the context is left: whoever never answers stops waiting."""
         self._http = _Server(("127.0.0.1", 0), Handler)
+        if self.tls is not None:
+            self._http.socket = self.tls.wrap_socket(self._http.socket, server_side=True)
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
         return self
@@ -72,4 +77,4 @@ class StandIn:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"

@@ -41,11 +41,42 @@ HOSTILE = st.text(
         ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", "[secret]"),
         ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\nabc\n-----END RSA PRIVATE KEY-----\nend", "[secret]\nend"),
         ("-----BEGIN PRIVATE KEY-----\nMIIEcut", "[secret]"),
+        (
+            "電話は090-1234-5678です。０３－１２３４－５６７８または03(1234)5678",
+            "電話は[phone]です。[phone]または[phone]",
+        ),
+        ("フリーダイヤル0120-123-456、携帯09012345678へ", "フリーダイヤル[phone]、携帯[phone]へ"),
+        ("メールはbob@example.comです。カードは4111111111111111です", "メールは[e-mail]です。カードは[card]です"),
+        ("jürgen@müller.example, bob%40example.com", "[e-mail], [e-mail]"),
+        ("06 12 34 56 78, 1-800-555-1234, 07700 900123", "[phone], [phone], [phone]"),
+        ("IBAN DE89 3704 0044 0532 0130 00 and BE68539007547034 from me", "IBAN [account] and [account] from me"),
+        ("GB82 WEST 1234 5698 7654 32.", "[account]."),
+        ("sk-ant-api03-AbCd1234-efgh5678_ijkl", "[secret]"),
+        ("sk_live_4eC39HqLyjWDarjtT1zdp7dc whsec_4eC39HqLyjWDarjtT1zdp7dc", "[secret] [secret]"),
+        ("akiaiosfodnn7example", "[secret]"),
+        ("aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "aws_secret_access_key = [secret]"),
+        ("AIzaSyD-1234567890abcdefghijklmnopqrstu", "[secret]"),
+        ("xoxb-1234567890-abcdefghij github_pat_11ABCDEFG0abcdefghijkl", "[secret] [secret]"),
+        ("glpat-abcdefghij0123456789, hvs.CAESIabcdefghijklmnopqr", "[secret], [secret]"),
+        ("https://hooks.slack.com/services/T000/B000/XXXXXXXXXXXXXXXX", "https://hooks.slack.com/services/[secret]"),
+        ("123456789:AAabcdefghijklmnopqrstuvwxyz0123456", "[secret]"),
+        ("X-Api-Key: 0123456789abcdef", "X-Api-Key: [secret]"),
+        ("Authorization: 0123456789abcdef0123", "Authorization: [secret]"),
+        ("?sv=2024&sig=abcDEF0123456789abcDEF%3D&x=1", "?sv=2024&sig=[secret]&x=1"),
+        ('"token": "abcdef0123456789abcdef"', '"token": "[secret]"'),
+        ("Set-Cookie: sid=abcdef0123456789; Path=/", "Set-Cookie: [secret]"),
+        ('{"password": "two words, and more; yes", "user": "x"}', '{"password": "[secret]", "user": "x"}'),
+        ("{'DB_PASSWORD': 'abc'}", "{'DB_PASSWORD': '[secret]'}"),
+        ('{\\"password\\":\\"two words\\",\\"a\\":1}', '{\\"password\\":\\"[secret]\\",\\"a\\":1}'),
+        ("パスワード：himitsu88、パスワードはhimitsu88です", "パスワード：[secret]、パスワードは[secret]です"),
+        ("my password is hunter22 and cvv: 123", "my password is [secret] and cvv: [secret]"),
+        ("-----BEGIN PGP PRIVATE KEY BLOCK-----\nabc\n-----END PGP PRIVATE KEY BLOCK-----", "[secret]"),
         ("data:image/png;base64," + "iVBO" * 200, "data:image/png;base64,[encoded, 800 characters]"),
     ],
 )
 def test_what_looks_personal_or_secret_is_masked(text: str, masked: str) -> None:
     assert mask(text) == masked
+    assert mask(masked) == masked  # once is enough: what was masked is no secret
 
 
 @pytest.mark.parametrize(
@@ -62,6 +93,12 @@ def test_what_looks_personal_or_secret_is_masked(text: str, masked: str) -> None
         "sk-learn-is-a-library and risk-management-of-everything",
         "decorator @property, price 12 @ 3.50",
         "call 911, room 555-1234",
+        "パスワードは必要です。注文番号は12345678です",
+        "the next page_token is short; token: 1234, signature: total(x)",
+        "ab12cdef34567890abcdef1234567890 and DE00370400440532013000",
+        "SK-2024-PRODUCT-LINE-0001 in stock",
+        "the cookie: chocolate; password reset link sent",
+        "v1.2.3-rc.4 2026-11-16T00:00:00Z 10.0.0.1",
     ],
 )
 def test_what_is_neither_stays(text: str) -> None:

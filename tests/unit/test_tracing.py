@@ -224,9 +224,10 @@ def test_an_address_is_shown_without_its_password(url: str, shown: str) -> None:
 def test_secrets_are_found_in_the_settings_and_in_urls() -> None:
     environment = {
         "LANGFUSE_SECRET_KEY": "sk-lf-1", "OPENAI_API_KEY": "sk-2", "HANSEI_CLICKHOUSE_URL": "clickhouse://u:p%40ss@h/d",
+        "OPENAI_BASE_URL": "http://u:model@h/v1",
     }  # fmt: skip
     found = secrets_in(environment, ["clickhouse://u:other@h/d", "chdb:///data", "clickhouse://[broken"])
-    assert found == ["clickhouse://[broken", "other", "p%40ss", "sk-2", "sk-lf-1"]
+    assert found == ["clickhouse://[broken", "model", "other", "p%40ss", "sk-2", "sk-lf-1"]
 
 
 @pytest.mark.parametrize("written", ['p%40s"s', 'p@s"s', 'p@s\\"s', 'p@s\\\\\\"s', "p%40s%22s"])

@@ -11,6 +11,7 @@ from hansei.errors import BudgetExceeded, QueryFailed, QueryRefused, UsageError
 from hansei.tools.inquiry.answer import Answer, Refusal
 from hansei.tools.inquiry.bounds import Bounds
 from hansei.tools.inquiry.notebook import Notebook
+from hansei.tools.inquiry.personal import is_hidden
 from hansei.tools.inquiry.wording import FRAME, UNTRUSTED, fitted, plural, section
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.masking import unmasked
@@ -117,6 +118,8 @@ def _rounded(value: Any) -> Any:
 def _cell(column: str, value: Any, bounds: Bounds) -> str:
     if value is None:
         return "NULL"
+    if bounds.masked and column not in _IDS and is_hidden(value):
+        return "[secret]"
     value = _rounded(value)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     text = text.replace(" | ", " ¦ ")

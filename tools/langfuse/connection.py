@@ -70,10 +70,12 @@ class Server:
 
 
 def shown_address(url: str) -> str:
-    """A URL without the user, password and query that it may hold."""
-    scheme, separator, rest = url.partition("?")[0].rpartition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
+    """A URL without the user, password and query that it may hold, also where it is none."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        scheme, rest = "", url
+    # Up to the last of them: a password may hold what ends a host, and is no less a password then.
+    return f"{scheme}{separator}{rest.rpartition('@')[2].partition('?')[0]}"
 
 
 def time_limit(default: float) -> float:

@@ -27,9 +27,9 @@ _IDENTITY = frozenset(
 
 
 def secrets_in(environment: Mapping[str, str], urls: Iterable[str] = ()) -> list[str]:
-    """The secrets that this process was given: keys, and the passwords in ClickHouse URLs."""
+    """The secrets that this process was given: keys, and the passwords in the addresses of ClickHouse and the model."""
     found = {environment.get(name, "") for name in ("LANGFUSE_SECRET_KEY", "OPENAI_API_KEY")}
-    for url in (environment.get("HANSEI_CLICKHOUSE_URL", ""), *urls):
+    for url in (*(environment.get(name, "") for name in ("HANSEI_CLICKHOUSE_URL", "OPENAI_BASE_URL")), *urls):
         try:
             found.add(urlsplit(url).password or "")
         except ValueError:  # no URL: then it is reported where it is used, and holds no password that we could find

@@ -18,7 +18,7 @@ from hansei.tools.language_model.answers import find_answer, keep_answer
 from hansei.tools.language_model.endpoint import SHORT_ANSWER, Endpoint, client_of
 from hansei.tools.language_model.habits import Habits, habits_of
 from hansei.tools.language_model.prompt import Filled, PromptVersion
-from hansei.tools.language_model.statuses import Again, failure_of, too_long
+from hansei.tools.language_model.statuses import Again, failure_of, not_reached, too_long
 from hansei.tools.language_model.usage import ModelMeter
 
 Messages = Sequence[tuple[str, str] | BaseMessage]
@@ -220,7 +220,9 @@ def _once(
     short: bool,
 ) -> Reply:
     late = ModelFailed(
-        f"The model did not answer within {max(0.0, seconds):.3g} s.", "Raise Context.model_timeout.", reason="timeout"
+        f"The model did not answer within {max(0.0, seconds):.3g} s.",
+        "Raise HANSEI_MODEL_TIMEOUT (Context.model_timeout).",
+        reason="timeout",
     )
     if seconds <= 0:
         raise late
@@ -241,12 +243,8 @@ def _once(
         raise late from None
     except openai.APIStatusError as error:
         raise (_Otherwise() if habits.learn(error) else failure_of(error)) from None
-    except (openai.APIConnectionError, httpx.HTTPError):
-        raise Again(
-            ModelFailed(
-                "The model cannot be reached, or the connection was cut.", "Check OPENAI_BASE_URL.", reason="connection"
-            )
-        ) from None
+    except (openai.APIConnectionError, httpx.HTTPError) as error:
+        raise not_reached(error, named=endpoint.url is not None) from None
     except (openai.OpenAIError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         # What langchain-openai raises for an answer that is none of a chat model: HTML, null, a list.
         meter.add(node, None)

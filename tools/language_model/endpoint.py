@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import SecretStr
 
@@ -90,7 +92,7 @@ def endpoint_of(context: Context, run_id: str | None = None) -> Endpoint | None:
     """
     if context.model is None:
         return None
-    url, key = (os.environ.get(name) for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY"))
+    url, key = ((os.environ.get(name) or "").strip() for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY"))
     return Endpoint(
         context.model,
         SecretStr(url) if url else None,
@@ -112,12 +114,39 @@ def client_of(endpoint: Endpoint) -> ChatOpenAI:
     """The client of an endpoint. It does not retry: `hansei.tools.language_model.calling` does.
 
     Raises:
-        ModelFailed: OpenAI is meant and there is no key.
+        ModelFailed: as `unusable` says.
     """
     with _lock:
         if endpoint not in _clients:
             _clients[endpoint] = _open(endpoint)
         return _clients[endpoint][0]
+
+
+def unusable(endpoint: Endpoint) -> ModelFailed | None:
+    """Why nothing can be sent to an endpoint as it is named; None: it can be tried."""
+    if endpoint.key is None and not endpoint.foreign:
+        return ModelFailed(
+            "The model has no key.", "Set OPENAI_API_KEY, or OPENAI_BASE_URL for a server of your own.", reason="setup"
+        )
+    if endpoint.url is not None and not _is_address(endpoint.url.get_secret_value()):
+        return ModelFailed(
+            "OPENAI_BASE_URL is no address of a server.", "Write it as http://host:8000/v1 or https://host/v1.",
+            reason="setup",
+        )  # fmt: skip
+    if endpoint.key is not None and not re.fullmatch("[!-~]+", endpoint.key.get_secret_value()):
+        return ModelFailed(
+            "OPENAI_API_KEY holds characters that cannot be sent.",
+            "Set it anew: letters, digits and signs, without blanks and typographic quotation marks.", reason="setup",
+        )  # fmt: skip
+    return None
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and url.isprintable()
+    except ValueError:  # brackets that are no address, or a port that is no number
+        return False
 
 
 def models_of(endpoint: Endpoint) -> dict[str, dict[str, Any]]:
@@ -148,10 +177,8 @@ atexit.register(close_models)
 
 
 def _open(endpoint: Endpoint) -> tuple[ChatOpenAI, Callable[[], None]]:
-    if endpoint.key is None and not endpoint.foreign:
-        raise ModelFailed(
-            "The model has no key.", "Set OPENAI_API_KEY, or OPENAI_BASE_URL for a server of your own.", reason="setup"
-        )
+    if failure := unusable(endpoint):
+        raise failure
     # Here, since a run without a model needs none of it, and it takes half a second.
     from langchain_openai import ChatOpenAI
     from langchain_openai._compat import httpx  # httpx or httpx2: what the installed openai sends with
@@ -179,7 +206,11 @@ def _open(endpoint: Endpoint) -> tuple[ChatOpenAI, Callable[[], None]]:
             response.stream = Timed(response.stream, seconds)
 
     wire = DefaultHttpxClient(event_hooks={"response": [limit]}, timeout=endpoint.timeout)
-    given: dict[str, Any] = {} if endpoint.url is None else {"base_url": endpoint.url.get_secret_value()}
+    given: dict[str, Any] = {}
+    if endpoint.url is not None:
+        # What stands behind a question mark (Azure's api-version) belongs behind the path of each request.
+        address, _, query = endpoint.url.get_secret_value().partition("?")
+        given = {"base_url": address, "default_query": dict(parse_qsl(query)) or None}
     client = ChatOpenAI(
         model=endpoint.model,
         api_key=endpoint.key or SecretStr("none"),

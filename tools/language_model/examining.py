@@ -74,7 +74,9 @@ def _examined(endpoint: Endpoint, meter: ModelMeter) -> Iterator[Health]:
 
 
 def _remedy(endpoint: Endpoint, failure: ModelFailed) -> str:
-    if failure.status == 404 and (known := [one_line(name, 60) for name in _described(endpoint)]):
+    # Some servers refuse a model that is not there as they refuse a parameter.
+    unknown = failure.status in (400, 404) and endpoint.model not in (names := _described(endpoint))
+    if unknown and (known := [one_line(name, 60) for name in names]):
         more = ", …" if len(known) > 5 else ""
         return f"Name one that is there ({', '.join(known[:5])}{more})."
     if failure.reason == "timeout":

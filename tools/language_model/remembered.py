@@ -14,11 +14,11 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hansei import __version__
+from hansei.tools.langfuse.connection import shown_address
 
 NAME = "model-ways.json"
 
@@ -88,9 +88,8 @@ def _is_fresh(entry: _Entry) -> bool:
 
 def _digest(place: tuple[str, str | None]) -> str:
     model, url = place
-    parts = urlsplit(url or "")
-    # Without a user and password in the address, which a digest might give away.
-    where = [model, parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/")]
+    # Without a user, a password and a query in the address, which a digest might give away.
+    where = [model, shown_address(url or "").rstrip("/")]
     return hashlib.sha256(json.dumps(where).encode()).hexdigest()
 
 

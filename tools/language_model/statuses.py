@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+import ssl
+from collections.abc import Iterator
 from typing import Any
 
 from hansei.errors import ModelFailed
@@ -40,6 +42,39 @@ def failure_of(error: Any) -> Exception:
     if failure.reason in ("rate_limit", "server"):
         return Again(failure, _retry_after(error.response.headers))
     return failure
+
+
+def not_reached(error: BaseException, *, named: bool) -> Exception:
+    """What a connection that failed means.
+
+    Args:
+        error: what the client raised.
+        named: whether OPENAI_BASE_URL names the address.
+
+    Returns:
+        `Again` where it may get better; a `ModelFailed` where the certificate or the protocol is wrong.
+    """
+    behind = [one for one in _causes(error) if isinstance(one, ssl.SSLError)]
+    if any(isinstance(one, ssl.SSLCertVerificationError) for one in behind):
+        return ModelFailed(
+            "The certificate of the model's server is not trusted, or is not this host's.",
+            "Name the file of its authority in SSL_CERT_FILE, and the host in OPENAI_BASE_URL as the certificate does.",
+            reason="connection",
+        )
+    if any(not isinstance(one, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError) for one in behind):
+        return ModelFailed(
+            "The model's server does not speak TLS.", "Write http:// in OPENAI_BASE_URL, or its port for TLS.",
+            reason="connection",
+        )  # fmt: skip
+    remedy = "Check OPENAI_BASE_URL." if named else "Check the network, and the proxy if there is one."
+    return Again(ModelFailed("The model cannot be reached, or the connection was cut.", remedy, reason="connection"))
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it came of."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def names(error: Any, parameter: str) -> bool:

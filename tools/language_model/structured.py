@@ -30,6 +30,9 @@ NOT_KNOWN = (400, 404, 405, 415, 422, 500, 501)
 ANSWERED = ("empty", "refusal", "truncated")
 """Reasons of failures of a model that is there."""
 
+BOUNDS = ("minLength", "maxLength", "minItems", "maxItems", "minimum", "maximum")
+"""Keywords that some servers refuse in a strict schema; what an answer holds is validated here in any case."""
+
 LONGEST_ECHO = 2_000
 """Letters of an unfit answer that are shown to the model again when it may repair it."""
 
@@ -72,11 +75,16 @@ def ask(
         try:
             reply = _send(endpoint, meter, node, messages, schema, way, until)
         except ModelFailed as failure:
-            if failure.status not in NOT_KNOWN or not habits_of(endpoint).recalled:
+            if failure.status not in NOT_KNOWN:
                 raise
-            # Another server may have taken the place of the one that was known.
-            forget_habits(endpoint)
-            way = way_of(endpoint, meter, node)
+            if habits_of(endpoint).recalled:
+                # Another server may have taken the place of the one that was known.
+                forget_habits(endpoint)
+                way = way_of(endpoint, meter, node)
+            elif way != "prompt" and failure.reason == "request":
+                way = "prompt"  # the probe's schema was taken and this one is not: servers know parts of JSON schema
+            else:
+                raise
             reply = _send(endpoint, meter, node, messages, schema, way, until)
         return _parse(reply, schema)
     except _Unfit as unfit:
@@ -196,7 +204,9 @@ def _send(
 
     name, described = schema.__name__.strip("_").lower(), schema.model_json_schema()
     if way == "json_schema":
-        wanted = {"type": "json_schema", "json_schema": {"name": name, "schema": _closed(described), "strict": True}}
+        closed = _closed(described)
+        wanted = {"name": name, "schema": closed, "strict": not _is_open(closed)}
+        wanted = {"type": "json_schema", "json_schema": wanted}
         return call(endpoint, meter, node, messages, response_format=wanted, keep=keep, until=until)
     if way == "function":
         tool = {"name": name, "description": described.get("description", ""), "parameters": described}
@@ -211,12 +221,22 @@ def _closed(schema: Any) -> Any:
         return [_closed(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    out: dict[str, Any] = {key: _closed(value) for key, value in schema.items() if key not in ("default", "title")}
+    left_out = ("default", "title", *BOUNDS)
+    out: dict[str, Any] = {key: _closed(value) for key, value in schema.items() if key not in left_out}
     if isinstance(schema.get("properties"), dict):
         out["properties"] = {key: _closed(value) for key, value in schema["properties"].items()}
         out["required"] = list(schema["properties"])
         out["additionalProperties"] = False
     return out
+
+
+def _is_open(schema: Any) -> bool:
+    """Whether an object in it may have any properties, which strict mode does not know."""
+    if isinstance(schema, list):
+        return any(map(_is_open, schema))
+    if not isinstance(schema, dict):
+        return False
+    return (schema.get("type") == "object" and "properties" not in schema) or any(map(_is_open, schema.values()))
 
 
 class _Unfit(Exception):
