@@ -18,8 +18,6 @@ class CalibratorInput(Evaluating):
     """And the evaluation as it is without labels, valid for `EvaluationResult`."""
 
     evaluation: dict[str, Any]
-    compared: dict[str, dict[str, Any]]
-    """comparer: what the pairs of each pairwise criterion come to."""
 
 
 def calibrator(state: CalibratorInput, runtime: Runtime[Context]) -> dict[str, Any]:
@@ -37,8 +35,7 @@ def calibrator(state: CalibratorInput, runtime: Runtime[Context]) -> dict[str, A
     dataset = dataset_of(state["scope"], runtime, state["costs"])
     labels, store = read_labels(dataset, rules), store_of(context)
     earlier = store.told_of(list(rules), but=evaluation.run_id)
-    pairs = {name: one["told"] for name, one in state["compared"].items()}
-    told = calibrated(evaluation, store.told(evaluation.run_id), labels, earlier, pairs)
+    told = calibrated(evaluation, store.told(evaluation.run_id), labels, earlier)
     count = len({trace for mine in labels.values() for trace in mine})
     steps.finished(f"{count:,} labelled traces" if count else "no labels: uncalibrated")
     return {"evaluation": told.model_dump(mode="json"), "costs": bill("calibrator", dataset.reader)}

@@ -10,7 +10,7 @@ from langgraph.runtime import Runtime
 from hansei.context import Context
 from hansei.contracts.evaluation import Verdict
 from hansei.errors import ModelFailed
-from hansei.nodes.evaluating import Evaluating, meter_of_run, pair_judges_of, pairs_of, store_of
+from hansei.nodes.evaluating import Evaluating, meter_of_run, pair_judges_of, pairs_of, run_of, store_of
 from hansei.nodes.scope import Steps, at_once, bill, context_of, dataset_of
 from hansei.tools.evaluation.pairs import ORDERS, Order, Pair, PairJudge, Tally
 
@@ -59,11 +59,9 @@ def comparer(state: ComparerInput, runtime: Runtime[Context]) -> dict[str, Any]:
         tally = Tally.of(both[: len(drawn)], "stopped")
         compared[judge.criterion.name] = {
             "pairwise": tally.pairwise.model_dump(mode="json"), "reasons": tally.reasons, "kept": len(known),
-            "told": [
-                [pair.first, pair.second, *(one and one.value for one in verdicts)]
-                for pair, verdicts in zip(pairs, both, strict=True)
-            ],
         }  # fmt: skip
+        settled = [judge.settled(pair, verdicts) for pair, verdicts in zip(pairs, both, strict=True)]
+        store.tell(run_of(state), [one for one in settled if one is not None])
         if failed is not None:
             stopped = failed.message
             break

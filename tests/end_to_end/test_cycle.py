@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support.cli import Done, clean_environment, hansei_here
 from tests.support.evaluation import ANSWER, MADE_UP, criteria_file, fill, kept_in, reading_judge, rows
+from tests.support.faults import on_step, takes
 from tests.support.langfuse_api import PROJECT_ID, Fault, LangfuseServer
 from tests.support.openai_server import KEY, Answer, OpenAiServer, Request, structured
-from tests.support.world import END
+from tests.support.world import END, PROJECT, make_world
 
 pytestmark = pytest.mark.long
 
@@ -139,6 +143,55 @@ def test_the_report_and_judging_have_one_bound(url: str, tmp_path: Path) -> None
         assert "may use 12,000 tokens" in told["evaluation"]["stopped"]
 
 
+def started(folder: Path, environment: dict[str, str], *more: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "hansei", *arguments(folder, "--quiet", *more)]
+    return subprocess.Popen(
+        command, cwd=folder, env=clean_environment(**environment), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+
+def until(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 240
+    while not reached() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert reached()
+
+
+def test_what_an_analysis_used_before_it_was_killed_counts(tmp_path: Path) -> None:
+    """In a world with a finding the planner asks the model; the process dies while the second answer is under way."""
+    where = f"chdb://{tmp_path}/clickhouse"
+    fill(where, "v4", make_world(on_step("research", "summarise", takes(3.0), day=2)))
+    stalled = threading.Event()
+
+    def stalls(request: Request) -> Answer:
+        if not request.is_probe and len(server.asked) > 1:
+            stalled.wait(30)
+        return model(request)
+
+    def spent() -> list[tuple[str, int]]:
+        verdicts = tmp_path / "hansei-cycle" / "verdicts.sqlite"
+        if not verdicts.exists():
+            return []
+        with closing(sqlite3.connect(f"file:{verdicts}?mode=ro", uri=True, timeout=30)) as file:
+            return file.execute("SELECT part, input_tokens FROM spent").fetchall()
+
+    with OpenAiServer(stalls) as server:
+        environment = settings(where, server, HANSEI_PROJECT_ID=PROJECT)
+        process = started(tmp_path, environment)
+        until(lambda: len(spent()) > 0 and len(server.asked) > 1)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        [(killed, tokens)] = spent()
+        assert not list((tmp_path / "hansei-cycle").glob("*/report.json"))
+        stalled.set()
+        told = document(cycle(tmp_path, environment, "--json"))
+    assert told["report"]["run"]["id"] != killed
+    used = told["report"]["run"]["usage"]
+    before = told["evaluation"]["before"]
+    assert before["input_tokens"] == tokens + sum(one["input_tokens"] for one in used.values())
+    assert not spent(), "the cycle has come to its end"
+
+
 def test_kill_9_while_judging_costs_no_verdict(url: str, tmp_path: Path) -> None:
     stalled = threading.Event()
 
@@ -149,15 +202,9 @@ def test_kill_9_while_judging_costs_no_verdict(url: str, tmp_path: Path) -> None
 
     with OpenAiServer(stalls) as server:
         environment = settings(url, server)
-        command = [sys.executable, "-m", "hansei", *arguments(tmp_path, "--quiet")]
-        process = subprocess.Popen(
-            command, cwd=tmp_path, env=clean_environment(**environment), stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        process = started(tmp_path, environment)
         verdicts = tmp_path / "hansei-cycle" / "verdicts.sqlite"
-        deadline = time.monotonic() + 240
-        while kept_in(verdicts) < 7 and time.monotonic() < deadline:
-            time.sleep(0.05)
+        until(lambda: kept_in(verdicts) >= 7)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         stalled.set()

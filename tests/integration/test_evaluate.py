@@ -356,6 +356,9 @@ def test_pairs_are_judged_in_both_orders_and_a_liking_for_a_place_shows(evaluate
     assert pairwise["order_dependent"]["value"] == pytest.approx(1 / 3)
     assert sum(tempted) == 2
     assert (told["reasons"], again["pairwise"], again["kept"]) == ({"order_dependent": 1}, pairwise, 6)
+    wanted = {one["trace_id"]: one["against"] for one in told["to_label"]}
+    assert len(wanted) == 4, "both traces of the two pairs on which it says the same in both orders"
+    assert all(wanted[other] == mine for mine, other in wanted.items())
 
 
 @pytest.mark.long

@@ -107,7 +107,8 @@ def test_each_kind_of_judge_is_held_against_people(url: str, tmp_path: Path) -> 
         assert done.returncode == 0, done.stderr
         found = {one["criterion"]["name"]: one for one in json.loads(done.stdout)["results"]}
         page = (tmp_path / "hansei-evaluation" / "evaluation.md").read_text("utf-8")
-        queued = hansei_here(tmp_path, *arguments, "--queue", "to label", **settings)
+        settings["HANSEI_MODEL"] = "test-2"
+        queued = hansei_here(tmp_path, *arguments, "--queue", "to label", "--json", **settings)
         assert queued.returncode == 0, queued.stderr
         assert {one["name"]: one["dataType"] for one in langfuse.state.configs.values()} == {
             "tone": "CATEGORICAL", "depth": "NUMERIC",
@@ -141,6 +142,10 @@ def test_each_kind_of_judge_is_held_against_people(url: str, tmp_path: Path) -> 
     }  # fmt: skip
     assert calibration["decided"]["value"] == 1.0
     assert calibration["agreement"]["value"] < 1.0, "people often see no difference"
+    later = {one["criterion"]["name"]: one for one in json.loads(queued.stdout)["results"]}["clearer"]["calibration"]
+    [drift] = later["drift"]
+    groups = {one["name"].partition(",")[0]: one["agreement"]["n"] for one in drift["groups"]}
+    assert (drift["by"], groups, drift["p"]) == ("judged_by", {"test-1": PAIRS, "test-2": PAIRS}, 1.0)
     assert "rank correlation with people" in page
     assert "agrees with people on" in page
     assert "prefers the same one on" in page

@@ -9,12 +9,10 @@ import pytest
 
 from hansei.contracts.evaluation import Compared, Criterion, Verdict
 from hansei.tools.evaluation.agreement import Confusion, Numbers
-from hansei.tools.evaluation.calibrating_values import (
-    calibration_of_pairs,
-    calibration_of_values,
-    drawn_to_label,
-)
+from hansei.tools.evaluation.calibrating_pairs import calibration_of_pairs, pairs_to_label
+from hansei.tools.evaluation.calibrating_values import calibration_of_values, drawn_to_label
 from hansei.tools.evaluation.calibration import split_of
+from hansei.tools.evaluation.labelling import TO_LABEL
 from hansei.tools.evaluation.labels import Label, Rule, Said, rule_of
 from hansei.tools.evaluation.pairs import Tally
 
@@ -127,18 +125,22 @@ def test_a_judge_of_numbers_drifts_when_it_moves_away_from_people() -> None:
     assert next(one.agreement.value for one in drift.groups) == 1.0
 
 
+def _pair(n: int, said: str, **more: str) -> Verdict:
+    return Verdict(
+        trace_id=f"a{n}", against=f"b{n}", criterion="clearer", version=CLEARER.version, value=said, **more
+    )  # fmt: skip
+
+
 def test_pairs_are_held_against_what_people_prefer() -> None:
-    pairs, labels = list[list[str | None]](), dict[str, Label]()
+    pairs, labels = list[Verdict](), dict[str, Label]()
     for n in range(60):
-        first, second = f"a{n}", f"b{n}"
         people = (5.0, 3.0) if n % 3 == 0 else (2.0, 4.0) if n % 3 == 1 else (3.0, 3.0)
-        labels |= {first: _label(first, people[0]), second: _label(second, people[1])}
-        said = ("first", "second", "tie")[n % 3] if n % 5 else "first"
-        pairs.append([first, second, said, said])
-    pairs += [["a0", "b0", "first", "second"], ["a1", "b1", None, "first"], ["x", "y", "first", "first"]]
+        labels |= {f"a{n}": _label(f"a{n}", people[0]), f"b{n}": _label(f"b{n}", people[1])}
+        pairs.append(_pair(n, ("first", "second", "tie")[n % 3] if n % 5 else "first"))
+    pairs.append(_pair(60, "first"))
     found = calibration_of_pairs(pairs, labels)
     assert found is not None
-    assert (found.labels, found.is_measured) == (60, True)
+    assert (found.labels, found.is_measured, found.drift) == (60, True, [])
     tested = [n for n in range(60) if split_of(f"a{n}") == "test"]
     right = sum(bool(n % 5) or n % 3 == 0 for n in tested)
     assert found.agreement is not None
@@ -148,6 +150,42 @@ def test_pairs_are_held_against_what_people_prefer() -> None:
     assert found.decided.n == len(both)
     assert found.decided.value == pytest.approx(sum(bool(n % 5) or n % 3 == 0 for n in both) / len(both))
     assert calibration_of_pairs(pairs, {}) is None
+
+
+def test_a_judge_of_pairs_drifts_over_weeks_and_models() -> None:
+    """In the second week it prefers the wrong one half of the time; an earlier run's model did so in both."""
+    labels = dict[str, Label]()
+    for n in range(80):
+        labels |= {f"a{n}": _label(f"a{n}", 5.0, n // 40), f"b{n}": _label(f"b{n}", 1.0, n // 40)}
+    now = [_pair(n, "second" if n >= 40 and n % 2 else "first", judged_by="large") for n in range(80)]
+    before = [_pair(n, "second" if n % 2 else "first", judged_by="small") for n in range(80)]
+    found = calibration_of_pairs(now, labels, [*before, _pair(90, "first", judged_by="small")])
+    assert found is not None
+    drifts = {one.by: one for one in found.drift}
+    assert [group.agreement.value for group in drifts["week"].groups] == [1.0, 0.5]
+    assert {group.name: group.agreement.value for group in drifts["judged_by"].groups} == {"large": 0.75, "small": 0.5}
+    assert max(one.p for one in found.drift) < 0.01
+
+
+def test_both_traces_of_a_pair_are_labelled_and_what_measures_is_drawn_by_chance() -> None:
+    pairs = [_pair(n, "first") for n in range(200)]
+    odd = [n for n in range(200) if split_of(f"a{n}") != "test"]
+    others = {f"a{n}": {"error": True} for n in odd[:4]} | {f"b{n}": {"error": True} for n in odd[4:]}
+    half = odd[5]  # of this one only the second trace lacks a label
+    labels = {id: _label(id, 3.0) for id in ("a7", "b7", f"a{half}")}
+    found = pairs_to_label(pairs, others, labels)
+    assert len(found) == len({one.trace_id for one in found}) == TO_LABEL - 1, "no pair is cut in two"
+    assert "a7" not in {one.trace_id for one in found}
+    assert {split_of(f"a{one.trace_id[1:]}") == "test" for one in found if one.why == "drawn"} == {True}
+    assert sum(one.why == "drawn" for one in found) == pytest.approx(0.6 * TO_LABEL, abs=2)
+    # A check finds something in the trace that the judge prefers: there it is most likely wrong.
+    assert {one.trace_id[1:] for one in found if one.why == "unlikely"} >= {str(n) for n in odd[:4]}
+    assert [(one.trace_id, one.against) for one in found[:2]] == [
+        (found[0].trace_id, found[1].trace_id), (found[1].trace_id, found[0].trace_id),
+    ]  # fmt: skip
+    alone = pairs_to_label(pairs, {}, labels)
+    assert next(one.trace_id for one in alone if one.why == "unlikely") == f"b{half}", "one label makes a pair of it"
+    assert pairs_to_label([], others, labels) == []
 
 
 def test_a_liking_for_a_place_is_told_by_place() -> None:

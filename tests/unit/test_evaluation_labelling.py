@@ -9,7 +9,7 @@ import pytest
 
 from hansei.contracts import Window
 from hansei.contracts.calibration import Unlabelled
-from hansei.contracts.evaluation import Criterion, CriterionResult, EvaluationResult
+from hansei.contracts.evaluation import Compared, Criterion, CriterionResult, EvaluationResult
 from hansei.tools.evaluation.calibration import split_of
 from hansei.tools.evaluation.labelling import TO_LABEL, Pair, disagreements, drift, next_to_label
 from hansei.tools.evaluation.queueing import Queue, queue_of
@@ -135,3 +135,27 @@ def test_no_more_wait_in_a_queue_than_may(there: InQueue, most: int, planned: li
     assert len(traces) == proposed
     assert not set(traces) & (there.traces | set(planned))
     assert bool(notes) == (proposed < 50)
+
+
+def test_a_pair_goes_into_a_queue_whole_or_not_at_all() -> None:
+    """People give each trace a number; a judge of traces has its own list, which is taken in turn with the pairs."""
+    compared = Compared(dimension="release", first="1", second="2")
+    clearer = Criterion(name="clearer", kind="pairwise", definition="Says more.", compared=compared)
+    pairs = [
+        Unlabelled(trace_id=mine, verdict="first", why="drawn", against=other)
+        for n in range(4)
+        for mine, other in ((f"a{n}", f"b{n}"), (f"b{n}", f"a{n}"))
+    ]
+    alone = Unlabelled(trace_id="a9", verdict="tie", why="unlikely", against="b9")  # b9 is labelled
+    of_pairs = CriterionResult(
+        criterion=clearer, n=5, unscored=0, calibration="uncalibrated", to_label=[*pairs, alone]
+    )  # fmt: skip
+    evaluation = _to_label(2)
+    evaluation.results.append(of_pairs)
+    for most, proposed in [(5, ["a0", "a9", "b0", "t000", "t001"]), (6, ["a0", "a1", "b0", "b1", "t000", "t001"])]:
+        writes, notes = queue_of(evaluation, Queue("q", InQueue(), most))
+        traces = sorted(str(one.body["object_id"]) for one in writes if one.kind == "queue_item")
+        assert (traces, len(notes)) == (proposed, 1)
+    config = next(one.body for one in writes if one.kind == "score_config" and one.body["name"] == "clearer")
+    assert (config["data_type"], config["min_value"], config["max_value"]) == ("NUMERIC", 1.0, 5.0)
+    assert "Says more." in config["description"]

@@ -7,13 +7,8 @@ from collections.abc import Mapping, Sequence
 from hansei.contracts.calibration import Calibration, Disagreement, DriftOfJudge, Unlabelled
 from hansei.contracts.evaluation import UNCALIBRATED, CriterionResult, EvaluationResult, Verdict
 from hansei.tools.evaluation.agreement import Confusion
-from hansei.tools.evaluation.calibrating_values import (
-    calibration_of_pairs,
-    calibration_of_values,
-    drawn_to_label,
-    drifts_of,
-    estimate_of,
-)
+from hansei.tools.evaluation.calibrating_pairs import calibration_of_pairs, pairs_to_label
+from hansei.tools.evaluation.calibrating_values import calibration_of_values, drawn_to_label, drifts_of, estimate_of
 from hansei.tools.evaluation.calibration import Judged, Table, corrected, rates, split_of
 from hansei.tools.evaluation.labelling import Pair, disagreements, next_to_label
 from hansei.tools.evaluation.labels import Label
@@ -24,23 +19,24 @@ def calibrated(
     verdicts: Sequence[Verdict],
     labels: Mapping[str, Mapping[str, Label]],
     earlier: Sequence[Verdict] = (),
-    compared: Mapping[str, Sequence[Sequence[str | None]]] | None = None,
 ) -> EvaluationResult:
     """The evaluation with a calibration for each judge.
 
     Args:
         evaluation: as it is without labels.
-        verdicts: of its run, also on labelled traces that were not chosen.
+        verdicts: of its run, also on labelled traces that were not chosen; of pairs those that are settled.
         labels: criterion → trace → label.
         earlier: verdicts of earlier runs, for the drift of a judge over models and versions.
-        compared: pairwise criterion → its pairs: both traces, then the verdict in either order, None without one.
     """
     results = []
     for one in evaluation.results:
         mine = labels.get(one.criterion.name, {})
         if one.criterion.kind == "pairwise":
-            found = calibration_of_pairs((compared or {}).get(one.criterion.name, ()), mine)
-            results.append(one.model_copy(update={"calibration": found or UNCALIBRATED}))
+            settled = [v for v in verdicts if (v.criterion, v.version) == (one.criterion.name, one.criterion.version)]
+            before = [v for v in earlier if v.criterion == one.criterion.name and v.against is not None]
+            found = calibration_of_pairs(settled, mine, before)
+            to_label = pairs_to_label(settled, _others(one.criterion.name, verdicts), mine)
+            results.append(one.model_copy(update={"calibration": found or UNCALIBRATED, "to_label": to_label}))
         elif one.criterion.kind == "judge":
             results.append(_calibrated(one, verdicts, mine, earlier))
         else:
@@ -118,12 +114,17 @@ def _drifts(
 def _to_label(
     name: str, mine: Mapping[str, Verdict], verdicts: Sequence[Verdict], labels: Mapping[str, Label]
 ) -> list[Unlabelled]:
+    judged = {id: verdict.value is False for id, verdict in mine.items()}
+    return [
+        Unlabelled(trace_id=one.trace_id, verdict="fail" if one.found else "pass", why=one.why)
+        for one in next_to_label(judged, _others(name, verdicts), labels)
+    ]
+
+
+def _others(name: str, verdicts: Sequence[Verdict]) -> dict[str, dict[str, bool]]:
+    """Of each trace whether the other criteria and checks found their failure, by name."""
     others: dict[str, dict[str, bool]] = {}
     for one in verdicts:
         if one.criterion != name and isinstance(one.value, bool):
             others.setdefault(one.trace_id, {})[one.criterion] = not one.value
-    judged = {id: verdict.value is False for id, verdict in mine.items()}
-    return [
-        Unlabelled(trace_id=one.trace_id, verdict="fail" if one.found else "pass", why=one.why)
-        for one in next_to_label(judged, others, labels)
-    ]
+    return others

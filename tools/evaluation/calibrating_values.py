@@ -1,4 +1,4 @@
-"""Judges of categories, numbers and pairs held against people's labels; what of it all kinds of judges share."""
+"""Judges of categories and numbers held against people's labels; what of it all kinds of judges share."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from hansei.tools.statistics import Interval
 
 DRIFTS = ("week", "version", "judged_by")
 MOST_DISAGREEMENTS = 20
-PREFERENCES = ("first", "second", "tie")
 
 
 def calibration_of_values(
@@ -64,7 +63,7 @@ def calibration_of_values(
         ],
     )
     if len(tested) < FEWEST:
-        return found.model_copy(update={"note": _too_few(len(tested))})
+        return found.model_copy(update={"note": too_few(len(tested))})
     if criterion.type == "numeric":
         numbers = Numbers(
             tuple(float(one.value or 0) for one in tested),
@@ -73,44 +72,7 @@ def calibration_of_values(
         )
         return found.model_copy(update={"numeric": _numeric(numbers)})
     told = [(str(one.value), str(labels[one.trace_id].said)) for one in tested]
-    return found.model_copy(update=_agreement(Confusion.of(told, criterion.categories)))
-
-
-def calibration_of_pairs(pairs: Sequence[Sequence[str | None]], labels: Mapping[str, Label]) -> Calibration | None:
-    """A judge of pairs held against people's preferences; None: there is no preference for a pair that it settled.
-
-    People prefer the trace of a pair that they gave the higher score; the same score is a tie. Pairs whose verdict
-    changed with the order are settled by nobody, and left out here; how many they are is the judge's position bias.
-
-    Args:
-        pairs: both traces, then the verdict in either order, None without one.
-        labels: people's scores, by trace.
-    """
-    settled = [
-        (str(first), str(second), str(one))
-        for first, second, one, turned in pairs
-        if one is not None and one == turned and first in labels and second in labels
-    ]
-    if not settled:
-        return None
-    told = [(first, verdict, _preference(labels[first], labels[second])) for first, second, verdict in settled]
-    tested = [(verdict, people) for first, verdict, people in told if split_of(first) == "test"]
-    found = Calibration(
-        labels=len(settled),
-        tested=len(tested),
-        disagreements=[
-            Disagreement(trace_id=first, people=people)
-            for first, verdict, people in told
-            if verdict != people and split_of(first) != "test"
-        ][:MOST_DISAGREEMENTS],
-    )
-    if len(tested) < FEWEST:
-        return found.model_copy(update={"note": _too_few(len(tested))})
-    decided = [(verdict, people) for verdict, people in tested if "tie" not in (verdict, people)]
-    update = _agreement(Confusion.of(tested, PREFERENCES))
-    if decided:
-        update["decided"] = estimate_of(Confusion.of(decided, PREFERENCES).agreement, len(decided))
-    return found.model_copy(update=update)
+    return found.model_copy(update=agreement_of(Confusion.of(told, criterion.categories)))
 
 
 def drawn_to_label(mine: Mapping[str, Verdict], labels: Mapping[str, Label]) -> list[Unlabelled]:
@@ -144,7 +106,7 @@ def shown(value: Said | None) -> str:
     return f"{value:g}" if isinstance(value, float | int) else str(value)
 
 
-def _agreement(confusion: Confusion) -> dict[str, object]:
+def agreement_of(confusion: Confusion) -> dict[str, object]:
     n, kappa = confusion.n, confusion.kappa
     categories = []
     for i, name in enumerate(confusion.names):
@@ -190,10 +152,5 @@ def _fits(criterion: Criterion, verdict: Verdict) -> bool:
     return isinstance(verdict.value, str) == (criterion.type == "categorical") and not isinstance(verdict.value, bool)
 
 
-def _preference(first: Label, second: Label) -> str:
-    one, other = float(first.said), float(second.said)
-    return "tie" if one == other else "first" if one > other else "second"
-
-
-def _too_few(tested: int) -> str:
+def too_few(tested: int) -> str:
     return f"{tested} test labels: at least {FEWEST} are needed"

@@ -13,18 +13,23 @@ by anything else that tells right verdicts from wrong ones.
 Sources: Rogan, Gladen, American Journal of Epidemiology 107 (1978) 71, for the corrected share; its interval is drawn
 from the rates' posteriors under Jeffreys' priors, which in simulation kept nearer to 95 % than the bootstrap, than the
 profile likelihood and than Lang, Reiczigel, Preventive Veterinary Medicine 113 (2014) 13: with 200 labels and judges
-from 0.6 to 0.99 they covered 0.93 to 0.99, 0.92 to 0.98 and 0.93 to 1.00, it 0.92 to 0.98 in runs of 400 worlds. Rates
-have Wilson's interval: over rates from 0.6 to 0.99 its mean coverage is 95.0 to 95.5 %; Clopper and Pearson's is wider
-and covers 96 to 98 %.
+from 0.6 to 0.99 they covered 0.93 to 0.99, 0.92 to 0.98 and 0.93 to 1.00, it 0.92 to 0.98 in runs of 400 worlds.
+
+A rate's interval is the wider one, at either end, of Wilson's and of the mid-P one (Lancaster, Journal of the American
+Statistical Association 56 (1961) 223; Agresti, Gottard, Computational Statistics and Data Analysis 51 (2007) 6447).
+What decides is how many misses are expected among the labels: with 0.05 to 40 of 250 its coverage is nowhere below
+94.3 %, and on average 98 % below one, 97 % from one to five, 96 % from five to fifteen. Alone, Jeffreys' falls to
+88 % (2.5 misses), Wilson's to 84 % (0.2) and mid-P to 92 % (3.1); Clopper and Pearson's is wider still. By verdict the
+rates are drawn from the confidence distributions of which those intervals are the quantiles.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Literal
 
 import numpy as np
@@ -44,6 +49,7 @@ LEAST_POWER = 0.1
 """TPR + TNR - 1 below which a judge is no better than a coin for what it is used for: the correction divides by it."""
 
 _DRAWS = 4096
+_REMEMBERED = 256
 Array = NDArray[np.float64]
 
 
@@ -153,20 +159,22 @@ def rates(table: Table, population: Judged | None = None) -> Rates | str:
             " without it are needed"
         )
     if population is None:
-        tpr, tnr = _beta(table.hit, table.miss, 0), _beta(table.clear, table.alarm, 1)
-        return Rates(
-            wilson(table.hit / positives, positives), wilson(table.clear / negatives, negatives), (tpr, tnr), None, None
-        )
+        found, passed = (table.hit, table.miss), (table.clear, table.alarm)
+        return Rates(_rate(*found), _rate(*passed), (_beta(*found, 0), _beta(*passed, 1)), None, None)
     if not 0 < population.found < population.n:
         return "the judge gave the same verdict on every trace"
     if not (table.hit + table.alarm and table.miss + table.clear):
         return "all test labels are of traces with the same verdict of the judge"
-    share = population.found / population.n
-    right, wrong = table.hit / (table.hit + table.alarm), table.miss / (table.miss + table.clear)
-    apparent = _beta(population.found, population.n - population.found, 2)
-    tpr, tnr = _by_verdict(apparent, _beta(table.hit, table.alarm, 0), _beta(table.miss, table.clear, 1))
-    values = _by_verdict(np.array([share]), np.array([right]), np.array([wrong]))
-    return Rates(_around(float(values[0][0]), tpr), _around(float(values[1][0]), tnr), (tpr, tnr), population, apparent)
+    judged = (population.found, population.n - population.found)
+    right, wrong = (table.hit, table.alarm), (table.miss, table.clear)
+
+    def drawn(way: _Way) -> tuple[Array, Array]:
+        return _by_verdict(way(*judged, 2), way(*right, 0), way(*wrong, 1))
+
+    values = drawn(lambda yes, no, _: np.array([yes / (yes + no)]))
+    wide = [drawn(way) for way in _WAYS]
+    tpr, tnr = (_around(float(values[i][0]), *(one[i] for one in wide)) for i in (0, 1))
+    return Rates(tpr, tnr, drawn(_beta), population, _beta(*judged, 2))
 
 
 def corrected(rates: Rates, judged: Judged) -> Interval | str:
@@ -202,16 +210,54 @@ def _by_verdict(share: Array, right: Array, wrong: Array) -> tuple[Array, Array]
     return hit / (hit + miss), clear / (clear + alarm)
 
 
-def _around(value: float, drawn: Array) -> Interval:
-    low, high = np.quantile(drawn, (0.025, 0.975))
-    return Interval(value, min(value, float(low)), max(value, float(high)))
+def _rate(yes: int, no: int) -> Interval:
+    plain = wilson(yes / (yes + no), yes + no)
+    middle = _around(plain.value, _mid_p(yes, no, 0))
+    return Interval(plain.value, min(plain.low, middle.low), max(plain.high, middle.high))
 
 
+def _around(value: float, *drawn: Array) -> Interval:
+    """The value with the widest reach of the middle 95 % of any of the draws."""
+    ends = [np.quantile(one, (0.025, 0.975)) for one in drawn]
+    return Interval(value, min(value, *(float(one[0]) for one in ends)), max(value, *(float(one[1]) for one in ends)))
+
+
+@lru_cache(maxsize=_REMEMBERED)
 def _beta(yes: int, no: int, dimension: int) -> Array:
     """Equally likely values of a rate after `yes` and `no`, under Jeffreys' prior. Always the same ones."""
     from scipy.special import betaincinv
 
-    drawn = betaincinv(yes + 0.5, no + 0.5, _even(dimension))
+    return _within(betaincinv(yes + 0.5, no + 0.5, _even(dimension)))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _mid_p(yes: int, no: int, dimension: int) -> Array:
+    """Draws whose quantiles are the ends of mid-P intervals: as many of either of Clopper and Pearson's two betas."""
+    from scipy.special import betaincinv
+
+    even = _even(dimension)
+    first, drawn = even < 0.5, np.empty(_DRAWS)
+    drawn[first] = betaincinv(yes, no + 1, 2 * even[first]) if yes else 0.0
+    drawn[~first] = betaincinv(yes + 1, no, 2 * even[~first] - 1) if no else 1.0
+    return _within(drawn)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _wilson(yes: int, no: int, dimension: int) -> Array:
+    """Draws whose quantiles are the ends of Wilson's intervals."""
+    from scipy.special import ndtri
+
+    n, z = yes + no, ndtri(_even(dimension))
+    share = yes / n
+    reach = z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return _within((share + z * z / (2 * n) + reach) / (1 + z * z / n))
+
+
+_Way = Callable[[int, int, int], Array]
+_WAYS: tuple[_Way, ...] = (_mid_p, _wilson)
+
+
+def _within(drawn: Array) -> Array:
     return np.asarray(np.clip(drawn, 1e-12, 1 - 1e-12), dtype=np.float64)
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 import numpy as np
 
@@ -21,6 +22,7 @@ FEWEST_IN_GROUP = 5
 """Labels of a week, a model or a version below which it is not held against the others."""
 
 _SHUFFLES = 9_999
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -169,14 +171,14 @@ def next_to_label(
         drawn = [ToLabel(one, found, chances[one], "drawn") for one in mine if split_of(one) == "test"]
         odd = [ToLabel(one, found, chances[one], "unlikely") for one in mine if split_of(one) != "test"]
         odd.sort(key=lambda one: -abs(one.found - one.chance))
-        kept[found] = _in_turn(drawn, odd)
+        kept[found] = in_turn(drawn, odd)
     of_found = min(len(kept[True]), max(most // 2, most - len(kept[False])))
     return [*kept[True][:of_found], *kept[False][: most - of_found]]
 
 
-def _in_turn(drawn: Sequence[ToLabel], odd: Sequence[ToLabel]) -> list[ToLabel]:
+def in_turn(drawn: Sequence[T], odd: Sequence[T]) -> list[T]:
     """Six of ten are drawn by chance, wherever the list is cut."""
-    out: list[ToLabel] = []
+    out: list[T] = []
     first, second = list(drawn), list(odd)
     while first or second:
         wanted = first if len(out) % 5 in (0, 2, 4) else second

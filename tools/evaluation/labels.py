@@ -48,6 +48,8 @@ class Rule:
     span: tuple[float, float] | None = None
     """Of a number."""
     categories: tuple[str, ...] = ()
+    own: Rule | None = None
+    """Beside feedback: annotations under the criterion's own score, which people give when they are asked to label."""
 
     def said(self, value: float | None, text: str, data_type: str) -> Said | None:
         """What a score says as a label of this kind; None: nothing by this rule."""
@@ -83,15 +85,17 @@ def rule_of(criterion: Criterion, feedback: str | None = None) -> Rule:
         UsageError: the rule cannot be read.
     """
     own = Rule(criterion.score_name, true_passes=criterion.true_means == "pass")
+    given = None if feedback is None else replace(rule_of_feedback(feedback), own=own)
     if criterion.kind == "pairwise":
-        return replace(rule_of_feedback(feedback) if feedback is not None else own, reads="rank")
+        own = replace(own, reads="rank")
+        return own if given is None else replace(given, reads="rank", own=own)
     if criterion.type == "categorical":
         return replace(own, reads="category", categories=tuple(criterion.categories))
     if criterion.type == "numeric":
         assert criterion.lowest is not None
         assert criterion.highest is not None
         return replace(own, reads="number", span=(criterion.lowest, criterion.highest))
-    return own if feedback is None else rule_of_feedback(feedback)
+    return given or own
 
 
 def rule_of_feedback(feedback: str) -> Rule:
@@ -160,8 +164,9 @@ INNER JOIN (
     AND (empty({wanted:Array(String)}) OR has({wanted:Array(String)}, environment))
 ) AS t ON t.id = s.trace_id
 ORDER BY name, annotated, trace_id"""
+    both = {name: [rule, *([rule.own] if rule.own else [])] for name, rule in rules.items()}
     values: dict[str, Any] = {
-        "names": sorted({rule.score for rule in rules.values()}),
+        "names": sorted({one.score for mine in both.values() for one in mine}),
         "feedback": sorted({rule.score for rule in rules.values() if rule.any_source}),
         "until": periods.window.end,
         "wanted": list(dataset.environments),
@@ -169,7 +174,7 @@ ORDER BY name, annotated, trace_id"""
     bound = open_ended.bind(sql, ("scores", "traces"))
     rows = open_ended.ask("labels", "labels", bound, values, since=at_first).records()
     found: dict[str, dict[str, Label]] = {name: {} for name in rules}
-    for name, rule in rules.items():
+    for name, rule in ((name, one) for name, mine in both.items() for one in mine):
         for row in rows:  # annotations come last, so they count where there is feedback as well
             if row["name"] != rule.score or not (row["annotated"] or rule.any_source):
                 continue

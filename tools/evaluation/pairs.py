@@ -110,6 +110,22 @@ class PairJudge:
     language: str
     project_id: str
 
+    @property
+    def judged_by(self) -> str:
+        """The model, and the version of the prompt: it follows from its text and how much of an answer it is given."""
+        text = json.dumps([self.prompt.system, self.prompt.user, LETTERS, self.language, self.endpoint.masked])
+        return f"{self.endpoint.place[0]}, prompt {sha256(text.encode()).hexdigest()[:6]}"
+
+    def settled(self, pair: Pair, both: Sequence[Verdict | None]) -> Verdict | None:
+        """The verdict on a pair as a whole; None: there is none in one of the orders, or they differ."""
+        values = {one and one.value for one in both}
+        if len(values) > 1 or None in values:
+            return None
+        return Verdict(
+            trace_id=pair.first, against=pair.second, criterion=self.criterion.name, version=self.criterion.version,
+            value=values.pop(), judged_by=self.judged_by,
+        )  # fmt: skip
+
     def key(self, pair: Pair, order: Order) -> str:
         """Under which its verdict on a pair in one order is kept."""
         model, url = self.endpoint.place
@@ -153,7 +169,7 @@ class PairJudge:
     ) -> Verdict:
         return Verdict(
             trace_id=f"{pair.first} {pair.second} {order}", criterion=self.criterion.name,
-            version=self.criterion.version, value=value, unscored=unscored,
+            version=self.criterion.version, value=value, unscored=unscored, judged_by=self.judged_by,
             quote=one_line(answer.quote, LONGEST_QUOTE) if answer and value else "",
             reason=one_line(answer.reason, LONGEST_REASON) if answer else "",
         )  # fmt: skip

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from hansei.contracts.calibration import Calibration
+from hansei.contracts.calibration import Calibration, Unlabelled
 from hansei.contracts.evaluation import Criterion, CriterionResult, EvaluationResult
 from hansei.tools.evaluation.labelling import TO_LABEL
 from hansei.tools.langfuse.untrusted import one_line
@@ -14,6 +14,9 @@ from hansei.tools.writeback import LONGEST_NAME, InQueue, ScoreConfig, Write, qu
 
 WELL_KNOWN = 0.2
 """Width of the intervals (of rates, agreement, correlation) from which a judge is known well enough."""
+
+PREFERRED = (1.0, 5.0)
+"""What people may give a trace of a pair: the one with more is the better one."""
 
 _NAME = re.compile(rf"[A-Za-z0-9_ .()-]{{1,{LONGEST_NAME}}}")
 
@@ -60,17 +63,15 @@ def queue_of(
         for one in wanted
         if one not in named
     ]
-    traces = _in_turn([[one.trace_id for one in result.to_label] for result in named])
     known = queue.there.traces | set(planned)
     waiting = queue.there.waiting + len(set(planned) - queue.there.traces)
-    new = [one for one in traces if one not in known]
     room = max(0, min(TO_LABEL, queue.most - waiting))
-    if room < min(len(new), TO_LABEL):
+    traces, new = _that_fit([_together(result.to_label) for result in named], known, room)
+    if room < min(new, TO_LABEL):
         notes.append(
-            f"{waiting:,} traces wait in “{one_line(queue.name, 80)}”, of {queue.most:,} that may: {room:,} of"
-            f" {len(new):,} more are proposed."
+            f"{waiting:,} traces wait in “{one_line(queue.name, 80)}”, of {queue.most:,} that may: {len(traces):,} of"
+            f" {new:,} more are proposed."
         )
-    traces = new[:room]
     if not traces:
         return [], notes
     configs = [_config(one.criterion) for one in named]
@@ -94,11 +95,33 @@ def _config(one: Criterion) -> ScoreConfig:
         return ScoreConfig(one.score_name, one.definition, categories=one.categories)
     if one.lowest is not None and one.highest is not None:
         return ScoreConfig(one.score_name, one.definition, span=(one.lowest, one.highest))
+    if one.kind == "pairwise":
+        low, high = PREFERRED
+        told = f"{low:g} (least) to {high:g} (most), by this: {one.definition} Of two answers the higher one is better."
+        return ScoreConfig(one.score_name, told, span=PREFERRED)
     said = "True: this is NOT in the trace" if one.true_means == "pass" else "True: this is in the trace"
     return ScoreConfig(one.score_name, f"{said}. {one.definition}")
 
 
-def _in_turn(lists: Sequence[Sequence[str]]) -> list[str]:
-    """The first of each, then the second of each, …; each once."""
+def _together(wanted: Sequence[Unlabelled]) -> list[list[str]]:
+    """The traces, both of a pair in one: one of them alone says nothing."""
+    out: list[list[str]] = []
+    for one in wanted:
+        if one.against is not None and out and out[-1] == [one.against]:
+            out[-1].append(one.trace_id)
+        else:
+            out.append([one.trace_id])
+    return out
+
+
+def _that_fit(lists: Sequence[Sequence[Sequence[str]]], known: Collection[str], room: int) -> tuple[list[str], int]:
+    """The first of each list, then the second of each, …, each trace once, as far as there is room; and how many there
+    would be."""
     longest = max((len(one) for one in lists), default=0)
-    return list(dict.fromkeys(one[place] for place in range(longest) for one in lists if place < len(one)))
+    in_turn = [one[place] for place in range(longest) for one in lists if place < len(one)]
+    taken: dict[str, None] = {}
+    for together in in_turn:
+        new = [one for one in together if one not in known and one not in taken]
+        if len(taken) + len(new) <= room:
+            taken.update(dict.fromkeys(new))
+    return list(taken), len({one for together in in_turn for one in together} - set(known))

@@ -14,14 +14,15 @@ _KINDS = {"boolean": "BOOLEAN", "numeric": "NUMERIC", "categorical": "CATEGORICA
 def pending_scores(
     evaluation: EvaluationResult, verdicts: Sequence[Verdict], chosen: Sequence[Chosen]
 ) -> Iterator[PendingScore]:
-    """A score for each verdict that has a value, on the trace as a whole. What is unscored is written nowhere.
+    """A score for each verdict on a trace that has a value, on the trace as a whole. What is unscored, and which of two
+    traces is better, is written nowhere.
 
     Args:
         evaluation: with the criteria.
         verdicts: of its run.
         chosen: the traces, with their times: a score is given the time of its trace, so that a rerun updates it.
     """
-    criteria = {one.criterion.name: one.criterion for one in evaluation.results}
+    criteria = {one.criterion.name: one.criterion for one in evaluation.results if one.criterion.kind != "pairwise"}
     by_id: Mapping[str, Chosen] = {one.id: one for one in chosen}
     for verdict in verdicts:
         criterion, trace = criteria.get(verdict.criterion), by_id.get(verdict.trace_id)

@@ -140,6 +140,12 @@ class VerdictStore:
             found = file.execute(f"SELECT {sums} FROM spent WHERE run = ? AND part != ?", (run_id, but)).fetchone()
         return Usage.model_validate(dict(zip(_COUNTED, (value or 0 for value in found), strict=True)))
 
+    def has_spent(self, run_id: str, part: str) -> bool:
+        """Whether it is noted that a part of a run has used the model."""
+        with self._open() as file:
+            found = file.execute("SELECT 1 FROM spent WHERE run = ? AND part = ? LIMIT 1", (run_id, part)).fetchone()
+        return found is not None
+
     def settle(self, run_id: str) -> None:
         """A run has come to its end: what it used counts for nothing that comes later."""
         with self._open() as file:

@@ -71,17 +71,30 @@ def make_request(**fields: Any) -> Request:
         raise UsageError(f"--{option}: {first['msg']}.", "See hansei analyze --help.") from None
 
 
-def run_analysis(request: Request, context: Context, console: Console) -> Report:
+def run_analysis(
+    request: Request, context: Context, console: Console, begun: Callable[[str], None] = lambda run_id: None
+) -> Report:
     """Runs the graph to its end, with its progress on the console and, when its keys are set, a trace in Langfuse."""
     with console:
-        report, lost = run_graph(request, context, console.progress)
+        report, lost = run_graph(request, context, console.progress, begun)
     if lost:
         console.note(lost)
     return report
 
 
-def run_graph(request: Request, context: Context, listen: Callable[[Progress], None]) -> tuple[Report, str | None]:
+def run_graph(
+    request: Request,
+    context: Context,
+    listen: Callable[[Progress], None],
+    begun: Callable[[str], None] = lambda run_id: None,
+) -> tuple[Report, str | None]:
     """Runs the graph to its end, traced in Langfuse when its keys are set.
+
+    Args:
+        request: what is asked for.
+        context: the settings.
+        listen: is told the progress.
+        begun: is told the run's id before the model is asked anything.
 
     Returns:
         The report, and one line when tracing was lost.
@@ -109,6 +122,8 @@ def run_graph(request: Request, context: Context, listen: Callable[[Progress], N
             if part["type"] == "custom":
                 listen(Progress.model_validate(part["data"]))
             elif part["type"] == "values":
+                if "scope" in part["data"] and "scope" not in state:
+                    begun(part["data"]["scope"]["run_id"])
                 state = part["data"]
     finally:
         lost = trace.close()

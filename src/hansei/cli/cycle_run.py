@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from json import dumps, loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,7 +136,7 @@ def _report(wanted: Wanted, context: Context, console: Console, folder: Path) ->
     if (folder / NAME).is_file():
         console.note(f"Goes on with the cycle in {folder}: its report is there.")
         return read_report(folder)
-    report = run_analysis(wanted.request, context, console)
+    report = run_analysis(wanted.request, context, console, partial(_count_run, folder, context))
     write_report(report, folder)
     return report
 
@@ -165,14 +166,30 @@ def _evaluation(wanted: Wanted, report: Report, context: Context, console: Conso
     return evaluated
 
 
+def _count_run(folder: Path, context: Context, run: str) -> None:
+    """Has what an analysis uses of the model kept call by call: the bounds are the cycle's, and it may be cut off.
+
+    What an earlier one of the same cycle used before it was cut off counts for this one's bounds.
+    """
+    from hansei.cli.evaluation_run import run_id_of
+    from hansei.tools.evaluation.store import VerdictStore
+    from hansei.tools.language_model import model_meter_of
+
+    assert context.verdicts is not None
+    store, cycle = VerdictStore(Path(context.verdicts)), str(run_id_of(folder, dry=False))
+    meter = model_meter_of(run, context.model_budget, context.model_prices)
+    meter.goes_on(store.spent(cycle, but=run), partial(store.spend, cycle, run))
+
+
 def _count_report(report: Report, run_id: str, context: Context) -> None:
-    """What the report used of the model counts for the bounds on judging: they are the cycle's."""
+    """What the report used of the model, unless it was kept while it was made, as `_count_run` does."""
     from hansei.tools.evaluation.store import VerdictStore
 
     assert context.verdicts is not None
     store = VerdictStore(Path(context.verdicts))
-    for node, used in report.run.usage.items():
-        store.spend(run_id, "report", node, used)
+    if not store.has_spent(run_id, report.run.id):
+        for node, used in report.run.usage.items():
+            store.spend(run_id, report.run.id, node, used)
 
 
 def _with_judgements(report: Report, evaluated: Evaluated, folder: Path) -> Report:

@@ -35,9 +35,12 @@ class Unlabelled(Strict):
     """A trace that people should label next."""
 
     trace_id: str
-    verdict: str = Field(description="The judge's: pass or fail; a category; a number.")
+    verdict: str = Field(description="The judge's: pass or fail; a category; a number; of a pair first, second or tie.")
     why: Literal["drawn", "unlikely"] = Field(
         description="drawn: by chance, the rates are measured on it; unlikely: the other verdicts speak against it."
+    )
+    against: str | None = Field(
+        None, description="Of a pair: its other trace. The judge is held against people when both have a label."
     )
 
 

@@ -164,6 +164,9 @@ class Verdict(Strict):
 
     trace_id: str
     observation_id: str | None = None
+    against: str | None = Field(
+        None, description="Of a pair that both orders agree on: the second trace; `trace_id` is the first."
+    )
     criterion: str
     version: str = Field(description="The criterion's.")
     value: bool | float | str | None = Field(
