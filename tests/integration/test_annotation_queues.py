@@ -16,13 +16,14 @@ from pydantic import ValidationError
 from tests.support.cli import clean_environment, hansei_here
 from tests.support.langfuse_api import PROJECT_ID, PUBLIC_KEY, SECRET_KEY, Fault, LangfuseServer
 
-from hansei.contracts.writes import WriteDecision, WriteEdit
+from hansei.contracts.writes import WriteDecision, WriteEdit, WriteOutcome
 from hansei.errors import LangfuseFailed
 from hansei.graph.writes import write_if_approved
 from hansei.tools.langfuse.api import Api, Patience, open_api
 from hansei.tools.langfuse.connection import Server
 from hansei.tools.writeback import (
     InQueue,
+    Journal,
     Performing,
     ScoreConfig,
     deliver,
@@ -60,6 +61,15 @@ def _plan(folder: Path, count: int, *, run_id: str = "run-a") -> None:
 def _deliver(api: Api, folder: Path) -> int:
     with open_journal(folder) as journal:
         return deliver(api, journal).written
+
+
+def _approved(journal: Journal, server: LangfuseServer) -> WriteOutcome:
+    """What the graph `writes` makes of a journal whose preview is approved."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in server.settings.items():
+            patch.setenv(name, value)
+        approve = WriteDecision(decision="approve")
+        return write_if_approved(plan_of(journal), Performing(journal), lambda _: approve, check=fits)
 
 
 def _labelled(server: LangfuseServer) -> list[str]:
@@ -196,3 +206,28 @@ def test_a_name_that_langfuse_refuses_is_told(server: LangfuseServer, api: Api, 
     assert set(outcome.rejected.values()) == {"HTTP 400", "Langfuse has no score config of that name.",
                                               "Langfuse has no queue of that name."}  # fmt: skip
     assert not server.state.queues
+
+
+def test_no_more_wait_than_may_when_several_runs_are_written(server: LangfuseServer, api: Api, tmp_path: Path) -> None:
+    """Three runs planned five traces each while the queue was empty, for a queue in which six may wait."""
+    runs = {run: [f"{run}-{n}" for n in range(4)] + ["shared"] for run in ("a", "b", "c")}
+    for run, traces in runs.items():
+        with open_journal(tmp_path / run, run_id=run, project_id=PROJECT_ID) as journal:
+            journal.plan(queue_writes(QUEUE, traces, [CONFIG], PROJECT_ID, most=6))
+    assert _deliver(api, tmp_path / "a") == 7
+    done = hansei_here(tmp_path, "write", "b", "--yes", "--json", **server.settings)
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["newly_written"], told["not_added"]) == (0, 4, 3)  # one trace, one that was there
+    assert len(server.state.queue_items) == 6
+    again = hansei_here(tmp_path, "write", "b", "--yes", **server.settings)
+    assert (again.returncode, "3 traces to label were not added" in again.stderr) == (0, True)
+    for item in server.state.queue_items[:2]:
+        item["status"] = "COMPLETED"
+    assert _deliver(api, tmp_path / "b") == 2
+    with open_journal(tmp_path / "c") as journal:
+        outcome = _approved(journal, server)
+    assert [one.error for one in outcome.failed] == ["as many traces wait in the annotation queue as may"] * 4
+    assert sum(item["status"] == "PENDING" for item in server.state.queue_items) == 6
+    with open_journal(tmp_path / "b") as journal:
+        assert len(journal.left) == 1
+        assert len(undo(api, journal, dry_run=False).removed) == 3

@@ -9,18 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from tests.support.cli import Done, hansei_here
 from tests.support.evaluation import ANSWER, MADE_UP, criteria_file, fill, reading_judge, rows
 from tests.support.langfuse_api import PROJECT_ID, LangfuseServer
 from tests.support.openai_server import KEY, OpenAiServer
 from tests.support.world import END
 
+from hansei.context import Context
+from hansei.contracts import Periods, Window
 from hansei.contracts.evaluation import Criterion
 from hansei.demo.rows import ScoreRow
 from hansei.demo.tables import Schema
 from hansei.errors import UsageError
+from hansei.tools.clickhouse import close_readers, shared_reader
 from hansei.tools.evaluation.calibration import split_of
-from hansei.tools.evaluation.labels import Rule, rule_of
+from hansei.tools.evaluation.labels import Rule, read_labels, rule_of
+from hansei.tools.langfuse.dataset import Dataset
+from hansei.tools.langfuse.schema import detect
 from hansei.tools.language_model import close_models
 
 pytestmark = pytest.mark.long
@@ -116,6 +122,18 @@ def test_annotations_calibrate_the_judge(url: str, tmp_path: Path) -> None:
     assert "of failures, passes" in page
     assert "100 labels" in page
     assert "uncalibrated" not in page.lower().replace("not needed", "")
+
+
+def test_labels_of_weeks_before_the_window_are_there_for_the_drift(url: str) -> None:
+    rules = {"made_up": rule_of(Criterion.model_validate(MADE_UP))}
+    week = Window(start=END + timedelta(days=7), end=END + timedelta(days=14))
+    later = Periods(window=week, baseline=Window(start=END, end=week.start))
+    reader = shared_reader(Context(clickhouse_url=SecretStr(url)), project_id=PROJECT_ID)
+    dataset = Dataset(reader, detect(reader, reader.target.database, PROJECT_ID).adapter, PROJECT_ID, later)
+    assert read_labels(dataset, rules) == {"made_up": {}}
+    found = read_labels(dataset, rules, back=timedelta(days=60))["made_up"]
+    close_readers(url)
+    assert {one: not label.said for one, label in found.items()} == {one: people_fail(one) for one in (*WRONG, *SOUND)}
 
 
 def test_feedback_counts_only_where_it_is_named(url: str, tmp_path: Path) -> None:

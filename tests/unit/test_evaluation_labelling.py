@@ -10,6 +10,7 @@ import pytest
 from hansei.contracts import Window
 from hansei.contracts.calibration import Unlabelled
 from hansei.contracts.evaluation import Compared, Criterion, CriterionResult, EvaluationResult
+from hansei.tools.evaluation.calibrating_values import drifts_of
 from hansei.tools.evaluation.calibration import split_of
 from hansei.tools.evaluation.labelling import TO_LABEL, Pair, disagreements, drift, next_to_label
 from hansei.tools.evaluation.queueing import Queue, queue_of
@@ -55,6 +56,17 @@ def test_models_and_versions_are_held_against_each_other() -> None:
     assert found.p < 0.01
     assert drift(_pairs([4], of=4), "version") is None
     assert drift([*_pairs([18], version="a"), *_pairs([3], of=4, version="b")], "version") is None
+
+
+def test_weeks_of_earlier_runs_count_as_far_as_the_same_model_judged_them() -> None:
+    weeks = _pairs([19, 18, 17, 9], judged_by="large-1")
+    of_another = _pairs([0, 0, 0, 0], judged_by="small-1")
+    now = [one for one in weeks if one.at >= START + timedelta(weeks=3)]
+    found = {one.by: one for one in drifts_of(now, [*weeks, *of_another])}
+    assert [round(group.agreement.value * 20) for group in found["week"].groups] == [19, 18, 17, 9]
+    assert found["week"].p < 0.01
+    assert [group.agreement.n for group in found["judged_by"].groups] == [80, 80]
+    assert drifts_of(now, []) == []
 
 
 def test_chance_alone_is_seldom_called_drift() -> None:

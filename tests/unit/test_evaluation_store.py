@@ -49,6 +49,21 @@ def test_a_file_of_an_older_hansei_is_gone_on_with_and_a_newer_one_refused(tmp_p
         store.find(["key"])
 
 
+def test_what_a_run_told_before_it_began_anew_is_kept_as_another_runs(tmp_path: Path) -> None:
+    store = VerdictStore(tmp_path / "verdicts.sqlite")
+
+    def verdict(trace: str, by: str) -> Verdict:
+        return Verdict(trace_id=trace, criterion="c", version="v", value=True, judged_by=by)
+
+    for by in ("one", "two", "three"):
+        store.forget("run")
+        store.tell("run", [verdict("t", by), *([verdict("only", by)] if by == "one" else [])])
+    assert [one.judged_by for one in store.told("run")] == ["three"]
+    assert sorted((one.trace_id, one.judged_by) for one in store.told_of(["c"], but="run")) == [
+        ("only", "one"), ("t", "two"),
+    ]  # fmt: skip
+
+
 def test_a_verdict_is_kept_under_all_that_it_depends_on() -> None:
     def key(
         *, project: str = "p", trace: str = "t", shown: str = "text", definition: str = "d", prompt: str = "Judge.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from hansei.contracts.calibration import Calibration, Disagreement, DriftOfJudge, Unlabelled
+from hansei.contracts.calibration import Calibration, Disagreement, Unlabelled
 from hansei.contracts.evaluation import UNCALIBRATED, CriterionResult, EvaluationResult, Verdict
 from hansei.tools.evaluation.agreement import Confusion
 from hansei.tools.evaluation.calibrating_pairs import calibration_of_pairs, pairs_to_label
@@ -19,6 +19,7 @@ def calibrated(
     verdicts: Sequence[Verdict],
     labels: Mapping[str, Mapping[str, Label]],
     earlier: Sequence[Verdict] = (),
+    labels_before: Mapping[str, Mapping[str, Label]] | None = None,
 ) -> EvaluationResult:
     """The evaluation with a calibration for each judge.
 
@@ -26,27 +27,32 @@ def calibrated(
         evaluation: as it is without labels.
         verdicts: of its run, also on labelled traces that were not chosen; of pairs those that are settled.
         labels: criterion → trace → label.
-        earlier: verdicts of earlier runs, for the drift of a judge over models and versions.
+        earlier: verdicts of earlier runs, for the drift of a judge over weeks, models and versions.
+        labels_before: labels of their traces, which may be before the window. Default: those of the window.
     """
     results = []
     for one in evaluation.results:
         mine = labels.get(one.criterion.name, {})
+        known = {**(labels_before or {}).get(one.criterion.name, {}), **mine}
+        before = [
+            v for v in earlier if v.criterion == one.criterion.name and v.trace_id in known and v.value is not None
+        ]
         if one.criterion.kind == "pairwise":
             settled = [v for v in verdicts if (v.criterion, v.version) == (one.criterion.name, one.criterion.version)]
-            before = [v for v in earlier if v.criterion == one.criterion.name and v.against is not None]
-            found = calibration_of_pairs(settled, mine, before)
+            found = calibration_of_pairs(settled, mine, [v for v in before if v.against in known], known)
             to_label = pairs_to_label(settled, _others(one.criterion.name, verdicts), mine)
             results.append(one.model_copy(update={"calibration": found or UNCALIBRATED, "to_label": to_label}))
         elif one.criterion.kind == "judge":
-            results.append(_calibrated(one, verdicts, mine, earlier))
+            results.append(_calibrated(one, verdicts, mine, before, known))
         else:
             results.append(one)
     return evaluation.model_copy(update={"results": results})
 
 
 def _calibrated(
-    result: CriterionResult, verdicts: Sequence[Verdict], labels: Mapping[str, Label], earlier: Sequence[Verdict]
-) -> CriterionResult:
+    result: CriterionResult, verdicts: Sequence[Verdict], labels: Mapping[str, Label], earlier: Sequence[Verdict],
+    known: Mapping[str, Label],
+) -> CriterionResult:  # fmt: skip
     criterion = result.criterion
     mine = {
         one.trace_id: one
@@ -55,11 +61,11 @@ def _calibrated(
     }
     if criterion.type == "boolean":
         pairs = [_pair(verdict, labels[id]) for id, verdict in sorted(mine.items()) if id in labels]
-        found = _calibration(result, pairs, labels, earlier) if pairs else None
+        before = [_pair(one, known[one.trace_id]) for one in earlier if isinstance(one.value, bool)]
+        found = _calibration(result, pairs, before) if pairs else None
         to_label = _to_label(criterion.name, mine, verdicts, labels)
     else:
-        before = [one for one in earlier if one.criterion == criterion.name and one.value is not None]
-        found = calibration_of_values(criterion, mine, labels, before)
+        found = calibration_of_values(criterion, mine, labels, earlier, known)
         to_label = drawn_to_label(mine, labels)
     return result.model_copy(update={"calibration": found or UNCALIBRATED, "to_label": to_label})
 
@@ -68,9 +74,7 @@ def _pair(verdict: Verdict, label: Label) -> Pair:
     return Pair(verdict.trace_id, verdict.value is False, not label.said, label.at, verdict.version, verdict.judged_by)
 
 
-def _calibration(
-    result: CriterionResult, pairs: Sequence[Pair], labels: Mapping[str, Label], earlier: Sequence[Verdict]
-) -> Calibration:
+def _calibration(result: CriterionResult, pairs: Sequence[Pair], before: Sequence[Pair]) -> Calibration:
     measured = [one for one in pairs if split_of(one.trace_id) == "test"]
     table = Table.of((one.judge, one.human) for one in measured)
     kappa = (
@@ -82,7 +86,7 @@ def _calibration(
         agreement=estimate_of(table.agreement, table.n) if table.n else None,
         kappa=table.kappa,
         kappa_interval=estimate_of(kappa, table.n) if kappa else None,
-        drift=_drifts(pairs, labels, earlier, result.criterion.name),
+        drift=drifts_of(pairs, before),
         disagreements=[
             Disagreement(trace_id=one.trace_id, people="fail" if one.human else "pass") for one in disagreements(pairs)
         ],
@@ -98,17 +102,6 @@ def _calibration(
     if isinstance(share_of_failures, str):
         return found.model_copy(update={**update, "note": share_of_failures})
     return found.model_copy(update={**update, "corrected": estimate_of(share_of_failures, result.n)})
-
-
-def _drifts(
-    pairs: Sequence[Pair], labels: Mapping[str, Label], earlier: Sequence[Verdict], name: str
-) -> list[DriftOfJudge]:
-    before = [
-        _pair(one, labels[one.trace_id])
-        for one in earlier
-        if one.criterion == name and isinstance(one.value, bool) and one.trace_id in labels
-    ]
-    return drifts_of(pairs, before)
 
 
 def _to_label(

@@ -26,15 +26,18 @@ PREFERENCES = ("first", "second", "tie")
 
 
 def calibration_of_pairs(
-    settled: Sequence[Verdict], labels: Mapping[str, Label], earlier: Sequence[Verdict] = ()
-) -> Calibration | None:
+    settled: Sequence[Verdict], labels: Mapping[str, Label], earlier: Sequence[Verdict] = (),
+    before: Mapping[str, Label] | None = None,
+) -> Calibration | None:  # fmt: skip
     """A judge of pairs held against people's preferences; None: there is no preference for a pair that it settled.
 
     Args:
         settled: its verdicts of this run on pairs as a whole.
         labels: people's scores, by trace.
         earlier: its verdicts of earlier runs, for its drift.
+        before: labels of their traces. Default: `labels`.
     """
+    before = labels if before is None else before
     both = [one for one in settled if _preference(one, labels)]
     if not both:
         return None

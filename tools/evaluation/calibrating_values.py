@@ -26,8 +26,9 @@ MOST_DISAGREEMENTS = 20
 
 
 def calibration_of_values(
-    criterion: Criterion, mine: Mapping[str, Verdict], labels: Mapping[str, Label], earlier: Sequence[Verdict]
-) -> Calibration | None:
+    criterion: Criterion, mine: Mapping[str, Verdict], labels: Mapping[str, Label], earlier: Sequence[Verdict],
+    before: Mapping[str, Label] | None = None,
+) -> Calibration | None:  # fmt: skip
     """A judge of categories or of numbers held against people; None: no trace has both.
 
     Args:
@@ -35,10 +36,11 @@ def calibration_of_values(
         mine: its verdicts of this run, by trace.
         labels: people's, by trace: categories of the criterion, or numbers of its range.
         earlier: its verdicts of earlier runs, for its drift.
+        before: labels of their traces. Default: `labels`.
     """
-    span = _span(criterion)
+    span, before = _span(criterion), labels if before is None else before
 
-    def agrees(verdict: Verdict) -> Pair:
+    def agrees(verdict: Verdict, labels: Mapping[str, Label] = labels) -> Pair:
         """As a pair for the drift, which looks at nothing but whether both are the same."""
         label = labels[verdict.trace_id]
         same = _is_same(verdict.value, label.said, span)
@@ -55,7 +57,7 @@ def calibration_of_values(
         tested=len(tested),
         drift=drifts_of(
             [agrees(one) for one in both],
-            [agrees(one) for one in earlier if one.trace_id in labels and _fits(criterion, one)],
+            [agrees(one, before) for one in earlier if one.trace_id in before and _fits(criterion, one)],
         ),
         disagreements=[
             Disagreement(trace_id=one.trace_id, people=shown(labels[one.trace_id].said))
@@ -83,12 +85,18 @@ def drawn_to_label(mine: Mapping[str, Verdict], labels: Mapping[str, Label]) -> 
 
 
 def drifts_of(pairs: Sequence[Pair], before: Sequence[Pair]) -> list[DriftOfJudge]:
-    """Whether a judge agrees with people alike: by week over this run's labels, by version and model over those of
-    earlier runs as well."""
+    """Whether a judge agrees with people alike: by week, by version and by model, over this run's labels and those of
+    earlier runs. By week only what the same model said by the same version of prompt and criterion counts.
+
+    Args:
+        pairs: of this run.
+        before: of earlier ones; what this run judged as well is there once.
+    """
     out = []
+    now = {(one.version, one.judged_by) for one in pairs}
+    known = {(one.trace_id, one.version, one.judged_by): one for one in [*before, *pairs]}
     for by in DRIFTS:
-        known = {(one.trace_id, one.version, one.judged_by): one for one in [*before, *pairs]}
-        found = drift(pairs if by == "week" else list(known.values()), by)
+        found = drift([one for key, one in known.items() if by != "week" or key[1:] in now], by)
         if found is not None:
             groups = [GroupOfLabels(name=one.name, agreement=estimate_of(one.agreement, one.n)) for one in found.groups]
             out.append(DriftOfJudge.model_validate({"by": by, "groups": groups, "p": round(found.p, 6)}))

@@ -10,22 +10,31 @@ from hansei.tools.report.compose import compose
 
 def with_judgements(report: Report, evaluation: EvaluationResult) -> Report:
     """The report with what an evaluation of the same window came to. Its findings stay as they are."""
-    told = [_judgement(one) for one in evaluation.results if one.criterion.type == "boolean" and one.pairwise is None]
-    return compose(report.model_copy(update={"judgements": told}))
+    return compose(report.model_copy(update={"judgements": [judgement_of(one) for one in evaluation.results]}))
 
 
-def _judgement(result: CriterionResult) -> Judgement:
+def judgement_of(result: CriterionResult) -> Judgement:
+    """What one criterion comes to, as a report tells it."""
     found, one = result.calibration, result.criterion
-    calibrated = found if isinstance(found, Calibration) and found.tpr is not None and found.tnr is not None else None
+    known = found if isinstance(found, Calibration) else None
+    measured = known if known is not None and known.is_measured else None
     return Judgement(
         criterion=one.name,
         definition=one.definition,
-        kind="code" if one.kind == "code" else "judge",
+        kind=one.kind,
+        n=result.n,
         failing=result.rate,
+        mean=result.mean,
+        shares=result.shares,
+        compared=one.compared,
+        pairwise=result.pairwise,
         unscored=result.unscored,
-        calibration="not_needed" if found == "not needed" else "calibrated" if calibrated else "uncalibrated",
-        labels=found.labels if isinstance(found, Calibration) else 0,
-        tpr=calibrated.tpr if calibrated else None,
-        tnr=calibrated.tnr if calibrated else None,
-        corrected=calibrated.corrected if calibrated else None,
+        calibration="not_needed" if found == "not needed" else "calibrated" if measured else "uncalibrated",
+        labels=known.labels if known else 0,
+        tpr=measured.tpr if measured else None,
+        tnr=measured.tnr if measured else None,
+        corrected=measured.corrected if measured else None,
+        agreement=measured.agreement if measured and measured.confusion else None,
+        kappa=measured.kappa_interval if measured and measured.confusion else None,
+        numeric=measured.numeric if measured else None,
     )

@@ -138,14 +138,21 @@ class Label:
     environment: str
 
 
-def read_labels(dataset: Dataset, rules: Mapping[str, Rule]) -> dict[str, dict[str, Label]]:
+def read_labels(
+    dataset: Dataset, rules: Mapping[str, Rule], back: timedelta = timedelta(0)
+) -> dict[str, dict[str, Label]]:
     """Labels of the window's traces: criterion → trace → label. Of several on one trace the last one counts.
 
-    Scores that Hansei wrote are never labels. Traces are the window's; they may have been labelled up to a year later.
+    Scores that Hansei wrote are never labels. Traces may have been labelled up to a year after the window.
+
+    Args:
+        dataset: the data.
+        rules: which scores hold labels, by criterion.
+        back: how long before the window the traces may be as well.
     """
     if not rules:
         return {}
-    periods, at_first = dataset.periods, dataset.periods.window.start
+    periods, at_first = dataset.periods, dataset.periods.window.start - back
     later = Window(start=at_first, end=periods.window.end + LATER)
     # A person's score may lie in another environment than its trace.
     open_ended = replace(dataset, periods=Periods(window=later, baseline=periods.baseline), environments=())

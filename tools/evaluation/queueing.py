@@ -75,7 +75,7 @@ def queue_of(
     if not traces:
         return [], notes
     configs = [_config(one.criterion) for one in named]
-    return list(queue_writes(queue.name, traces, configs, evaluation.project_id)), notes
+    return list(queue_writes(queue.name, traces, configs, evaluation.project_id, queue.most)), notes
 
 
 def is_known(result: CriterionResult) -> bool:

@@ -109,9 +109,10 @@ class VerdictStore:
         return [Verdict.model_validate_json(body) for (body,) in rows]
 
     def forget(self, run_id: str) -> None:
-        """Removes what a run told before it begins anew; verdicts of judges stay."""
+        """What a run told before is another run's from here on, since it begins anew: a judge's drift is seen by it.
+        Of each trace and criterion the last verdict stays."""
         with self._open() as file:
-            file.execute("DELETE FROM told WHERE run = ?", (run_id,))
+            file.execute("UPDATE OR REPLACE told SET run = ? WHERE run = ?", (f"{run_id} before", run_id))
 
     def spend(self, run_id: str, part: str, node: str, usage: Usage) -> None:
         """Notes what a part of a run has used of the model so far.

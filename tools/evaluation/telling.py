@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from hansei.contracts import Estimate
 from hansei.contracts.calibration import Calibration
 from hansei.contracts.evaluation import CriterionResult, EvaluationResult
+from hansei.tools.evaluation.judgements import judgement_of
 from hansei.tools.report.catalogue import Catalogue, catalogue
 from hansei.tools.report.formats import format_count, format_estimate, format_span, format_value
+from hansei.tools.report.judgement_view import believed_of, value_of
 from hansei.tools.report.markdown_text import code, escape, paragraph, table
 
 MOST_EXAMPLES = 3
@@ -65,63 +67,15 @@ def rows(evaluation: EvaluationResult) -> list[Row]:
 
 
 def _row(one: CriterionResult, words: Catalogue) -> Row:
-    language = words.language
+    language, told = words.language, judgement_of(one)
     return Row(
         one.criterion.name,
         words.text(f"evaluation.kind.{one.criterion.kind}"),
-        _value(one, words),
+        value_of(told, words),
         format_count(one.n, language),
         format_count(one.unscored, language),
-        _believed(one, words),
+        believed_of(told, words),
     )
-
-
-def _value(one: CriterionResult, words: Catalogue) -> str:
-    language = words.language
-    if (pair := one.pairwise) is not None and one.criterion.compared is not None:
-        changed = pair.order_dependent
-        return words.text(
-            "evaluation.pairwise", first=one.criterion.compared.first, second=one.criterion.compared.second,
-            a=pair.first, b=pair.second, tie=pair.tie,
-            changed=format_estimate(changed, "ratio", language) if changed else "0",
-        )  # fmt: skip
-    if one.rate is not None:
-        return format_estimate(one.rate, "ratio", language)
-    if one.mean is not None:
-        return words.text("evaluation.mean", mean=format_estimate(one.mean, "score", language))
-    if one.shares:
-        return "; ".join(f"{name} {format_estimate(share, 'ratio', language)}" for name, share in one.shares.items())
-    return words.text("evaluation.nothing") if not one.unscored else "–"
-
-
-def _believed(one: CriterionResult, words: Catalogue) -> str:
-    found, language = one.calibration, words.language
-    if not isinstance(found, Calibration):
-        return words.text("evaluation.not_needed" if found == "not needed" else "evaluation.uncalibrated")
-    if not found.is_measured:
-        return words.text("evaluation.uncalibrated")
-    labels = format_count(found.labels, language)
-    if (numeric := found.numeric) is not None:
-        return words.text(
-            "evaluation.numeric", labels=labels, tolerance=format_value(numeric.tolerance, "score", language),
-            within=format_estimate(numeric.within, "ratio", language),
-            spearman=format_estimate(numeric.spearman, "score", language) if numeric.spearman else "–",
-            bias=format_estimate(numeric.bias, "score", language),
-        )  # fmt: skip
-    if found.confusion and found.agreement is not None:
-        return words.text(
-            "evaluation.agrees", agreement=format_estimate(found.agreement, "ratio", language), labels=labels,
-            kappa=format_estimate(found.kappa_interval, "score", language) if found.kappa_interval else "–",
-        )  # fmt: skip
-    assert found.tpr is not None
-    assert found.tnr is not None
-    told = words.text(
-        "evaluation.calibrated", tpr=format_estimate(found.tpr, "ratio", language),
-        tnr=format_estimate(found.tnr, "ratio", language), labels=labels,
-    )  # fmt: skip
-    if found.corrected is None:
-        return told
-    return f"{told}; {words.text('evaluation.corrected', share=format_estimate(found.corrected, 'ratio', language))}"
 
 
 def frame(evaluation: EvaluationResult) -> str:

@@ -258,8 +258,8 @@ class _Page:
         head = [self.t(f"evaluation.{name}") for name in ("criterion", "by", "value", "n", "unscored", "believed")]
         rows = [
             [
-                f"**{escape(row.criterion)}**: {escape(row.definition)}", row.kind, row.failing, row.n, row.unscored,
-                escape(row.believed),
+                f"**{escape(row.criterion)}**: {escape(row.definition)}", row.kind, escape(row.value), row.n,
+                row.unscored, escape(row.believed),
             ]
             for row in self.view.judgements
         ]  # fmt: skip

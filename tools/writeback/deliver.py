@@ -19,11 +19,15 @@ _BATCH = 50
 
 @dataclass(frozen=True)
 class Outcome:
-    """How many of the planned writes Langfuse took, now and before, and which it will not take: id → why."""
+    """How many of the planned writes Langfuse took, now and before, and which it will not take: id → why.
+
+    `full` are ids of items that stay planned, since as many traces wait in their annotation queue as may.
+    """
 
     written: int
     earlier: int
     rejected: dict[str, str]
+    full: tuple[str, ...] = ()
 
 
 def deliver(
@@ -57,13 +61,14 @@ def deliver(
             done += len(batch)
             if progress:
                 progress(done, len(left))
-    listing = Listing(api)
+    listing, full = Listing(api), list[str]()
     for write in sorted((one for one in left if one.kind in LISTED), key=lambda one: LISTED.index(one.kind)):
-        send_listed(listing, journal, write)
+        if not send_listed(listing, journal, write):
+            full.append(write.id)
         done += 1
         if progress:
             progress(done, len(left))
-    return Outcome(len(journal.written) - earlier, earlier, dict(journal.rejected))
+    return Outcome(len(journal.written) - earlier, earlier, dict(journal.rejected), tuple(full))
 
 
 def _send(api: Api, journal: Journal, batch: Sequence[Write]) -> None:

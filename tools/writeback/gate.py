@@ -35,9 +35,7 @@ def plan_to_write(what: str, project_id: str, writes: Iterable[Write]) -> WriteP
         what=what,
         where=f"Langfuse{at}, project {project_id}",
         writes=[
-            PendingWrite(
-                key=write.id, what=_told(write), content={"kind": write.kind, "body": write.body}, project=project_id
-            )
+            PendingWrite(key=write.id, what=_told(write), content=write.model_dump(exclude={"id"}), project=project_id)
             for write in writes
         ],
     )
@@ -64,6 +62,8 @@ class Performing:
 
     def __init__(self, journal: Journal, progress: Callable[[int, int], None] | None = None) -> None:
         self.failure: HanseiError | None = None
+        self.full: tuple[str, ...] = ()
+        """Ids of what stays planned, since as many traces wait in its annotation queue as may."""
         self._journal, self._progress = journal, progress
 
     def __call__(self, writes: Sequence[PendingWrite], context: Context) -> Iterable[WriteResult]:
@@ -73,7 +73,7 @@ class Performing:
         ids = [write.id for write in wanted]
         try:
             with open_api() as api:
-                deliver(api, journal, self._progress, only=ids)
+                self.full = deliver(api, journal, self._progress, only=ids).full
         except HanseiError as failure:
             self.failure = failure
             yield from self._results(ids)
@@ -86,6 +86,8 @@ class Performing:
                 yield WriteResult(key=identity)
             elif identity in self._journal.rejected:
                 yield WriteResult(key=identity, error=f"Langfuse will not take it: {self._journal.rejected[identity]}")
+            elif identity in self.full:
+                yield WriteResult(key=identity, error="as many traces wait in the annotation queue as may")
 
 
 def send(writes: Sequence[PendingWrite], context: Context) -> Iterator[WriteResult]:

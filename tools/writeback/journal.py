@@ -26,7 +26,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hansei.errors import UsageError
 
@@ -45,6 +45,7 @@ class Write(BaseModel):
         kind: what it is.
         id: its id there; of a dataset its name; of what Langfuse names, the id in this journal.
         body: the fields of the SDK's request, by the SDK's names, as plain JSON data.
+        most: of an item of an annotation queue, how many may wait there with it; None: any number.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -52,6 +53,7 @@ class Write(BaseModel):
     kind: WriteKind
     id: str
     body: dict[str, Any]
+    most: int | None = Field(None, exclude_if=lambda most: most is None)
 
 
 class Journal:

@@ -51,7 +51,7 @@ class ScoreConfig:
 
 
 def queue_writes(
-    queue: str, trace_ids: Sequence[str], configs: Sequence[ScoreConfig], project_id: str
+    queue: str, trace_ids: Sequence[str], configs: Sequence[ScoreConfig], project_id: str, most: int | None = None
 ) -> Iterator[Write]:
     """A queue, what it is labelled by, and its traces.
 
@@ -60,6 +60,8 @@ def queue_writes(
         trace_ids: what is to be labelled.
         configs: the scores that people give.
         project_id: whose queue it is.
+        most: how many traces may wait in it when one is added; None: any number. What several runs planned and nobody
+            has written yet is known to none of them, so it is looked at when it is written.
     """
     for config in configs:
         yield Write(kind="score_config", id=named_key("score_config", config.name), body=config.body())
@@ -67,7 +69,7 @@ def queue_writes(
     yield Write(kind="queue", id=named_key("queue", queue), body={"name": queue, "score_config_ids": names})
     for trace_id in trace_ids:
         body = {"queue": queue, "object_id": trace_id, "object_type": "TRACE"}
-        yield Write(kind="queue_item", id=item_key(project_id, queue, trace_id), body=body)
+        yield Write(kind="queue_item", id=item_key(project_id, queue, trace_id), body=body, most=most)
 
 
 def named_key(kind: WriteKind, name: str) -> str:
@@ -87,6 +89,7 @@ class Listing:
     def __init__(self, api: Api) -> None:
         self._api = api
         self._known: dict[tuple[WriteKind, str], dict[str, str]] = {}
+        self._waiting: dict[str, int] = {}
 
     def find(self, write: Write) -> str | None:
         """Langfuse's id of what a write is about; None: it is not there."""
@@ -118,7 +121,16 @@ class Listing:
                 client.annotation_queues.create_queue_item, queue, object_id=trace_id, object_type=kind
             )
             self._items(queue)[trace_id] = made.id
+            self._waiting[queue] += 1
         return str(made.id)
+
+    def is_full(self, write: Write) -> bool:
+        """Whether as many items wait in the queue of a write as may."""
+        queue = self._id_of("queue", str(write.body["queue"])) if write.most is not None else None
+        if queue is None or write.most is None:
+            return False
+        self._items(queue)
+        return self._waiting[queue] >= write.most
 
     def items(self, queue: str) -> list[Any]:
         """All items of a queue, as Langfuse shows them; none when there is no such queue."""
@@ -153,6 +165,7 @@ class Listing:
             items = self._all(self._api.client.annotation_queues.list_queue_items, queue)
             found = {one.object_id: one.id for one in sorted(items, key=_age, reverse=True)}
             self._known["queue_item", queue] = found
+            self._waiting[queue] = sum(not _is_completed(one) for one in items)
         return self._known["queue_item", queue]
 
     def _all(self, ask: Callable[..., Any], *named: str) -> list[Any]:
@@ -170,8 +183,11 @@ def _age(one: Any) -> tuple[Any, str]:
     return one.created_at, one.id
 
 
-def send_listed(listing: Listing, journal: Journal, write: Write) -> None:
+def send_listed(listing: Listing, journal: Journal, write: Write) -> bool:
     """Sees to it that a thing is there, once. Langfuse's id goes into the journal before this returns.
+
+    Returns:
+        False: it is an item that stays planned, since as many wait in its queue as may.
 
     Raises:
         LangfuseFailed: Langfuse is out of reach.
@@ -180,20 +196,23 @@ def send_listed(listing: Listing, journal: Journal, write: Write) -> None:
         if (found := listing.find(write)) is not None:
             # Once its sending was begun, it is this run's: an answer that was lost, or a process that was killed.
             (journal.gave if write.id in journal.sent else journal.met)({write.id: found})
-            return
+            return True
+        if listing.is_full(write):
+            return False
         journal.sending([write.id])
         try:
             made = listing.add(write)
         except LangfuseFailed as failure:
             if failure.reason in ("refused", "not_found"):
                 journal.refused({write.id: f"HTTP {failure.status}" if failure.status else failure.message})
-                return
+                return True
             if attempt == _ATTEMPTS or failure.reason not in ("unreachable", "server", "rate_limit"):
                 raise
             listing.forget()  # whether it was added is seen by listing again; that waits as long as it must
             continue
         journal.gave({write.id: made})
-        return
+        return True
+    raise AssertionError("the last attempt returns or raises")
 
 
 @dataclass(frozen=True)

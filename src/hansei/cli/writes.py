@@ -81,12 +81,18 @@ def write_planned(console: Console, journal: Journal, *, yes: bool) -> tuple[int
     written, rejected = len(journal.written) - before, journal.rejected
     earlier = f" ({before:,} were written before)" if before else ""
     console.line(f"Wrote {written:,} to Langfuse{earlier}.", style="" if rejected else "ok")
+    if performing.full:
+        console.note(
+            f"{len(performing.full):,} traces to label were not added: as many wait in the queue as may"
+            " (--most-waiting). The same command adds them when some are labelled."
+        )
     if rejected:
         console.line(f"Langfuse will not take {len(rejected):,}.", style="failed")
         console.table(["id", "why"], [[identity, why] for identity, why in list(rejected.items())[:20]])
     console.line(f"Take it back with: hansei undo {journal.path.parent}")
     document = {
         **preview, "dry_run": False, "ok": not rejected, "newly_written": written, "rejections": dict(rejected),
+        "not_added": len(performing.full),
     }  # fmt: skip
     return 2 if rejected else 0, document
 

@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from hansei.contracts.calibration import Numeric
+from hansei.contracts.evaluation import Compared, Pairwise
 from hansei.contracts.evidence import Evidence
 from hansei.contracts.finding import Estimate, Finding, Strict
 from hansei.contracts.investigation import Investigation
@@ -105,14 +107,22 @@ class Judgement(Strict):
 
     criterion: str
     definition: str
-    kind: Literal["code", "judge"] = Field(description="code: a check without a model.")
-    failing: Estimate | None = Field(description="Share of the judged traces. None: none was judged.")
+    kind: Literal["code", "judge", "pairwise"] = Field(description="code: a check without a model.")
+    n: int | None = Field(None, description="Traces, or pairs, with a value. None: an older Hansei wrote this.")
+    failing: Estimate | None = Field(description="Share of the judged traces. None: none was judged as pass or fail.")
+    mean: Estimate | None = Field(None, description="Of a judge of numbers.")
+    shares: dict[str, Estimate] = Field(default_factory=dict, description="Of a judge of categories.")
+    compared: Compared | None = Field(None, description="Of a judge of pairs: the two versions.")
+    pairwise: Pairwise | None = Field(None, description="Of a judge of pairs: which version is better how often.")
     unscored: int = Field(description="Traces that should have a verdict and have none.")
     calibration: Literal["not_needed", "uncalibrated", "calibrated"]
     labels: int = Field(0, description="Traces that people and the judge have judged.")
     tpr: Estimate | None = Field(None, description="Share of the failures that people see which the judge finds.")
     tnr: Estimate | None = Field(None, description="Share of the traces sound to people which the judge lets pass.")
     corrected: Estimate | None = Field(None, description="The failing share, corrected for the judge's errors.")
+    agreement: Estimate | None = Field(None, description="Of a judge of categories or pairs: with people's labels.")
+    kappa: Estimate | None = Field(None, description="Cohen's kappa of the same.")
+    numeric: Numeric | None = Field(None, description="A judge's numbers, held against people's.")
 
 
 class Report(Strict):
