@@ -5,8 +5,10 @@ The project is a small one, written as v3 or v4.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
+import numpy as np
 import pytest
 from tests.support.faults import rated
 from tests.support.in_memory import Analyse
@@ -46,10 +48,33 @@ def test_a_judge_that_goes_astray(engine: Analyse, schema: Schema) -> None:
 
 def test_worse_answers_in_the_eyes_of_both_are_no_disagreement(engine: Analyse) -> None:
     rows = make_world(rated("support", 0.5, day=0), judged(wrong=0.1), per_day=120)
+    felt = {score.trace_id: score.value for score in rows.scores if score.source == "API"}
+    mine = [score for score in rows.scores if score.source == "EVAL"][::3]
+    rows.scores += [  # of a third of the traces people say the same as the user, a day later
+        replace(one, id=f"people-{one.id}", source="ANNOTATION", value=felt[one.trace_id],
+                timestamp=one.timestamp + timedelta(hours=1))
+        for one in mine
+    ]  # fmt: skip
     for score in rows.scores:  # some are of Hansei's own judge, which writes over the API
         if score.source == "EVAL" and score.timestamp >= PERIODS.window.start + timedelta(days=3):
             score.id, score.source = f"hansei-{score.id}", "API"
-    findings = engine(rows, "v4").findings
+    report = engine(rows, "v4")
+    findings = report.findings
     assert "judge_disagreement" not in {one.kind for one in findings}
-    marked = {one.segment["score_name"]: "uncalibrated" in one.title for one in findings if one.kind == "quality"}
+    marked = {one.segment["score_name"]: "an evaluator's, calibrated" in one.title for one in findings
+              if one.kind == "quality"}  # fmt: skip
     assert marked == {"helpful": False, "judge": True}, "an evaluator's score is no headline without saying so"
+    assert report.health is not None
+    signs = {one.subject: one for one in report.health.signs if one.name == "score"}
+    assert (signs["helpful"].of_evaluators, signs["helpful"].believed) == (0.0, None)
+    held, known = (
+        signs["judge"].believed,
+        [one for one in mine if one.timestamp < PERIODS.window.end - timedelta(hours=1)],
+    )
+    assert held is not None
+    assert held.correlation is not None
+    assert signs["judge"].of_evaluators == pytest.approx(0.75, abs=0.01)
+    pairs = np.array([(one.value, felt[one.trace_id]) for one in known], dtype=float)
+    assert held.labels == len(known)
+    assert held.correlation.value == pytest.approx(np.corrcoef(pairs.T)[0, 1])
+    assert held.correlation.low < held.correlation.value < held.correlation.high

@@ -1,6 +1,7 @@
 """The project's health: traffic, failures, latency, cost and scores, the window against the baseline.
 
-Three queries over all traces, all scores and the model calls; everything else is computed from their answers.
+Three queries over all traces, all scores and the model calls, and where evaluators and people gave the same score one
+that holds them against each other; everything else is computed from their answers.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.relations import Needs
 from hansei.tools.playbook.assess import DAY
 from hansei.tools.playbook.changes import changes_of, read_steps, read_tools
+from hansei.tools.playbook.evaluators import OF_EVALUATORS, OF_PEOPLE, held_against_people, sums_of_pairs
 from hansei.tools.playbook.measure import LEVELS
 from hansei.tools.playbook.quality import is_lower_better
 from hansei.tools.statistics import Interval, Sums, count_test, dispersion
@@ -51,7 +53,8 @@ LIMIT 300 BY of"""
 _SCORES = f"""
 WITH rated AS (
     SELECT name, data_type, {_PERIOD}, {_DAY}, trace_id, toInt64(count()) AS xs,
-      toInt256(sum(toInt64(round(if(data_type = 'BOOLEAN', toFloat64(value > 0.5), value) * 1000000)))) AS ys
+      toInt256(sum(toInt64(round(if(data_type = 'BOOLEAN', toFloat64(value > 0.5), value) * 1000000)))) AS ys,
+      countIf({OF_EVALUATORS}) AS theirs, countIf({OF_PEOPLE}) AS ours
     FROM scores
     WHERE data_type IN ('NUMERIC', 'BOOLEAN') AND abs(value) < 1e9
     GROUP BY ALL
@@ -60,11 +63,26 @@ WITH rated AS (
   ranked AS (SELECT *, dense_rank() OVER (ORDER BY size DESC, name, data_type) AS place FROM counted)
 SELECT name, data_type, period, {_START}, count() AS traces, toUInt64(sum(xs)) AS x,
   toFloat64(sum(ys)) / 1000000 AS y, toFloat64(sum(xs * xs)) AS xx, toFloat64(sum(xs * ys)) / 1000000 AS xy,
-  toFloat64(sum(ys * ys)) / 1000000 / 1000000 AS yy
+  toFloat64(sum(ys * ys)) / 1000000 / 1000000 AS yy, sum(theirs) AS of_evaluators, sum(ours) AS of_people
 FROM ranked
 WHERE place <= {MOST_SCORES}
 GROUP BY place, name, data_type, period, day
 ORDER BY place, period DESC, day"""
+
+
+_JUDGES = f"""
+SELECT name, data_type AS kind, {sums_of_pairs("judge", "people", "500000")}
+FROM (
+  SELECT name, data_type, trace_id, toInt256(argMaxIf(micro, (timestamp, id), {OF_EVALUATORS})) AS judge,
+    toInt256(argMaxIf(micro, (timestamp, id), {OF_PEOPLE})) AS people
+  FROM (SELECT *, toInt64(round(value * 1000000)) AS micro FROM scores
+    WHERE has({{names:Array(String)}}, name) AND data_type IN ('NUMERIC', 'BOOLEAN') AND abs(value) < 1e9
+      AND trace_id != '')
+  GROUP BY name, data_type, trace_id
+  HAVING countIf({OF_EVALUATORS}) > 0 AND countIf({OF_PEOPLE}) > 0
+)
+GROUP BY name, data_type
+ORDER BY name, data_type"""
 
 
 def read_health(dataset: Dataset, observations: int) -> list[Evidence]:
@@ -73,8 +91,10 @@ def read_health(dataset: Dataset, observations: int) -> list[Evidence]:
     Columns of the first: of (what a row adds up: a day, a period or a version), period, start (of the day); name,
     release, version, first (ISO time) and now (traces in the window) of a version; traces, failing (with an error),
     timed, priced, cost and cost2 (US dollars, and their squares), seconds (of a period the quantiles at `LEVELS`, of a
-    day p50 and p95). Of the second: name, data_type, period, start and the sums of `hansei.tools.statistics.Sums`. For
-    the third see `read_steps`, for the fourth, which is there when definitions of tools are, `read_tools`.
+    day p50 and p95). Of the second: name, data_type, period, start, the sums of `hansei.tools.statistics.Sums`, and how
+    many of the scores evaluators gave, and people. For the third see `read_steps`, for the one that is there when
+    definitions of tools are, `read_tools`. Where both evaluators and people gave a score, one more has a row for it:
+    name, kind (its data type) and what `sums_of_pairs` says.
 
     Args:
         observations: how many the project has in both periods.
@@ -82,12 +102,27 @@ def read_health(dataset: Dataset, observations: int) -> list[Evidence]:
     traces = dataset.bind(_TRACES, ("traces",), Needs(totals=True))
     scores = dataset.bind(_SCORES, ("scores",))
     tools = read_tools(dataset, observations)
+    told = dataset.ask("health.scores", "health", scores)
     return [
         dataset.ask("health.traces", "health", traces),
-        dataset.ask("health.scores", "health", scores),
+        told,
         read_steps(dataset),
         *([tools] if tools else []),
+        *_read_judges(dataset, told),
     ]
+
+
+def _read_judges(dataset: Dataset, scores: Evidence) -> list[Evidence]:
+    """The scores that evaluators and people gave, trace by trace; no query where there is none."""
+    given: dict[str, list[int]] = {}
+    for row in scores.records():
+        counts = given.setdefault(str(row["name"]), [0, 0])
+        counts[0] += int(row["of_evaluators"])
+        counts[1] += int(row["of_people"])
+    names = [name for name, counts in given.items() if all(counts)]
+    if not names:
+        return []
+    return [dataset.ask("health.judges", "health", dataset.bind(_JUDGES, ("scores",)), {"names": names})]
 
 
 def health_of(evidence: Sequence[Evidence], periods: Periods) -> Health:
@@ -96,6 +131,7 @@ def health_of(evidence: Sequence[Evidence], periods: Periods) -> Health:
     scores = [row for item in evidence if "data_type" in item.columns for row in item.records()]
     steps = [row for item in evidence if "model" in item.columns for row in item.records()]
     tools = [row for item in evidence if "definition" in item.columns for row in item.records()]
+    judges = [row for item in evidence if "yes_yes" in item.columns for row in item.records()]
     days = [row for row in traces if row["of"] == "day"]
     totals = {row["period"]: row for row in traces if row["of"] == "period"}
     signs = [
@@ -108,7 +144,15 @@ def health_of(evidence: Sequence[Evidence], periods: Periods) -> Health:
     for name, kind in dict.fromkeys((str(row["name"]), str(row["data_type"])) for row in scores):
         own = [row for row in scores if (row["name"], row["data_type"]) == (name, kind)]
         unit = "ratio" if kind == "BOOLEAN" else "score"
-        signs.append(_ratio("score", unit, own, periods, _score, worse=1 if is_lower_better(name) else -1, of=name))
+        lower = is_lower_better(name)
+        sign = _ratio("score", unit, own, periods, _score, worse=1 if lower else -1, of=name)
+        theirs = sum(int(row.get("of_evaluators") or 0) for row in own)
+        if theirs:
+            pair = next((row for row in judges if (row["name"], row["kind"]) == (name, kind)), None)
+            held = held_against_people(pair, is_share=unit == "ratio", is_bad_high=lower) if pair else None
+            share = theirs / sum(int(row["x"]) for row in own)
+            sign = sign.model_copy(update={"of_evaluators": round(share, 4), "believed": held})
+        signs.append(sign)
     measured = [sign for sign in signs if sign.window is not None or sign.baseline is not None]
     changes = changes_of([*(row for row in traces if row["of"] == "version"), *steps, *tools], periods)
     return Health(signs=measured, changes=changes, evidence=list(evidence))

@@ -22,6 +22,7 @@ from hansei.tools.playbook.averages import RUNS, moved_by_mix
 from hansei.tools.playbook.categories import CATEGORIES, screen_categories
 from hansei.tools.playbook.cells import Cells
 from hansei.tools.playbook.cohorts import confined
+from hansei.tools.playbook.evaluators import COLUMNS, OF_EVALUATORS, OF_PEOPLE, held_against_people, sums_of_pairs
 from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import against_baseline
 from hansei.tools.playbook.measure import rows_of
@@ -30,7 +31,7 @@ from hansei.tools.playbook.score_cohorts import ATTRIBUTES, CARRIED, cohorts_of
 from hansei.tools.playbook.screen import both_ways
 from hansei.tools.playbook.side_by_side import beside
 from hansei.tools.report.catalogue import say
-from hansei.tools.report.formats import format_count, format_value
+from hansei.tools.report.formats import format_count, format_estimate, format_value
 
 _MICRO = 1_000_000
 _MEAN = Metric(
@@ -62,6 +63,7 @@ METRICS = (
 )
 
 _HANSEI = "Hansei"
+_HELD = ", ".join(f"tupleElement(any(pair), {place}) AS {name}" for place, name in enumerate(COLUMNS, start=1))
 
 LOWER_IS_BETTER = (
     "error", "toxic", "hallucinat", "harm", "bias", "refus", "fail", "violation", "unsafe", "pii", "leak", "negative",
@@ -177,17 +179,27 @@ def _sums(columns: _Columns) -> _Columns:
 def detail(dataset: Dataset, candidate: Candidate, id: str) -> Evidence:
     """Who gave the scores: Langfuse's source, or Hansei, whose scores come over the API as others' do.
 
-    Columns: source, now, before (numbers of scores), value_now, value_before (averages).
+    Columns: source, now, before (numbers of scores), value_now, value_before (averages); then, the same in each row,
+    what `sums_of_pairs` says of the traces that evaluators and people scored.
     """
     metric = DETECTOR.metric(candidate.metric)
-    rows = rows_of(metric, candidate, extra=f", if(startsWith(id, 'hansei-'), '{_HANSEI}', source) AS given_by")
+    extra = f""", if(startsWith(id, 'hansei-'), '{_HANSEI}', source) AS given_by, trace_id AS of_trace,
+      (timestamp, id) AS place, {OF_EVALUATORS} AS of_evaluators, {OF_PEOPLE} AS of_people"""
+    rows = rows_of(metric, candidate, extra=extra)
     scale = f"{metric.scale:.0f}"
+    yes = str(int(metric.scale / 2)) if metric.shape == "mean" else "0"
     sql = f"""
-WITH {rows.cte}
+WITH {rows.cte},
+  held AS (
+    SELECT tuple(*) AS pair FROM (SELECT {sums_of_pairs("judge", "people", yes)} FROM (
+      SELECT argMaxIf(y, place, of_evaluators) AS judge, argMaxIf(y, place, of_people) AS people FROM rows
+      WHERE of_trace != '' GROUP BY of_trace HAVING countIf(of_evaluators) > 0 AND countIf(of_people) > 0
+    ))
+  )
 SELECT given_by AS source, countIf(period = 'window') AS now, countIf(period != 'window') AS before,
   round(toFloat64(sumIf(y, period = 'window')) / {scale} / now, 4) AS value_now,
-  round(toFloat64(sumIf(y, period != 'window')) / {scale} / before, 4) AS value_before
-FROM rows GROUP BY given_by ORDER BY now DESC, source"""
+  round(toFloat64(sumIf(y, period != 'window')) / {scale} / before, 4) AS value_before, {_HELD}
+FROM rows CROSS JOIN held GROUP BY given_by ORDER BY now DESC, source"""
     return dataset.ask(id, "detail", dataset.bind(sql, rows.relations, rows.needs), rows.parameters)
 
 
@@ -206,7 +218,7 @@ def tell(finding: Finding) -> Words:
     given = believed = ""
     if sources is not None and sources.rows:
         if _is_evaluators(sources.records()):
-            title, believed = say("quality.uncalibrated_title", title=title), say("quality.uncalibrated")
+            title, believed = _believed(title, finding, sources.records()[0])
         named = [
             say("quality.source", source=row["source"], count=format_count(row["now"])) for row in sources.records()
         ]
@@ -226,6 +238,21 @@ def tell(finding: Finding) -> Words:
     if change and telling.is_new(finding):
         return Words(title, summary, cause, say("quality.roll_back", change=change, level=level))
     return Words(title, summary, cause, say("quality.read", place=place, level=level))
+
+
+def _believed(title: str, finding: Finding, row: Mapping[str, Any]) -> tuple[str, str]:
+    """The title and a sentence of scores that an evaluator gave: how far it can be believed."""
+    metric, is_share = DETECTOR.metric(finding.metric), finding.unit == "ratio"
+    held = held_against_people(row, is_share=is_share, is_bad_high=metric.worse > 0 or not metric.judged)
+    if held is None:
+        return say("quality.uncalibrated_title", title=title), say("quality.uncalibrated")
+    title, labels = say("quality.calibrated_title", title=title), format_count(held.labels)
+    if held.correlation is not None:
+        correlation = format_estimate(held.correlation, "score")
+        return title, say("quality.calibrated_numbers", labels=labels, correlation=correlation)
+    key = "quality.calibrated" if metric.judged else "quality.calibrated_category"
+    rates = {name: format_estimate(rate, "ratio") for name, rate in (("tpr", held.tpr), ("tnr", held.tnr)) if rate}
+    return title, say(key, labels=labels, **rates)
 
 
 def _is_evaluators(sources: Sequence[Mapping[str, Any]]) -> bool:

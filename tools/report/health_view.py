@@ -26,6 +26,13 @@ class SignRow:
     change: str
     state: str
     state_label: str
+    judged: str
+    """Of a score that evaluators gave: that they did, and how far they can be believed; else empty."""
+
+    @property
+    def name(self) -> str:
+        """The label, and by whom it was given where that must not be missed."""
+        return f"{self.label} ({self.judged})" if self.judged else self.label
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,28 @@ def _sign_row(sign: Sign, words: Catalogue) -> SignRow:
         change=_change(sign, language) or none,
         state=state,
         state_label=words.text(f"sign.{state}"),
+        judged=_judged(sign, words),
     )
+
+
+def _judged(sign: Sign, words: Catalogue) -> str:
+    if not sign.of_evaluators:
+        return ""
+    language, held = words.language, sign.believed
+    told = words.text("evaluation.uncalibrated")
+    if held is not None and held.tpr is not None and held.tnr is not None:
+        told = words.text(
+            "evaluation.calibrated", tpr=formats.format_estimate(held.tpr, "ratio", language),
+            tnr=formats.format_estimate(held.tnr, "ratio", language),
+            labels=formats.format_count(held.labels, language),
+        )  # fmt: skip
+    elif held is not None and held.correlation is not None:
+        told = words.text(
+            "sign.correlation", correlation=formats.format_estimate(held.correlation, "score", language),
+            labels=formats.format_count(held.labels, language),
+        )  # fmt: skip
+    share = formats.format_value(sign.of_evaluators, "ratio", language)
+    return words.text("sign.of_evaluators", share=share, believed=told)
 
 
 def _state(sign: Sign) -> str:

@@ -111,7 +111,7 @@ class _Page:
             )
             mark = _STATES.get(row.state, "")
             trend = sign_trend(row.sign, self.report.window)
-            rows.append([escape(row.label), window, row.baseline, f"{mark} {change}".strip(), trend])
+            rows.append([escape(row.name), window, row.baseline, f"{mark} {change}".strip(), trend])
         yield table(head, rows, numeric=[False, True, True, False, False]) if rows else self.t("no_health")
 
     def flows(self) -> Iterable[str]:

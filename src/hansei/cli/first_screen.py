@@ -89,7 +89,7 @@ def _health(report: Report) -> tuple[list[str], list[list[str]]]:
     headings = ["", words.text("period.window"), words.text("period.baseline"), words.text("health.change")]
     rows = [
         [
-            row.label,
+            row.name,
             f"{row.window} ({row.interval})" if row.interval else row.window,
             row.baseline,
             row.state_label if row.state in ("same", "unknown") else f"{row.change} · {row.state_label}",

@@ -32,6 +32,7 @@ from hansei.contracts.overview import (
     Flow,
     Flows,
     Health,
+    HeldAgainstPeople,
     Passes,
     Sign,
     Step,
@@ -55,8 +56,8 @@ from hansei.contracts.window import Periods, Window, parse_duration, parse_insta
 __all__ = [
     "DIMENSIONS", "SCHEMA_VERSION", "SEVERITIES", "Category", "Change", "Check", "Comparison", "Count", "Coverage",
     "DayValue", "DetectorStatus", "Direction", "Echo", "Estimate", "Evidence", "Excerpt", "ExcerptLine", "Figure",
-    "Finding", "Flow", "Flows", "Gain", "Health", "Impact", "Investigation", "Kind", "Passes", "Periods", "PlanItem",
-    "Progress", "Report", "Request", "Run", "Screening", "Segment", "Severity", "Sign", "Step", "Taxonomy",
-    "TextChange", "Transition", "Unit", "Verdict", "Window", "Wording", "hash_result", "parse_duration",
+    "Finding", "Flow", "Flows", "Gain", "Health", "HeldAgainstPeople", "Impact", "Investigation", "Kind", "Passes",
+    "Periods", "PlanItem", "Progress", "Report", "Request", "Run", "Screening", "Segment", "Severity", "Sign", "Step",
+    "Taxonomy", "TextChange", "Transition", "Unit", "Verdict", "Window", "Wording", "hash_result", "parse_duration",
     "parse_instant",
 ]  # fmt: skip

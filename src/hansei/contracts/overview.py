@@ -22,6 +22,15 @@ class DayValue(Strict):
     value: float | None
 
 
+class HeldAgainstPeople(Strict):
+    """An evaluator's values of a score, held against people's annotations of the same name on the same traces."""
+
+    labels: int = Field(description="Traces that both scored.")
+    tpr: Estimate | None = Field(None, description="Of yes or no: share of what people call bad that it does, too.")
+    tnr: Estimate | None = Field(None, description="Of yes or no: share of what people call good that it does, too.")
+    correlation: Estimate | None = Field(None, description="Of numbers: Pearson's.")
+
+
 class Sign(Strict):
     """One vital sign of the project."""
 
@@ -33,6 +42,16 @@ class Sign(Strict):
     baseline: Estimate | None
     days: list[DayValue] = Field(
         description="Day by day, the baseline's first, oldest first; of each period its last 200 days."
+    )
+    of_evaluators: float = Field(
+        0.0,
+        exclude_if=lambda share: not share,
+        description="Of a score: the share of its values that evaluators gave, Langfuse's or Hansei's, not people.",
+    )
+    believed: HeldAgainstPeople | None = Field(
+        None,
+        exclude_if=lambda held: held is None,
+        description="Of a score that evaluators gave: how far they can be believed. Absent: uncalibrated.",
     )
 
 
