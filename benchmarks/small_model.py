@@ -27,6 +27,9 @@ from tests.support.small_model import NAME, serving, set_up
 
 from hansei import Report
 
+PATIENCE = "300"
+"""Seconds for one answer: it may write until it is cut off, at ten to forty tokens a second."""
+
 
 def hansei(*arguments: str | Path, **environment: str) -> float:
     """Runs a command, which must succeed; the seconds that it took."""
@@ -52,9 +55,8 @@ def compared(directory: Path, url: str, traces: int, calls: int) -> dict[str, An
     what = ("--clickhouse", data, "--project", truth["project_id"], "--until", truth["base_time"], "--no-ledger")
     hansei("analyze", *what, "--out", directory / "rules", "--no-llm", "--quiet")
     bounds = ("--no-cache", "--max-calls", str(calls))
-    seconds = hansei(
-        "analyze", *what, *bounds, "--out", directory / "model", "--model", NAME, "--quiet", OPENAI_BASE_URL=url
-    )
+    there = {"OPENAI_BASE_URL": url, "HANSEI_MODEL_TIMEOUT": PATIENCE}
+    seconds = hansei("analyze", *what, *bounds, "--out", directory / "model", "--model", NAME, "--quiet", **there)
     hansei("verify", directory / "model" / "report.json", "--clickhouse", data)
     rules, model = read(directory / "rules"), read(directory / "model")
     return {

@@ -34,7 +34,7 @@ from hansei.tools.playbook.catalogue import detector_of
 from hansei.tools.playbook.conclude import Draft
 from hansei.tools.playbook.model import Candidate
 from hansei.tools.playbook.proposals import PROPOSABLE, measure_proposal, proposed
-from hansei.tools.report.grounding import facts_of_evidence, unfounded
+from hansei.tools.report.grounding import facts_of_evidence, is_sentence, speaks_of, unfounded
 
 MOST_SENTENCES = 5
 MOST_PROPOSALS = 3
@@ -238,7 +238,11 @@ def _answer(
             f"Of the model's answer {len(wrong) - dropped} sentences were written anew and {dropped} dropped: they said"
             " what the evidence that they cite does not say."
         )
-    return [text for text in kept if text]
+    told = [text for text in kept if text]
+    if told and not speaks_of(" ".join(told), facts_of_evidence([*evidence.values()])):
+        desk.notes.append("The model's answer was dropped: nothing in it is about the evidence that it cites.")
+        return []
+    return told
 
 
 def _wrong(text: str, ids: Sequence[str], looks: Looks, evidence: Mapping[str, Evidence]) -> list[str]:
@@ -246,6 +250,8 @@ def _wrong(text: str, ids: Sequence[str], looks: Looks, evidence: Mapping[str, E
     cited = [evidence[id] for id in ids if id in evidence]
     if not cited:
         return ["it cites no evidence"]
+    if not is_sentence(text):
+        return ["it is no whole sentence"]
     seen = [look.said for look in looks.looks if set(look.ids) & set(ids)]
     return unfounded(text, facts_of_evidence(cited, seen))
 

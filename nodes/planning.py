@@ -175,10 +175,11 @@ def _explain(
 
     answer = ask_fitting(endpoint, meter, "planner", messages, MOST_LETTERS, Hypotheses)
     material = "\n".join(values[part] for part in ("question", "coverage", "candidates", "earlier"))
-    unfounded = 0
+    unfounded, used = 0, 0
     for entry in answer.entries[:MOST_TASKS]:
         if entry.analysis not in choice.detectors:
             continue
+        used += 1
         words = [one_line(text, 300) for text in (entry.hypothesis, entry.refuted_by)]
         if founded(" ".join(words), material):
             choice.reasons.setdefault(
@@ -188,6 +189,8 @@ def _explain(
             unfounded += 1
         if question:
             choice.besides += [marks[mark] for mark in entry.candidates if mark in marks]
+    if answer.entries and not used and not answer.questions:
+        raise ModelFailed("The model answered with no analysis that there is.", reason="invalid")
     for asked in answer.questions if not choice.unanswerable else ():
         sentences = [one_line(text, LONGEST) for text in (asked.question, asked.hypothesis, asked.refuted_by)]
         if not all(sentences) or not founded(" ".join(sentences), material):

@@ -14,6 +14,7 @@ from typing import Literal
 from pydantic import Field
 
 from hansei.contracts import Finding, Investigation
+from hansei.errors import ModelFailed
 from hansei.nodes.prompts import PROMPTS
 from hansei.nodes.scope import Task
 from hansei.tools.language_model import Endpoint, ModelAnswer, ModelMeter, ask_fitting
@@ -84,6 +85,8 @@ def rivals_of(
         return prompt.filled({"findings": told, "most": str(MOST_OF_ONE), "traffic": ", ".join(TRAFFIC)})
 
     said = ask_fitting(endpoint, meter, "critic", messages, MOST_LETTERS, Proposals)
+    if said.rivals and not any(one.finding in marks for one in said.rivals):
+        raise ModelFailed("The model answered with no finding that there is.", reason="invalid")
     chosen: dict[str, list[Rival]] = {}
     for one in said.rivals:
         finding = marks.get(one.finding)

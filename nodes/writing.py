@@ -20,9 +20,11 @@ from hansei.nodes.scope import at_once
 from hansei.tools.langfuse.instructions import Instruction
 from hansei.tools.language_model import Endpoint, ModelAnswer, ModelMeter, ask_fitting
 from hansei.tools.language_model.prompt import QuotedText, quotation, quoted_text
+from hansei.tools.report.causes import names_in
 from hansei.tools.report.changes import Refused, changed
-from hansei.tools.report.grounding import facts_of_finding, facts_of_report
-from hansei.tools.report.settling import Rewrite, Sentence, Settled, settle
+from hansei.tools.report.directions import names_kind
+from hansei.tools.report.grounding import Facts, facts_of_finding, facts_of_report, speaks_of
+from hansei.tools.report.settling import Own, Rewrite, Sentence, Settled, settle
 from hansei.tools.report.text import excerpt, visible
 
 MOST_SENTENCES = 5
@@ -128,7 +130,7 @@ def _notes(written: Sequence[Written]) -> list[str]:
         count = sum(one.sentences for one in written)
         notes.append(
             f"Of the model's {count} sentences {rewritten} were written anew and {replaced} replaced by the rules'"
-            " words, since they said what the evidence does not say."
+            " words, since they said what the evidence does not say, or nothing about it."
         )
     if refused := sum(one.changes_refused for one in written):
         notes.append(
@@ -152,7 +154,11 @@ def _summed_up(report: Report, endpoint: Endpoint, meter: ModelMeter) -> Written
     except ModelFailed as failure:
         return Written(failed=failure)
     sentences = [Sentence(one.text, _about(report, one.about)) for one in said.sentences[:MOST_SENTENCES]]
-    settled = settle(sentences, facts_of_report(report), _anew(lines, language, endpoint, meter))
+    facts = facts_of_report(report)
+    own = Own(partial(facts_of_finding, report), names_in(report.findings))
+    settled = settle(sentences, facts, _anew(lines, language, endpoint, meter), own)
+    if not _says_something(settled, facts, report.findings):
+        settled = _given_up(settled)
     texts: list[str] = []
     for text, sentence in zip(settled.texts, sentences, strict=True):
         # The rules' sentence on the same: what the finding is called.
@@ -196,7 +202,10 @@ def _explained(
     facts = facts_of_finding(report, finding, shown)
     causes = [Sentence(text, (finding,)) for text in said.cause[:MOST_OF_ONE]]
     advice = [Sentence(text, (finding,), advice=True) for text in said.recommendation[:MOST_OF_ONE]]
-    settled = settle([*causes, *advice], facts, _anew(_lines(finding), language, endpoint, meter))
+    own = Own(lambda _: facts, names_in(report.findings))
+    settled = settle([*causes, *advice], facts, _anew(_lines(finding), language, endpoint, meter), own)
+    if not _says_something(settled, facts, [finding]):
+        settled = _given_up(settled)
     cause, recommendation = settled.texts[: len(causes)], settled.texts[len(causes) :]
     change, refused = None, 0
     if said.edit is not None:
@@ -231,6 +240,18 @@ def _anew(lines: Sequence[str], language: str, endpoint: Endpoint, meter: ModelM
             return []
 
     return again
+
+
+def _says_something(settled: Settled, facts: Facts, about: Sequence[Finding]) -> bool:
+    """Whether what was kept is about the findings: a model that understands nothing writes whole sentences as well."""
+    text = " ".join(settled.texts)
+    return not text.strip() or speaks_of(text, facts) or names_kind(text, about)
+
+
+def _given_up(settled: Settled) -> Settled:
+    """None of the sentences."""
+    count = len(settled.texts)
+    return Settled([""] * count, 0, count)
 
 
 def _lines(finding: Finding, mark: str = "") -> list[str]:

@@ -135,7 +135,12 @@ def test_a_model_that_wants_a_finding_gone_cannot_drop_it(run: Run, url: str, by
         failing(500),
         *(
             pytest.param(answer, marks=pytest.mark.long)
-            for answer in (failing(429), text("No."), text('{"rivals": [{"sql": "DROP"}]}'))
+            for answer in (
+                failing(429),
+                text("No."),
+                text('{"rivals": [{"sql": "DROP"}]}'),
+                text('{"rivals": [{"finding": "1", "test": "leave_out", "first": 2018}]}'),  # as a small model answers
+            )
         ),
     ],
 )

@@ -177,14 +177,14 @@ def test_nobody_there_and_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("url", "key", "words"),
     [
-        ("localhost:8000/v1", KEY, "OPENAI_BASE_URL is no address"),
-        ("me:p4ssword@host/v1", KEY, "OPENAI_BASE_URL is no address"),
-        ("http://me:p4ssword/x@host/v1", KEY, "OPENAI_BASE_URL is no address"),
-        ("http://[::1/v1", KEY, "OPENAI_BASE_URL is no address"),
-        ("http://127.0.0.1:99999/v1", KEY, "OPENAI_BASE_URL is no address"),
-        ("ftp://127.0.0.1/v1", KEY, "OPENAI_BASE_URL is no address"),
-        ("http://127.0.0.1:1/v1", f"“{KEY}”", "OPENAI_API_KEY holds"),
-        ("http://127.0.0.1:1/v1", f"{KEY}\nOPENAI", "OPENAI_API_KEY holds"),
+        ("localhost:8000/v1", KEY, "(OPENAI_BASE_URL) is none of a server"),
+        ("me:p4ssword@host/v1", KEY, "(OPENAI_BASE_URL) is none of a server"),
+        ("http://me:p4ssword/x@host/v1", KEY, "(OPENAI_BASE_URL) is none of a server"),
+        ("http://[::1/v1", KEY, "(OPENAI_BASE_URL) is none of a server"),
+        ("http://127.0.0.1:99999/v1", KEY, "(OPENAI_BASE_URL) is none of a server"),
+        ("ftp://127.0.0.1/v1", KEY, "(OPENAI_BASE_URL) is none of a server"),
+        ("http://127.0.0.1:1/v1", f"“{KEY}”", "(OPENAI_API_KEY) holds"),
+        ("http://127.0.0.1:1/v1", f"{KEY}\nOPENAI", "(OPENAI_API_KEY) holds"),
     ],
 )
 def test_what_cannot_be_sent_is_told_and_not_tried(

@@ -216,6 +216,7 @@ def test_a_question_beyond_the_data_is_said_to_be_one(run: Run, by_rules: Report
                 (says({"entries": [{"sql": "DROP TABLE traces"}]}), "twice with something that does not fit"),
                 (Answer(fault="cut"), "Planned by rules: the model cannot be reached"),
                 (Answer(fault="not_json"), "no chat completion"),
+                (says(planned(("the weather", "It may rain.", "Sun."))), "no analysis that there is"),
             )
         ),
     ],

@@ -95,7 +95,10 @@ def test_what_the_findings_say_is_kept_and_shown_beside_the_rules_words() -> Non
 def test_rewording_changes_nothing_by_which_the_ledger_knows_a_finding() -> None:
     """Two models that say the same in other words, and the rules alone: one history."""
     title = sample_report().findings[0].title
-    said: list[list[str]] = [["The connection pool of search_kb may be too small."], ["It may be overloaded."]]
+    said: list[list[str]] = [
+        ["The connection pool of search_kb may be too small."],
+        ["The step search_kb may be overloaded."],
+    ]
     runs = [
         told(model([(f"{title}.", [1])], {"cause": cause, "recommendation": ["Make it larger."]}))[0] for cause in said
     ]
@@ -177,6 +180,21 @@ def test_what_is_invented_is_written_anew_once_and_then_the_rules_words_take_its
     assert notes[0].startswith("Of the model's 5 sentences 1 were written anew and 3 replaced by the rules' words")
     assert sum("Write each anew" in request.prompt for request in server.asked) == 1
     assert said(notes[0], "ja").startswith("モデルの5文のうち1文は書き直され、3文は")
+
+
+def test_what_a_model_says_that_does_not_understand_is_replaced() -> None:
+    """As a small real model answers: a word, or words of a trace that have nothing to do with it."""
+    hopeless = {"cause": ["no", "camping demand after the rainy season"], "recommendation": ["true"]}
+    found, notes, _ = told(model([("no", [1]), ("camping demand after the rainy season", [])], hopeless))
+    assert found.summary == f"{sample_report().findings[0].title}."
+    assert found.findings[0].worded is None
+    assert "5 sentences 0 were written anew and 5 replaced" in notes[0]
+
+
+def test_one_finding_is_not_told_as_the_cause_of_another() -> None:
+    title = sample_report().findings[3].title
+    found, _, _ = told(model([("sql-copilot costs more because search_kb fails.", [4, 1])]))
+    assert found.summary == f"{title}."
 
 
 def test_the_words_on_a_finding_are_held_against_that_finding() -> None:

@@ -76,6 +76,22 @@ def test_remarks_are_told_again(remark: str, told: str) -> None:
     assert said(remark, "en") == remark
 
 
+def test_why_a_model_failed_is_told_in_the_reports_language() -> None:
+    never = ("dry run", "does not tell which models")  # in no report
+    failures = {
+        re.sub(r"\{unit\}", "calls", re.sub(r"\{(?!unit)[^}]+\}", "7", found))
+        for folder in ("tools/language_model", "nodes")
+        for file in (ROOT / folder).rglob("*.py")
+        for found in re.findall(r'ModelFailed\(\s*f?"([^"]+)"', file.read_text("utf-8"))
+    }
+    assert len(failures) > 20
+    for failure in sorted(failures):
+        if not any(words in failure for words in never):
+            told = said(f"Planned by rules: {failure[:1].lower()}{failure[1:]}", "ja")
+            assert told.startswith("計画はルールで作成: ")
+            assert not LATIN.search(told), told
+
+
 def report_of(*drafts: Draft) -> Report:
     """A report of what these drafts come to."""
     conclusion = conclude({draft.id: draft for draft in drafts}, FACTS, 212, PLACE)

@@ -130,12 +130,12 @@ def unusable(endpoint: Endpoint) -> ModelFailed | None:
         )
     if endpoint.url is not None and not _is_address(endpoint.url.get_secret_value()):
         return ModelFailed(
-            "OPENAI_BASE_URL is no address of a server.", "Write it as http://host:8000/v1 or https://host/v1.",
+            "The model's address (OPENAI_BASE_URL) is none of a server.", "Write it as http://host:8000/v1 or https://host/v1.",
             reason="setup",
         )  # fmt: skip
     if endpoint.key is not None and not re.fullmatch("[!-~]+", endpoint.key.get_secret_value()):
         return ModelFailed(
-            "OPENAI_API_KEY holds characters that cannot be sent.",
+            "The model's key (OPENAI_API_KEY) holds characters that cannot be sent.",
             "Set it anew: letters, digits and signs, without blanks and typographic quotation marks.", reason="setup",
         )  # fmt: skip
     return None

@@ -105,6 +105,12 @@ def contradicted(sentence: str, about: Sequence[Finding], *, advice: bool = Fals
     return list(dict.fromkeys(found))
 
 
+def names_kind(text: str, findings: Sequence[Finding]) -> bool:
+    """Whether a text names what one of the findings is about: errors, cost, スコア …"""
+    kinds = {finding.kind for finding in findings}
+    return any(re.search(noun, text, re.IGNORECASE) for noun, named in _NOUNS.items() if kinds & set(named))
+
+
 def _claims(clause: str, advice: bool) -> Iterator[tuple[_Way, re.Match[str]]]:
     for words in (_HAPPENED,) if advice else (_HAPPENED, _CLAIMED):
         for way, pattern in words.items():

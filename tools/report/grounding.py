@@ -2,8 +2,8 @@
 
 Every number, date, name and identifier in a sentence must be found in the report, numbers after rounding and in other
 units (2.31 s may be told as “about 2.3 s” or “2,310 ms”, a ratio as per cent). Whether what it tells rose or fell is
-looked at in `hansei.tools.report.directions`; what causes what is not checked. When in doubt a sentence is unfounded:
-the report has its own words for everything.
+looked at in `hansei.tools.report.directions`, whose cause something may be told to be in `hansei.tools.report.causes`.
+When in doubt a sentence is unfounded: the report has its own words for everything.
 """
 
 from __future__ import annotations
@@ -47,6 +47,17 @@ _DATE = re.compile(
 _WORD = re.compile(r"\w+(?:[-_./:@]\w+)*")
 _ASCII_WORD = re.compile(r"[A-Za-z0-9_]+(?:[-_./:@][A-Za-z0-9_]+)*")
 """Identifiers, which Japanese text does not set apart by blanks."""
+_UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_EVERYWHERE = frozenset(
+    re.findall(
+        r"\w+",
+        "after also because been before being both could does down each even every from have here into just "
+        "less like made make many more most much must only other over same should since some such than that "
+        "their them then there these they this those through time under until very want were what when where "
+        "which while will with within would your",
+    )
+)
+"""Words that tell nothing of what a sentence is about."""
 _QUOTED = re.compile(r"[“\"`「]([^”\"`」]{1,200})[”\"`」]")
 _LINK = re.compile(r"://|www\.|\]\(|<\s*/?\s*[a-z!]|javascript:", re.IGNORECASE)
 _VAGUE = re.compile(
@@ -188,6 +199,26 @@ def unfounded(sentence: str, facts: Facts) -> list[str]:
 def sentences_of(text: str) -> list[str]:
     """A text's sentences, by the ends of English and Japanese ones."""
     return [part.strip() for part in _SENTENCE.split(text) if part and part.strip()]
+
+
+def is_sentence(text: str) -> bool:
+    """Whether a text is long enough to say something: two words, or six letters of a script without blanks."""
+    return len(_WORD.findall(text)) >= 2 or len(_UNSPACED.findall(text)) >= 6
+
+
+def speaks_of(text: str, facts: Facts) -> bool:
+    """Whether a text, which holds nothing unfounded, is about the report at all: it has a number, or a word of its own.
+
+    Words of traces do not count: a model may copy any of them.
+    """
+    plain = _plain(text).lower()
+    if _NUMBER.search(plain):
+        return True
+    words = {word for word in _WORD.findall(plain) if len(word) >= 4 and word not in _EVERYWHERE}
+    if any(re.search(rf"(?<!\w){re.escape(word[:6])}", facts.texts) for word in words if word.isascii()):
+        return True
+    runs = re.findall("[\u30a0-\u30ff\u4e00-\u9fff]{2,}", plain)
+    return any(run[at : at + 2] in facts.texts for run in runs for at in range(len(run) - 1))
 
 
 def strange_in(added: str, shown: str, facts: Facts) -> list[str]:

@@ -34,7 +34,10 @@ def said(text: str, language: str) -> str:
 def _again(text: str, language: str) -> str | None:
     for key, pattern in _patterns():
         if match := pattern.fullmatch(text):
-            return catalogue(language).text(key, **match.groupdict())
+            values = match.groupdict()
+            if "reason" in values:  # a remark as well
+                values["reason"] = said(values["reason"], language)
+            return catalogue(language).text(key, **values)
     return None
 
 

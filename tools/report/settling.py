@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from hansei.contracts import Finding
+from hansei.tools.report.causes import unsupported
 from hansei.tools.report.directions import contradicted
-from hansei.tools.report.grounding import Facts, sentences_of, unfounded
+from hansei.tools.report.grounding import Facts, is_sentence, sentences_of, unfounded
 
 
 @dataclass(frozen=True)
@@ -32,31 +33,50 @@ Rewrite = Callable[[Sequence[tuple[str, list[str]]]], Sequence[str]]
 """(sentences, each with what is wrong in it) → as many sentences."""
 
 
-def wrong_in(sentence: Sentence, facts: Facts) -> list[str]:
-    """What in a sentence is not found in the facts, or goes the other way than its findings; empty: it may stand."""
-    return [
-        word
-        for part in sentences_of(sentence.text)  # a model may put two where one was asked for
-        for word in (*unfounded(part, facts), *contradicted(part, sentence.about, advice=sentence.advice))
-    ]
+@dataclass(frozen=True)
+class Own:
+    """By what a sentence that says why is judged.
+
+    Args:
+        facts: of one finding: what a text about it alone may say.
+        names: all that the report's findings are told to be in.
+    """
+
+    facts: Callable[[Finding], Facts]
+    names: frozenset[str] = frozenset()
 
 
-def settle(sentences: Sequence[Sentence], facts: Facts, rewrite: Rewrite | None = None) -> Settled:
+def wrong_in(sentence: Sentence, facts: Facts, own: Own | None = None) -> list[str]:
+    """What in a sentence is not found in the facts, goes the other way than its findings, or tells as a cause what no
+    single one of them holds; empty: it may stand."""
+    if not is_sentence(sentence.text):
+        return ["it is no whole sentence"]
+    found: list[str] = []
+    for part in sentences_of(sentence.text):  # a model may put two where one was asked for
+        found += unfounded(part, facts) or (unsupported(part, sentence.about, own.facts, own.names) if own else [])
+        found += contradicted(part, sentence.about, advice=sentence.advice)
+    return list(dict.fromkeys(found))
+
+
+def settle(
+    sentences: Sequence[Sentence], facts: Facts, rewrite: Rewrite | None = None, own: Own | None = None
+) -> Settled:
     """Holds sentences against the facts and their findings.
 
     Args:
         sentences: what the model wrote.
         facts: what it may say.
+        own: what says why is held against one finding. None: it is not.
         rewrite: asks for others, once; None: the wrong ones are given up at once. Too few answers give up the rest.
     """
     texts = [" ".join(sentence.text.split()) for sentence in sentences]
     plain = [replace(sentence, text=text) for sentence, text in zip(sentences, texts, strict=True)]
-    wrong = {i: found for i, sentence in enumerate(plain) if (found := wrong_in(sentence, facts))}
+    wrong = {i: found for i, sentence in enumerate(plain) if (found := wrong_in(sentence, facts, own))}
     again = list(rewrite([(texts[i], found) for i, found in wrong.items()])) if rewrite and wrong else []
     rewritten = given_up = 0
     for number, i in enumerate(wrong):
         better = " ".join(again[number].split()) if number < len(again) else ""
-        if better and not wrong_in(replace(plain[i], text=better), facts):
+        if better and not wrong_in(replace(plain[i], text=better), facts, own):
             texts[i], rewritten = better, rewritten + 1
         else:
             texts[i], given_up = "", given_up + 1
