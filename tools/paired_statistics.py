@@ -26,8 +26,9 @@ class Paired:
         baseline, candidate: means.
         difference: candidate minus baseline.
         low, high: its 95 % interval; None for fewer than two pairs.
-        p: two-sided; 1 for fewer than two pairs.
+        p: two-sided, that there is no difference; 1 for fewer than two pairs.
         better, worse: pairs in which the candidate's value is higher, and lower.
+        p_margin: the same that the difference is the margin; `p` without one.
     """
 
     n: int
@@ -39,12 +40,17 @@ class Paired:
     p: float
     better: int
     worse: int
+    p_margin: float = 1.0
 
 
-def compare_pairs(baseline: Sequence[float], candidate: Sequence[float]) -> Paired:
+def compare_pairs(baseline: Sequence[float], candidate: Sequence[float], margin: float = 0.0) -> Paired:
     """Compares the values of the same items, in the same order.
 
     Values that are all 0 or 1 are taken as proportions (McNemar, Newcombe), others as numbers (t on differences).
+
+    Args:
+        baseline, candidate: the values.
+        margin: a difference that is tested as well.
 
     Raises:
         ValueError: the sequences differ in length, or there are no pairs.
@@ -57,14 +63,18 @@ def compare_pairs(baseline: Sequence[float], candidate: Sequence[float]) -> Pair
     worse = sum(b > c for b, c in zip(baseline, candidate, strict=True))
     low: float | None = None
     high: float | None = None
-    p = 1.0
+    p = p_margin = 1.0
     if {*baseline, *candidate} <= {0.0, 1.0}:
-        p = sign_p(better, worse)
+        p = p_margin = sign_p(better, worse)
         if n > 1:
             low, high = _newcombe(baseline, candidate)
+            if margin:
+                p_margin = _newcombe_p(baseline, candidate, margin)
     elif n > 1:
-        low, high, p = _student([c - b for b, c in zip(baseline, candidate, strict=True)])
-    return Paired(n, first, second, second - first, low, high, p, better, worse)
+        differences = [c - b for b, c in zip(baseline, candidate, strict=True)]
+        low, high, p = _student(differences)
+        p_margin = _student([one - margin for one in differences])[2] if margin else p
+    return Paired(n, first, second, second - first, low, high, p, better, worse, p_margin)
 
 
 def sign_p(better: int, worse: int) -> float:
@@ -87,13 +97,23 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _newcombe(baseline: Sequence[float], candidate: Sequence[float]) -> tuple[float, float]:
+def _newcombe_p(baseline: Sequence[float], candidate: Sequence[float], margin: float) -> float:
+    """How likely a difference as far from the margin is: 1 less the level of the interval that just ends there."""
+    beside, around = 0.0, 8.0
+    for _ in range(40):
+        z = (beside + around) / 2
+        low, high = _newcombe(baseline, candidate, z)
+        beside, around = (beside, z) if low <= margin <= high else (z, around)
+    return math.erfc(beside / math.sqrt(2))
+
+
+def _newcombe(baseline: Sequence[float], candidate: Sequence[float], z: float = 1.959964) -> tuple[float, float]:
     n = len(baseline)
     both = sum(b * c for b, c in zip(baseline, candidate, strict=True))
     lost, won = sum(baseline) - both, sum(candidate) - both
     neither = n - both - lost - won
     p1, p2 = sum(candidate) / n, sum(baseline) / n
-    one, two = wilson(p1, n), wilson(p2, n)
+    one, two = wilson(p1, n, z), wilson(p2, n, z)
     margins = (both + won) * (lost + neither) * (both + lost) * (won + neither)
     cross = both * neither - lost * won
     # Newcombe's correction: a positive correlation is taken as a little smaller than it looks.

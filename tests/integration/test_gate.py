@@ -65,16 +65,19 @@ def test_a_candidate_that_is_worse_fails(server: LangfuseServer, tmp_path: Path)
 
 def test_what_cannot_be_measured_is_neither_good_nor_bad(server: LangfuseServer, tmp_path: Path) -> None:
     add_run(server, "answers / v1", "main", scored(0.8))
-    few = {item: values for item, values in scored(0.1).items() if item > "item-144"}
+    few = {item: values for item, values in scored(0.1, tone="curt").items() if item > "item-144"}
     add_run(server, "answers / v1", "pull", few)
     done = gate(tmp_path, server, "--criterion", "correct")
     assert (done.returncode, "Too few items" in done.stdout) == (2, True)
     assert "145 items only in main" in done.stderr
-    absent = gate(tmp_path, server, "--criterion", "tone")
-    assert absent.returncode == 2
     for arguments, words in [
         (["--candidate", "no-such-run"], "Its runs are: "),
         (["--dataset", "none"], "no dataset"),
+        (["--candidate", "main"], "name the same run"),
+        (["--criterion", "corect"], "Their scores are: correct, seconds."),
+        (["--lower-is-better", "second"], "Neither run has a score “second”"),
+        (["--criterion", "tone"], "none is better than another"),
+        (["--margin", "inf"], "are numbers"),
     ]:
         refused = gate(tmp_path, server, *arguments)
         assert (refused.returncode, words in refused.stderr.splitlines()[-1]) == (2, True)
@@ -85,7 +88,27 @@ def test_an_item_without_a_score_is_left_out_and_not_zero(server: LangfuseServer
     unscored = {item: {} if n % 3 == 0 else values for n, (item, values) in enumerate(scored(1.0).items())}
     add_run(server, "answers / v1", "pull", unscored)
     done = gate(tmp_path, server, "--criterion", "correct", "--json")
-    assert (done.returncode, json.loads(done.stdout)["criteria"][0]["paired"]["n"]) == (0, 100)
+    [correct] = json.loads(done.stdout)["criteria"]
+    assert (done.returncode, correct["paired"]["n"], correct["only_baseline"]) == (0, 100, 50)
+    wanted = gate(tmp_path, server, "--criterion", "correct", "--min-share", "0.9")
+    assert (wanted.returncode, "may be the easier part" in wanted.stderr) == (2, True)
+
+
+def test_an_item_that_was_run_again_counts_once(server: LangfuseServer, tmp_path: Path) -> None:
+    """Ten items that fail are tried nine times more: they are a tenth of the items, and half of the values."""
+    add_run(server, "answers / v1", "main", scored(0.9, items=100))
+    once = scored(0.9, items=100)
+    failing = {item: {"correct": False} for item, values in once.items() if not values["correct"]}
+    add_run(server, "answers / v1", "pull", once, again=failing)
+    for _ in range(8):
+        server.state.experiment_items += [
+            {**one, "id": f"{one['id']}-{_}"} for one in server.state.experiment_items[-len(failing):]
+        ]  # fmt: skip
+    done = gate(tmp_path, server, "--criterion", "correct", "--json")
+    [correct] = json.loads(done.stdout)["criteria"]
+    assert (done.returncode, correct["verdict"], correct["repeated"]) == (0, "no difference shown", 10)
+    assert correct["paired"]["candidate"] == pytest.approx(0.9)
+    assert "10 items have several values of correct" in done.stderr
 
 
 def test_the_newest_run_of_a_name_and_runs_of_prompt_versions(server: LangfuseServer, tmp_path: Path) -> None:

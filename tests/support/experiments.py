@@ -26,8 +26,9 @@ def add_run(
     *,
     start: str = "2026-10-02T00:00:00Z",
     metadata: Mapping[str, Any] | None = None,
+    again: Mapping[str, Mapping[str, Value]] | None = None,
 ) -> str:
-    """A run with the scores of its items, by item and criterion; its id."""
+    """A run with the scores of its items, by item and criterion, and of those that were run once more; its id."""
     run_id = new_id("run", name, start)
     dataset_id = server.state.datasets[dataset]["id"]
     server.state.experiments.append(
@@ -41,11 +42,11 @@ def add_run(
             "metadata": dict(metadata or {}),
         }
     )
-    for number, (item, values) in enumerate(scores.items()):
+    for number, (item, values) in enumerate([*scores.items(), *(again or {}).items()]):
         server.state.experiment_items.append(
             {
-                "id": new_id(run_id, item),
-                "traceId": f"trace-{name}-{item}",
+                "id": new_id(run_id, item, str(number)),
+                "traceId": f"trace-{name}-{item}-{number}",
                 "startTime": start,
                 "endTime": start,
                 "level": "DEFAULT",

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from hansei.tools.experiments import Run, compare_runs
 from hansei.tools.paired_statistics import compare_pairs, holm, sign_p
 
 
@@ -75,3 +76,55 @@ def test_intervals_cover_and_alarms_are_rare() -> None:
         assert covered / 2_000 > 0.94
         if shift == 0:
             assert alarms / 2_000 < 0.05
+
+
+def test_a_margin_is_tested_as_such() -> None:
+    """The p-value that the difference is the margin agrees with the interval, and with the t-test of shifted values."""
+    rng = np.random.default_rng(1)
+    first = rng.normal(10, 5, 80)
+    second = first + rng.normal(-1, 1, 80)
+    found = compare_pairs(list(first), list(second), -0.8)
+    assert found.p_margin == pytest.approx(stats.ttest_rel(second + 0.8, first).pvalue)
+    assert found.p < found.p_margin
+    values = table(both=60, won=2, lost=30, neither=8)
+    plain = compare_pairs(*values)
+    assert plain.high is not None
+    assert plain.p_margin == plain.p
+    assert compare_pairs(*values, plain.high).p_margin == pytest.approx(0.05, abs=1e-4)
+    assert compare_pairs(*values, plain.difference).p_margin == pytest.approx(1.0, abs=1e-4)
+    assert compare_pairs(*values, -0.05).p_margin < 0.001
+
+
+@pytest.mark.parametrize("numbers", [False, True])
+def test_of_five_criteria_at_the_margin_a_gate_seldom_fails(numbers: bool) -> None:
+    """Each is worse by just as much as is accepted; that one of five is called worse must stay as rare as 5 %."""
+    rng = np.random.default_rng(3)
+    alarms = 0
+    for _ in range(250):
+        runs: dict[str, dict[str, dict[str, float]]] = {"baseline": {}, "candidate": {}}
+        for name in "abcde":
+            quality = rng.beta(4, 2, 80)
+            for run, shift in (("baseline", 0.0), ("candidate", -0.05)):
+                right = np.clip(quality + shift, 0, 1)
+                values = right + rng.normal(0, 0.1, 80) if numbers else (rng.random(80) < right).astype(float)
+                runs[run][name] = {str(i): float(value) for i, value in enumerate(values)}
+        first, second = (Run(key, key, frozenset(map(str, range(80))), scores, frozenset(), {})
+                         for key, scores in runs.items())  # fmt: skip
+        alarms += bool(compare_runs(first, second, margin=0.05).worse)
+    assert alarms / 250 <= 0.06
+
+
+def test_items_that_are_run_more_often_than_others_leave_the_interval_right() -> None:
+    """Each item counts once, by the mean of one to eight values: means of unlike spread, in 1,500 worlds."""
+    rng = np.random.default_rng(7)
+    covered = 0
+    for _ in range(1_500):
+        quality, often = rng.beta(4, 2, 50), rng.integers(1, 9, 50)
+        first = rng.binomial(often, quality) / often
+        second = rng.binomial(often, np.clip(quality - 0.08, 0, 1)) / often
+        truth = float(np.mean(np.clip(quality - 0.08, 0, 1) - quality))
+        found = compare_pairs(list(first), list(second))
+        assert found.low is not None
+        assert found.high is not None
+        covered += found.low <= truth <= found.high
+    assert 0.935 <= covered / 1_500 <= 0.975

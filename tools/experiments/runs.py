@@ -24,7 +24,8 @@ _PROMPT = re.compile(r"(.+)@(\d+)")
 class Run:
     """A run: its name and id, its items, and for each criterion the mean score of each item that has one.
 
-    Scores that are texts or categories are counted in `uncounted` and not compared: they have no order.
+    Scores that are texts or categories are counted in `uncounted` and not compared: they have no order. `repeated` are
+    the items, by criterion, that have more than one value.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Run:
     items: frozenset[str]
     scores: Mapping[str, Mapping[str, float]]
     uncounted: frozenset[str]
+    repeated: Mapping[str, frozenset[str]]
 
 
 def read_run(api: Api, dataset_name: str, run: str) -> Run:
@@ -120,4 +122,8 @@ def _read(api: Api, dataset: Dataset, experiment: Experiment) -> Run:
         name: {item: sum(values) / len(values) for item, values in of_items.items()}
         for name, of_items in scores.items()
     }
-    return Run(experiment.name, experiment.id, frozenset(items), means, frozenset(uncounted))
+    repeated = {
+        name: frozenset(item for item, values in of_items.items() if len(values) > 1)
+        for name, of_items in scores.items()
+    }
+    return Run(experiment.name, experiment.id, frozenset(items), means, frozenset(uncounted), repeated)
