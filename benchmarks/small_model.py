@@ -55,7 +55,7 @@ def compared(directory: Path, url: str, traces: int, calls: int) -> dict[str, An
     what = ("--clickhouse", data, "--project", truth["project_id"], "--until", truth["base_time"], "--no-ledger")
     hansei("analyze", *what, "--out", directory / "rules", "--no-llm", "--quiet")
     bounds = ("--no-cache", "--max-calls", str(calls))
-    there = {"OPENAI_BASE_URL": url, "HANSEI_MODEL_TIMEOUT": PATIENCE}
+    there = {"OPENAI_BASE_URL": url, "HANSEI_MODEL_TIMEOUT": PATIENCE, "HANSEI_MODEL_AT_ONCE": "1"}
     seconds = hansei("analyze", *what, *bounds, "--out", directory / "model", "--model", NAME, "--quiet", **there)
     hansei("verify", directory / "model" / "report.json", "--clickhouse", data)
     rules, model = read(directory / "rules"), read(directory / "model")

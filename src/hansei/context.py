@@ -46,6 +46,18 @@ def model_patience() -> float:
     return seconds
 
 
+def model_questions_at_once() -> int:
+    """The number that HANSEI_MODEL_AT_ONCE names, 32 when it names none.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    text = os.environ.get("HANSEI_MODEL_AT_ONCE", "").strip() or "32"
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError("HANSEI_MODEL_AT_ONCE cannot be read.", "Give a number of questions, such as 1.")
+    return int(text)
+
+
 class Limits(BaseModel):
     """Bounds on one query to ClickHouse. They are set on the read-only session, so no query can lift them."""
 
@@ -182,6 +194,12 @@ class Context(BaseModel):
         gt=0,
         description="Longest time that the model may take for one answer, in seconds. Default: HANSEI_MODEL_TIMEOUT, "
         "else 60.",
+    )
+    model_at_once: int = Field(
+        default_factory=lambda: model_questions_at_once(),
+        ge=1,
+        description="Most questions that this process has at the model side by side; the others wait, which counts as "
+        "no time of an answer. Default: HANSEI_MODEL_AT_ONCE, else 32; 1 for a server that answers one at a time.",
     )
     model_budget: ModelBudget = Field(default_factory=ModelBudget, description="Bounds on the model's use in a run.")
     model_prices: ModelPrices | None = Field(

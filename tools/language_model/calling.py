@@ -15,7 +15,7 @@ from langchain_core.runnables import Runnable, RunnableLambda
 
 from hansei.errors import ModelFailed
 from hansei.tools.language_model.answers import find_answer, keep_answer
-from hansei.tools.language_model.endpoint import SHORT_ANSWER, Endpoint, client_of
+from hansei.tools.language_model.endpoint import SHORT_ANSWER, Endpoint, client_of, turn_at
 from hansei.tools.language_model.habits import Habits, habits_of
 from hansei.tools.language_model.prompt import Filled, PromptVersion
 from hansei.tools.language_model.statuses import Again, failure_of, not_reached, too_long
@@ -133,8 +133,14 @@ def _until_answered(
             pause = 0.0
         meter.admit(letters)
         try:
-            seconds = min(endpoint.timeout, meter.seconds_left, until - time.monotonic())
-            reply = _once(endpoint, meter, node, messages, body, seconds, short=short)
+            with turn_at(endpoint, min(meter.seconds_left, until - time.monotonic())) as may:
+                if not may:
+                    raise ModelFailed(
+                        "The model was not asked: other questions took all the time.", "Raise Context.model_budget.",
+                        reason="budget",
+                    )  # fmt: skip
+                seconds = min(endpoint.timeout, meter.seconds_left, until - time.monotonic())
+                reply = _once(endpoint, meter, node, messages, body, seconds, short=short)
         except _Otherwise:
             continue
         except Again as again:

@@ -8,6 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,8 @@ class Endpoint:
     """Whether personal data and secrets are masked in what it is sent."""
     dry: bool = False
     """Whether questions are counted and not sent."""
+    at_once: int = 32
+    """Questions that may be under way from this process."""
     prompts: Prompts = field(default=PACKAGED, compare=False, repr=False)
     """What it is told."""
 
@@ -101,6 +104,7 @@ def endpoint_of(context: Context, run_id: str | None = None) -> Endpoint | None:
         cache_file() if context.model_cache else None,
         context.masking,
         context.model_dry_run,
+        context.model_at_once,
         prompts_of(run_id, context.prompt_label) if run_id else PACKAGED,
     )
 
@@ -147,6 +151,26 @@ def _is_address(url: str) -> bool:
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and url.isprintable()
     except ValueError:  # brackets that are no address, or a port that is no number
         return False
+
+
+_turns: dict[tuple[tuple[str, str | None], int], threading.BoundedSemaphore] = {}
+
+
+@contextmanager
+def turn_at(endpoint: Endpoint, seconds: float) -> Iterator[bool]:
+    """Waits until a question may be sent, since only so many may be under way; gives whether it may.
+
+    Args:
+        seconds: that it waits at most.
+    """
+    with _lock:
+        turns = _turns.setdefault((endpoint.place, endpoint.at_once), threading.BoundedSemaphore(endpoint.at_once))
+    taken = turns.acquire(timeout=min(max(0.0, seconds), threading.TIMEOUT_MAX))
+    try:
+        yield taken
+    finally:
+        if taken:
+            turns.release()
 
 
 def models_of(endpoint: Endpoint) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,88 @@
+"""Servers that are slow, or answer one question at a time, as llama.cpp's for Python does."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from pydantic import SecretStr
+from tests.support.openai_server import KEY, Answer, OpenAiServer, Request, text
+
+from hansei.context import Context, ModelBudget
+from hansei.errors import ModelFailed, UsageError
+from hansei.tools.language_model import Endpoint, ModelMeter, close_models, endpoint_of
+from hansei.tools.language_model.calling import call
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    yield
+    close_models()
+
+
+class OneAtATime:
+    """Takes its time for each answer, and lets the others wait."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.most, self._inside = seconds, 0, 0
+        self._count, self._turn = threading.Lock(), threading.Lock()
+
+    def __call__(self, request: Request) -> Answer:
+        with self._count:
+            self._inside += 1
+            self.most = max(self.most, self._inside)
+        with self._turn:
+            time.sleep(self.seconds)
+        with self._count:
+            self._inside -= 1
+        return text("A pear.")
+
+
+def asked(model: OneAtATime, at_once: int, meter: ModelMeter, questions: int = 6) -> list[str]:
+    """What each of so many questions that are asked side by side gives: the answer, or why there is none."""
+
+    def one(number: int) -> str:
+        try:
+            return call(endpoint, meter, "writer", [("user", f"Question {number}?")]).text
+        except ModelFailed as failure:
+            return failure.reason
+
+    with OpenAiServer(model) as server, ThreadPoolExecutor(questions) as pool:
+        endpoint = Endpoint("some-model", SecretStr(server.url), SecretStr(KEY), 1.5, at_once=at_once)
+        return list(pool.map(one, range(questions)))
+
+
+def test_questions_wait_for_their_turn_and_their_time_begins_with_it() -> None:
+    model = OneAtATime(0.4)
+    assert asked(model, 1, ModelMeter(ModelBudget())) == ["A pear."] * 6
+    assert model.most == 1
+    crowded = OneAtATime(0.4)
+    assert "timeout" in asked(crowded, 32, ModelMeter(ModelBudget()))
+    assert crowded.most > 1
+
+
+def test_nobody_waits_for_a_turn_longer_than_the_run_may_wait() -> None:
+    found = asked(OneAtATime(0.4), 1, ModelMeter(ModelBudget(seconds=0.6)))
+    assert found.count("A pear.") == 1
+    assert set(found) <= {"A pear.", "budget", "timeout"}
+
+
+def test_the_environment_names_what_a_slow_server_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (Context().model_timeout, Context().model_at_once) == (60, 32)
+    monkeypatch.setenv("HANSEI_MODEL", "some-model")
+    monkeypatch.setenv("HANSEI_MODEL_TIMEOUT", "300")
+    monkeypatch.setenv("HANSEI_MODEL_AT_ONCE", "1")
+    named = endpoint_of(Context())
+    assert named is not None
+    assert (named.timeout, named.at_once) == (300, 1)
+    for name, wrong in (
+        ("HANSEI_MODEL_TIMEOUT", "soon"), ("HANSEI_MODEL_TIMEOUT", "0"), ("HANSEI_MODEL_TIMEOUT", "inf"),
+        ("HANSEI_MODEL_AT_ONCE", "0"), ("HANSEI_MODEL_AT_ONCE", "1.5"),
+    ):  # fmt: skip
+        with monkeypatch.context() as only:
+            only.setenv(name, wrong)
+            with pytest.raises(UsageError, match=name):
+                Context()
