@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 
 from hansei.contracts import Segment
-from hansei.tools.playbook.attributes import DIMENSIONS, Cohorts
+from hansei.tools.playbook.attributes import DIMENSIONS, HOUR, Cohorts
 from hansei.tools.playbook.cells import Cells
 from hansei.tools.playbook.cohorts import confined
 from hansei.tools.playbook.error import RATE
@@ -60,3 +62,22 @@ def test_what_is_expected_of_a_value_is_what_the_others_did() -> None:
     calls = window.sums["n"][mine]
     assert together.y[mine] / calls == pytest.approx(0.3, abs=0.03)
     assert apart.y[mine] / calls == pytest.approx(0.1, abs=0.03)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_hours_are_told_with_the_app_in_which_the_step_fails_then(seed: int) -> None:
+    """Neither the step in all apps nor the app with all its steps shows it clearly."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for day in range(-7, 7):
+        for app, step in product(("support", "research", "planning"), ("lookup", "refund", "search")):
+            for hour in range(24):
+                rate = 0.1 if (day >= 0 and (app, step) == ("support", "lookup") and 12 <= hour < 16) else 0.03
+                errors = int(random.binomial(40, rate))
+                rows.append((day, app, "production", "TOOL", step, f"{hour:02d}", 40, errors))
+    names = ("day", *DIMENSIONS, HOUR, "n", "errors")
+    cells = Cells.read(dict(zip(names, zip(*rows, strict=True), strict=True)), (*DIMENSIONS, HOUR))
+    (found,), _ = confined("error", RATE, Cohorts({HOUR: cells}), WORSE)
+    assert {**found.segment, HOUR: ""} == {"trace_name": "support", "tool_name": "lookup", HOUR: ""}
+    # Its ends are known to an hour.
+    assert found.segment[HOUR] in {f"{first}:00-{last}:00" for first in (11, 12, 13) for last in (15, 16, 17)}

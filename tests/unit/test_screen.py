@@ -185,6 +185,38 @@ def test_the_app_is_named_when_another_one_calls_a_step_of_that_name_as_well(see
     assert segments(hits) == [{"tool_name": "refund", "trace_name": "support"}]
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_an_app_in_which_a_step_never_fails_is_not_told_with_the_one_in_which_it_does(seed: int) -> None:
+    """In proportion to nothing, its calls could have changed as well: only, that not one fails speaks against it."""
+    quiet = Part("research", "TOOL", "refund", calls=70, rate=0.0)
+    parts = [replace(part, calls=165, rate=0.008) if part.name == "refund" else part for part in PARTS]
+    days = changed({"rate": 0.045}, parts=[*parts, quiet], trace_name="support", name="refund")
+    assert segments(explain(cells_of(days, seed), SHARE)[0]) == [{"tool_name": "refund", "trace_name": "support"}]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_apps_whose_step_of_one_name_changes_differently_are_told_one_by_one(seed: int) -> None:
+    rates = {"support": 0.3, "research": 0.08}
+    after = [replace(part, rate=rates[part.trace_name]) if part.name == "lookup" else part for part in PARTS]
+    hits, _ = explain(cells_of([PARTS] * 7 + [after] * 7, seed), SHARE)
+    assert [hit.segment["trace_name"] for hit in hits] == ["support", "research"]
+    assert {hit.segment["tool_name"] for hit in hits} == {"lookup"}
+
+
+def test_a_model_is_told_and_not_the_step_that_shows_its_change_best() -> None:
+    calls = [
+        Part("support", "GENERATION", "compare", calls=146, rate=0.003, model="large"),
+        Part("research", "GENERATION", "compare", calls=150, rate=0.006, model="large"),
+        Part("support", "GENERATION", "rewrite", calls=146, rate=0.016, model="large"),
+    ]
+    failing = [replace(part, rate=part.rate + 0.03) for part in calls]
+    others = [part for part in PARTS if part.type == "TOOL"]
+    days = [[*calls, *others]] * 7 + [[*failing, *others]] * 7
+    told = [segments(explain(cells_of(days, seed), SHARE)[0]) for seed in range(10)]
+    # Chance may make a step look as if nothing had happened to it.
+    assert told.count([{"model": "large"}]) >= 7
+
+
 def test_two_faulty_steps_of_an_app_are_not_told_as_the_app() -> None:
     steps = [Part("support", "TOOL", name, calls=30) for name in "abcdef"]
     after = [replace(p, rate={"a": 0.3, "b": 0.15}.get(p.name, p.rate)) for p in steps]

@@ -102,9 +102,13 @@ class Cells:
         """
         if not units:
             return np.zeros(len(self), dtype=np.int64), [()]
-        stacked = np.stack([self.codes[unit] for unit in units], axis=1)
-        groups, index = np.unique(stacked, axis=0, return_inverse=True)
-        names = [tuple(self.values[unit][code] for unit, code in zip(units, row, strict=True)) for row in groups]
+        # One number for each combination, put together unit by unit: sorting rows of several takes five times as long.
+        index, rows = np.zeros(len(self), dtype=np.int64), np.zeros((1, 0), dtype=np.int64)
+        for unit in units:
+            size = max(1, len(self.values[unit]))
+            found, index = np.unique(index * size + self.codes[unit], return_inverse=True)
+            rows = np.column_stack([rows[found // size], found % size])
+        names = [tuple(self.values[unit][code] for unit, code in zip(units, row, strict=True)) for row in rows]
         return index.reshape(-1).astype(np.int64), names
 
     def row_sets(self, x: Floats, least: float, groupings: Sequence[Sequence[str]]) -> int:

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hansei.tools.playbook.attributes import HOUR
 from hansei.tools.playbook.cells import Cells, Floats, Ints, is_blank
+from hansei.tools.playbook.excess import Look, gain
 from hansei.tools.playbook.expectation import Expectation, Question, summed
 from hansei.tools.playbook.screen import MIN_Z, Hit
 
@@ -21,9 +23,8 @@ _PLACES: tuple[tuple[str, ...], ...] = ((), ("trace_name",), ("step",))
 _PER_DIMENSION = 4.0
 """What a place must earn by its name, in units of z squared, as in the screen of other slices."""
 
-_SMALL_PART = 0.5
-_ALL = 0.95
-"""A place with at most that share of the rows and at least this share of the excess is what the span is about."""
+_LARGE_PART = 0.1
+"""What is left of a place must be at least this share of its rows to be told apart."""
 
 _CARRIED = 0.6
 """A span must carry this share of its place's excess: else it is not about those hours."""
@@ -71,26 +72,29 @@ def hours_in_excess(window: Cells, question: Question, expected: Expectation) ->
         if not passing:
             break
         best = max(passing, key=lambda span: (span.score, -len(span.units), -span.length, -span.start))
-        hit = _hit(window, hour, question, expected, _narrowed(window, hour, y, question, expected, best))
+        hit = _hit(window, hour, y, question, expected, _narrowed(window, hour, y, question, expected, best))
         hits.append(hit)
         y = np.where(hit.cells, expected.y, y)
     return hits
 
 
 def _narrowed(window: Cells, hour: Ints, y: Floats, question: Question, expected: Expectation, span: _Span) -> _Span:
-    """The span at the one step, else at the one app, that is all of the excess; the span itself when there is none."""
-    inside = window.inside(span.units, span.values) & ((hour - span.start) % 24 < span.length)
-    part = window.where(inside)
-    excess = question.sign * (y - expected.y)[inside]
+    """The span at the step, and at the app, that rather changed alone in these hours; itself when all of it did."""
+    look = Look(window, question, expected)
     for unit in ("step", "trace_name"):
-        if unit in span.units:
-            break
-        group, names = part.group((unit,))
-        shares = np.bincount(group, weights=excess, minlength=len(names)) / excess.sum()
-        rows = np.bincount(group, weights=part.sums[question.x], minlength=len(names))
-        top = int(shares.argmax())
-        if shares[top] >= _ALL and rows[top] <= _SMALL_PART * rows.sum() and not is_blank((unit,), names[top]):
-            return replace(span, units=(unit,), values=names[top])
+        if unit in span.units or unit not in window.codes:
+            continue
+        inside = window.inside(span.units, span.values) & ((hour - span.start) % 24 < span.length)
+        x = window.sums[question.x] * inside
+        # An app beside a step is asked for nothing: see the screen of other slices.
+        best, least = span, gain(look, y, inside) + (_PER_DIMENSION if unit == "step" or not span.units else 0.0)
+        for value in np.unique(window.codes[unit][inside]):
+            name = window.values[unit][value]
+            part = inside & (window.codes[unit] == value)
+            small = question.min_x <= x[part].sum() <= (1 - _LARGE_PART) * x.sum()
+            if small and not is_blank((unit,), (name,)) and (more := gain(look, y, part)) > least:
+                best, least = replace(span, units=(*span.units, unit), values=(*span.values, name)), more
+        span = best
     return span
 
 
@@ -131,25 +135,32 @@ def _z(question: Question, x: float, y: float, wanted: float, variance: float) -
     return z
 
 
-def _hit(window: Cells, hour: Ints, question: Question, expected: Expectation, span: _Span) -> Hit:
+def _hit(window: Cells, hour: Ints, y: Floats, question: Question, expected: Expectation, span: _Span) -> Hit:
     place = window.inside(span.units, span.values)
+    look = Look(window, question, expected)
 
-    def inside(start: int, length: int) -> tuple[float, ...]:
-        mask = place & ((hour - start) % 24 < length)
-        amounts = (window.sums[question.x], window.sums[question.y], expected.y, expected.variance)
-        return tuple(float(column[mask].sum()) for column in amounts)
+    def inside(start: int, length: int) -> NDArray[np.bool_]:
+        return np.asarray(place & ((hour - start) % 24 < length))
 
-    # Its ends are moved hour by hour as long as that makes it clearer.
-    start, length, z = span.start, span.length, _z(question, *inside(span.start, span.length))
+    def z(start: int, length: int) -> float:
+        mask = inside(start, length)
+        sums = (window.sums[question.x], window.sums[question.y], expected.y, expected.variance)
+        return _z(question, *(float(column[mask].sum()) for column in sums))
+
+    # Its ends are moved hour by hour as long as one change of all its hours explains more of what was seen.
+    start, length = span.start, span.length
+    gained = gain(look, y, inside(start, length))
     for _ in range(8):
         moves = ((start - 1, length + 1), (start, length + 1), (start + 1, length - 1), (start, length - 1))
-        tried = [(_z(question, *inside(a % 24, n)), a % 24, n) for a, n in moves if 1 <= n <= 12]
-        better = max(tried)
-        if better[0] <= z:
+        able = [(a % 24, n) for a, n in moves if 1 <= n <= 12 and z(a, n) >= MIN_Z]
+        tried = [(gain(look, y, inside(a, n)), a, n) for a, n in able]
+        better = max(tried, default=(0.0, start, length))
+        if better[0] <= gained:
             break
-        z, start, length = better
-    mask = place & ((hour - start) % 24 < length)
-    final = _Span(span.units, span.values, start, length, z)
-    x, y, wanted, _ = inside(start, length)
+        gained, start, length = better
+    mask = inside(start, length)
+    final = replace(span, start=start, length=length)
+    x = max(float(window.sums[question.x][mask].sum()), 1.0)
+    wanted, observed = float(expected.y[mask].sum()), float(window.sums[question.y][mask].sum())
     units, values = (*span.units, HOUR), (*span.values, (final.text,))
-    return Hit(units, values, z, wanted / max(x, 1.0), y / max(x, 1.0), mask)
+    return Hit(units, values, z(start, length), wanted / x, observed / x, mask)

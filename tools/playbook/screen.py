@@ -12,12 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hansei.contracts import Segment
 from hansei.tools.playbook.cells import PRIORITY, Cells, Floats, is_blank, segment_of
+from hansei.tools.playbook.excess import Groups, Look, gain
 from hansei.tools.playbook.expectation import Expectation, Question, expect, summed
 
 MIN_Z = 3.5
@@ -120,7 +122,7 @@ def _causes(
     explained: Sequence[Hit] = (),
     stale: frozenset[tuple[str, ...]] = frozenset(),
 ) -> tuple[list[Hit], int]:
-    look = _Look(window, question, expected)
+    look = Look(window, question, expected)
     remaining = np.where(expected.known, window.sums[question.y], expected.y)
     for hit in explained:
         remaining = np.where(hit.cells, expected.y, remaining)
@@ -132,59 +134,6 @@ def _causes(
         hits.append(_hit(window, question, expected, _narrowest(look, remaining, passing, stale)))
         remaining = np.where(hits[-1].cells, expected.y, remaining)
     return hits, window.row_sets(window.sums[question.x] * expected.known, question.min_x, question.groupings)
-
-
-@dataclass(frozen=True)
-class _Look:
-    """What all slices are computed from."""
-
-    window: Cells
-    question: Question
-    expected: Expectation
-
-    def groups(self, y: Floats, units: Sequence[str], keep: NDArray[np.bool_] | None = None) -> _Groups:
-        """Sums per group under `units`, of the cells that `keep` names (default: all)."""
-        window, expected = self.window, self.expected
-        group, names = window.group(units)
-        n = len(names)
-        weight = np.ones(len(window)) if keep is None else keep.astype(np.float64)
-        x = window.sums[self.question.x] * weight
-        observed, wanted = y * weight, expected.y * weight
-        # The rates that are expected are estimates too, one per context: cells of one context are off together.
-        parts, index = np.unique(group * (int(expected.context.max()) + 1) + expected.context, return_inverse=True)
-        of = parts // (int(expected.context.max()) + 1)
-        rate_variance = np.zeros(len(parts))
-        rate_variance[index] = expected.rate_variance
-        variance = summed(index, expected.variance * weight, len(parts))
-        variance += summed(index, x, len(parts)) ** 2 * rate_variance
-        size = np.abs(summed(index, wanted, len(parts)))
-        apart = summed(index, observed - wanted, len(parts))
-        precision = size / np.maximum(variance, 1e-12)
-        fit = summed(of, apart * precision, n) / np.sqrt(np.maximum(summed(of, size * precision, n), 1e-12))
-        return _Groups(
-            names,
-            summed(group, x * expected.known, n),
-            summed(group, observed, n),
-            summed(group, wanted, n),
-            summed(of, variance, n),
-            fit,
-        )
-
-
-@dataclass(frozen=True)
-class _Groups:
-    """Per group: its values, rows, observed and expected sum, and the variance of their difference.
-
-    `fit`: standard errors by which one relative change, the same in all of the group's contexts, differs from none. A
-    dear context with much scatter does not drown the cheap ones in it, as it does in the plain sum.
-    """
-
-    names: list[tuple[tuple[str, ...], ...]]
-    x: Floats
-    observed: Floats
-    wanted: Floats
-    variance: Floats
-    fit: Floats
 
 
 @dataclass(frozen=True)
@@ -202,12 +151,17 @@ class _Slice:
     def score(self) -> float:
         return self.z**2 - self.price
 
+    def is_around(self, other: _Slice) -> bool:
+        """Whether the other one is a part by its name: it has these dimensions and more."""
+        mine, theirs = (set(zip(one.units, one.values, strict=True)) for one in (self, other))
+        return mine < theirs
+
     def mask(self, window: Cells) -> NDArray[np.bool_]:
         """The cells of the slice."""
         return window.inside(self.units, self.values)
 
 
-def _passing(look: _Look, y: Floats, units: tuple[str, ...]) -> list[_Slice]:
+def _passing(look: Look, y: Floats, units: tuple[str, ...]) -> list[_Slice]:
     """The slices under `units` whose excess is large enough to be measured."""
     question = look.question
     sums = look.groups(y, units)
@@ -226,7 +180,7 @@ def _passing(look: _Look, y: Floats, units: tuple[str, ...]) -> list[_Slice]:
     ]
 
 
-def _binomial_z(sums: _Groups, sign: int) -> Floats:
+def _binomial_z(sums: Groups, sign: int) -> Floats:
     """Signed root of the binomial likelihood ratio, scaled to the variance: honest where counts are small."""
     n = np.maximum(np.maximum(sums.x, sums.observed), 1e-9)
     share = np.clip(sums.wanted / n, 1e-12, 1 - 1e-12)
@@ -239,18 +193,59 @@ def _binomial_z(sums: _Groups, sign: int) -> Floats:
     return np.asarray(sign * np.sign(sums.observed - sums.wanted) * np.sqrt(np.maximum(2 * ratio, 0) / scale))
 
 
-def _narrowest(look: _Look, y: Floats, passing: list[_Slice], stale: frozenset[tuple[str, ...]]) -> _Slice:
+def _narrowest(look: Look, y: Floats, passing: list[_Slice], stale: frozenset[tuple[str, ...]]) -> _Slice:
     """The best slice of which every large part shows the change; the best at all when there is none."""
     left = list(passing)
     while left:
         best = _best(left, stale)
+        best = _part_alone(look, y, left, _whole(look, y, left, best))
         if not _too_wide(look, y, best):
             return _with_its_step(look, passing, best)
         left.remove(best)
     return _best(passing, stale)
 
 
-def _with_its_step(look: _Look, passing: Sequence[_Slice], best: _Slice) -> _Slice:
+def _whole(look: Look, y: Floats, slices: Sequence[_Slice], best: _Slice) -> _Slice:
+    """The slice around the best one, of no more dimensions, that rather changed as a whole; itself when none did."""
+    inside = best.mask(look.window) & (look.window.sums[look.question.x] > 0)
+    around = [one for one in slices if one.price <= best.price and not (inside & ~one.mask(look.window)).any()]
+    gains = [(_gain(look, y, one) - _gain(look, y, best), one) for one in around if _has_more(look, one, best)]
+    more, whole = max(gains, key=lambda one: one[0], default=(0.0, best))
+    return whole if more > _CLOSE else best
+
+
+def _part_alone(look: Look, y: Floats, slices: Sequence[_Slice], whole: _Slice) -> _Slice:
+    """The part of a slice, narrower by one dimension or more, that rather changed alone, or most, where parts changed
+    in ways of their own; the slice itself when all of it rather changed alike."""
+    inside = sorted((one for one in slices if whole.is_around(one)), key=lambda one: (one.units, one.values))
+    found = []
+    for units, group in groupby(inside, key=lambda one: one.units):
+        parts = sorted(((_gain(look, y, one), one) for one in group), key=lambda part: -part[0])
+        more, first = parts[0]
+        if not _has_more(look, whole, first):
+            continue
+        if whole.units and {*units} - {*whole.units} == {"trace_name"}:
+            # Steps of one name in two apps may be quite different things: it takes the others' word to tell them too,
+            # and they may have changed by themselves.
+            more += sum(max(gained - one.price, 0.0) for gained, one in parts[1:])
+        else:
+            more -= first.price - whole.price
+        found.append((more - _gain(look, y, whole), first))
+    more, part = max(found, key=lambda one: one[0], default=(0.0, whole))
+    return _part_alone(look, y, slices, part) if more > 0 else whole
+
+
+def _gain(look: Look, y: Floats, slice_: _Slice) -> float:
+    return gain(look, y, slice_.mask(look.window))
+
+
+def _has_more(look: Look, whole: _Slice, part: _Slice) -> bool:
+    """Whether what a slice has beside its part is large enough to be told apart."""
+    x = look.window.sums[look.question.x] * look.expected.known
+    return float(x[part.mask(look.window)].sum()) <= (1 - _LARGE_PART) * float(x[whole.mask(look.window)].sum())
+
+
+def _with_its_step(look: Look, passing: Sequence[_Slice], best: _Slice) -> _Slice:
     """A slice of an app or release with its step named, when it has rows of that step only: a team mends the step."""
     if best.units[:1] not in (("trace_name",), ("release",)) or {"step", "score", "prompt", "model"} & {*best.units}:
         return best
@@ -260,7 +255,7 @@ def _with_its_step(look: _Look, passing: Sequence[_Slice], best: _Slice) -> _Sli
     return next((one for one in named if rows[one.mask(look.window)].sum() >= _NEARLY_ALL * mine), best)
 
 
-def _too_wide(look: _Look, y: Floats, slice_: _Slice) -> bool:
+def _too_wide(look: Look, y: Floats, slice_: _Slice) -> bool:
     """Whether a narrower slice tells the change better: because a part that is large enough to show it does not, or
     because a small part, or two, are all of it.
 
@@ -281,7 +276,7 @@ def _too_wide(look: _Look, y: Floats, slice_: _Slice) -> bool:
             alike = np.minimum(alike, excess * parts.wanted / wanted)
         shown = sign * (parts.observed - parts.wanted)
         lacking = (alike - shown) / np.sqrt(np.maximum(_variance_if(parts, sign * alike, look.question), 1e-12))
-        innocent = (shown < _INNOCENT * alike) & (lacking >= (_LACKING_APP if unit == "trace_name" else _LACKING))
+        innocent = (shown < _INNOCENT * alike) & (lacking >= _LACKING)
         if bool(((parts.x >= _LARGE_PART * x) & innocent).any()):
             return True
         # One small part, or two faults at once of which the slice is made.
@@ -305,11 +300,9 @@ _INNOCENT = 0.25
 """A part that shows less than this share of its share of the change may be innocent …"""
 _LACKING = 3.0
 """… if what it lacks of that share is so many standard errors."""
-_LACKING_APP = 2.0
-"""The same for apps, which less speaks for: steps of one name in two apps may be quite different things."""
 
 
-def _variance_if(parts: _Groups, more: Floats, question: Question) -> Floats:
+def _variance_if(parts: Groups, more: Floats, question: Question) -> Floats:
     """The parts' variance if the change were in them: more failures and larger amounts scatter more."""
     now = parts.wanted + more
     if question.yy is None:
@@ -322,9 +315,14 @@ def _variance_if(parts: _Groups, more: Floats, question: Question) -> Floats:
     return parts.variance * np.maximum(grown, 1.0)
 
 
+def _ties(slices: Sequence[_Slice]) -> list[_Slice]:
+    """The slices that score as the best one does, but for what chance may make."""
+    top = max(one.score for one in slices)
+    return [one for one in slices if one.score >= _TIE * top - _CLOSE]
+
+
 def _best(slices: list[_Slice], stale: frozenset[tuple[str, ...]]) -> _Slice:
-    top = max(slices, key=lambda s: s.score)
-    near = [s for s in slices if s.score >= _TIE * top.score - _CLOSE]
+    near = _ties(slices)
 
     def names(slice_: _Slice) -> list[int]:
         return [
