@@ -49,6 +49,7 @@ def test_the_questions_are_counted_by_node_and_none_is_sent(
         context = make_context(url, model="some-model")
         assert tell_estimate(request, context, JsonConsole()) == 0
         found = json.loads(capsys.readouterr().out)
+        monkeypatch.setenv("OPENAI_BASE_URL", "localhost:8000/v1")
         tell_estimate(request, context, PlainConsole())
     assert server.requests == []
     assert found["usage"]["planner"]["calls"] == (2 if question else 1)
@@ -56,8 +57,10 @@ def test_the_questions_are_counted_by_node_and_none_is_sent(
     total = found["total"]
     assert total["usd"] == pytest.approx((total["input_tokens"] + 10 * total["output_tokens"]) / 1e6)
     assert total["calls"] == sum(used["calls"] for used in found["usage"].values())
-    told = capsys.readouterr().out
+    captured = capsys.readouterr()
+    told = captured.out
     assert "some-model would be asked" in told
+    assert "could not be asked. The model's address (OPENAI_BASE_URL) is none of a server." in told + captured.err
     assert "critic" in told
 
 

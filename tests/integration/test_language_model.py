@@ -304,10 +304,10 @@ def test_usage_is_counted_by_node_and_priced() -> None:
         for node in ("planner", "planner", "planner", "writer"):
             call(endpoint(server), priced, node, QUESTION)
     assert priced.by_node == {
-        "planner": Usage(calls=3, input_tokens=200, output_tokens=40, usd=0.5004),
+        "planner": Usage(calls=3, input_tokens=207, output_tokens=42, usd=0.500434),  # of the third they are guessed
         "writer": Usage(calls=1, input_tokens=100, output_tokens=20, usd=0.0004),
     }
-    assert priced.used.tokens == 360
+    assert priced.used.tokens == 369
 
 
 @pytest.mark.parametrize("bounds", [{"calls": 1}, {"tokens": 120}, {"usd": 0.1}])

@@ -144,6 +144,8 @@ def test_a_model_without_tools_chooses_them_in_words(unable: Answer) -> None:
     assert [(look.ok, look.ids) for look in found.looks] == [(False, ()), (True, ("q4",))]
     assert '"shelf"' in server.asked[1].prompt
     assert "There are shelves 0 to 9." in server.asked[2].prompt
+    wanted = server.asked[1].body["response_format"]["json_schema"]
+    assert wanted["strict"] is False  # strict mode knows no object of any properties, as arguments are
 
 
 def test_a_small_window_gets_less_and_goes_on() -> None:

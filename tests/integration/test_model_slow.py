@@ -9,11 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from pydantic import SecretStr
-from tests.support.openai_server import KEY, Answer, OpenAiServer, Request, text
+from tests.support.openai_server import KEY, Answer, OpenAiServer, Request, failing, text
 
 from hansei.context import Context, ModelBudget
 from hansei.errors import ModelFailed, UsageError
 from hansei.tools.language_model import Endpoint, ModelMeter, close_models, endpoint_of
+from hansei.tools.language_model import calling as calling_module
 from hansei.tools.language_model.calling import call
 
 
@@ -68,6 +69,30 @@ def test_nobody_waits_for_a_turn_longer_than_the_run_may_wait() -> None:
     found = asked(OneAtATime(0.4), 1, ModelMeter(ModelBudget(seconds=0.6)))
     assert found.count("A pear.") == 1
     assert set(found) <= {"A pear.", "budget", "timeout"}
+
+
+def test_pauses_double_between_two_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(calling_module.time, "sleep", pauses.append)
+    monkeypatch.setattr(calling_module.random, "uniform", lambda low, high: high)
+    with OpenAiServer([failing(503)]) as server, pytest.raises(ModelFailed, match="HTTP 503"):
+        call(
+            Endpoint("m", SecretStr(server.url), SecretStr(KEY), 5),
+            ModelMeter(ModelBudget()),
+            "writer",
+            [("user", "?")],
+        )
+    assert pauses == [0.5, 1, 2]
+
+
+def test_a_bound_on_tokens_holds_where_none_are_told() -> None:
+    meter = ModelMeter(ModelBudget(tokens=1_000))
+    with OpenAiServer([text("word " * 600, usage=None)]) as server:
+        endpoint = Endpoint("m", SecretStr(server.url), SecretStr(KEY), 5)
+        call(endpoint, meter, "writer", [("user", "Which fruit?")])
+        with pytest.raises(ModelFailed, match="may use 1,000 tokens"):
+            call(endpoint, meter, "writer", [("user", "Which fruit?")])
+    assert len(server.requests) == 1
 
 
 def test_the_environment_names_what_a_slow_server_needs(monkeypatch: pytest.MonkeyPatch) -> None:

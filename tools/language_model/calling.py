@@ -253,15 +253,15 @@ def _once(
         raise not_reached(error, named=endpoint.url is not None) from None
     except (openai.OpenAIError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         # What langchain-openai raises for an answer that is none of a chat model: HTML, null, a list.
-        meter.add(node, None)
+        meter.add(node, None, letters=(letters_of(messages), 0))
         if habits.streams and _is_streamed():
             habits.streams = False  # a whole answer, where the pieces of one were asked for
             raise _Otherwise from None
         raise ModelFailed(
             "The model answered with something that is no chat completion.", "Check OPENAI_BASE_URL.", reason="invalid"
         ) from None
-    usage = message.usage_metadata
-    meter.add(node, dict(usage) if usage else None, _told_cost(message.response_metadata))
+    usage, letters = message.usage_metadata, (letters_of(messages), _letters(message))
+    meter.add(node, dict(usage) if usage else None, _told_cost(message.response_metadata), letters=letters)
     return _reply(message, habits)
 
 

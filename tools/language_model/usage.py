@@ -168,15 +168,21 @@ class ModelMeter:
                 reason="budget",
             )
 
-    def add(self, node: str, tokens: dict[str, Any] | None, usd: float | None = None) -> None:
+    def add(
+        self, node: str, tokens: dict[str, Any] | None, usd: float | None = None, *, letters: tuple[int, int] = (0, 0)
+    ) -> None:
         """Counts a call.
 
         Args:
             node: who asked.
             tokens: the answer's usage metadata; None: the call was answered without.
             usd: what the endpoint says that it cost; None: it is computed from the prices, if there are any.
+            letters: read and written; where no usage is told, tokens are guessed from them, so that bounds hold.
         """
-        read, written = (max(0, int((tokens or {}).get(key) or 0)) for key in ("input_tokens", "output_tokens"))
+        if tokens is None:
+            read, written = (count // LETTERS_PER_TOKEN for count in letters)
+        else:
+            read, written = (max(0, int(tokens.get(key) or 0)) for key in ("input_tokens", "output_tokens"))
         if usd is None:
             usd = (read * self.prices.input + written * self.prices.output) / 1e6 if self.prices else 0.0
         one = Usage(calls=1, input_tokens=read, output_tokens=written, usd=round(usd, 9))

@@ -23,6 +23,7 @@ def tell_estimate(request: Request, context: Context, console: Console) -> int:
     """
     from hansei.cli.analysis import run_analysis
     from hansei.contracts.spent import Usage
+    from hansei.tools.language_model.endpoint import endpoint_of, unusable
     from hansei.tools.report.formats import format_count, format_value
 
     if context.model is None:
@@ -38,6 +39,9 @@ def tell_estimate(request: Request, context: Context, console: Console) -> int:
     console.table(["node", "calls", "tokens read", "tokens written", "US dollars"], rows)
     if not priced:
         console.note("What tokens cost is not known: set HANSEI_MODEL_PRICES, such as 0.25/2.")
+    endpoint = endpoint_of(context)
+    if failure := endpoint and unusable(endpoint):
+        console.note(f"As things are it could not be asked. {failure}")
     if total.tokens > budget.tokens or total.calls > budget.calls or total.usd > budget.usd:
         console.note("That is beyond the run's bounds: rules would take over on the way.")
     console.data(
