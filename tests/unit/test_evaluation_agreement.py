@@ -7,8 +7,11 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from hansei.contracts.evaluation import Compared, Criterion, Verdict
+from hansei.contracts import Window
+from hansei.contracts.calibration import Calibration
+from hansei.contracts.evaluation import Compared, Criterion, CriterionResult, EvaluationResult, Verdict
 from hansei.tools.evaluation.agreement import Confusion, Numbers
+from hansei.tools.evaluation.calibrating import calibrated
 from hansei.tools.evaluation.calibrating_pairs import calibration_of_pairs, pairs_to_label
 from hansei.tools.evaluation.calibrating_values import calibration_of_values, drawn_to_label
 from hansei.tools.evaluation.calibration import split_of
@@ -123,6 +126,26 @@ def test_a_judge_of_numbers_drifts_when_it_moves_away_from_people() -> None:
     [drift] = found.drift
     assert (drift.by, drift.p < 0.01) == ("week", True)
     assert next(one.agreement.value for one in drift.groups) == 1.0
+
+
+def test_a_judge_is_not_measured_on_the_examples_that_it_was_shown() -> None:
+    tested = [f"t{n}" for n in range(300) if split_of(f"t{n}") == "test"]
+    examples = [{"trace": one, "verdict": "fail", "why": "It is."} for one in tested[:3]]
+    criterion = Criterion.model_validate({"name": "c", "kind": "judge", "definition": "d", "examples": examples})
+    verdicts = [
+        Verdict(trace_id=one, criterion="c", version=criterion.version, value=n % 2 > 0) for n, one in enumerate(tested)
+    ]
+    result = CriterionResult(criterion=criterion, n=len(tested), unscored=0, calibration="uncalibrated")
+    evaluation = EvaluationResult(
+        hansei_version="0", run_id="r", started_at=AT, project_id="p", model="m", plan="uniform", population=300,
+        traces=300, window=Window(start=AT, end=AT + timedelta(days=1)), results=[result],
+    )  # fmt: skip
+    labels = {"c": {one: _label(one, True) for one in tested}}
+    [found] = calibrated(evaluation, verdicts, labels).results
+    assert isinstance(found.calibration, Calibration)
+    assert (found.calibration.labels, found.calibration.tested) == (len(tested) - 3, len(tested) - 3)
+    [unlabelled] = calibrated(evaluation, verdicts, {}).results
+    assert not {one.trace_id for one in unlabelled.to_label} & set(tested[:3])
 
 
 def _pair(n: int, said: str, **more: str) -> Verdict:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hansei.contracts.calibration import Calibration, Disagreement, Unlabelled
-from hansei.contracts.evaluation import UNCALIBRATED, CriterionResult, EvaluationResult, Verdict
+from hansei.contracts.evaluation import UNCALIBRATED, Criterion, CriterionResult, EvaluationResult, Verdict
 from hansei.tools.evaluation.agreement import Confusion
 from hansei.tools.evaluation.calibrating_pairs import calibration_of_pairs, pairs_to_label
 from hansei.tools.evaluation.calibrating_values import calibration_of_values, drawn_to_label, drifts_of, estimate_of
@@ -38,7 +38,7 @@ def calibrated(
             v for v in earlier if v.criterion == one.criterion.name and v.trace_id in known and v.value is not None
         ]
         if one.criterion.kind == "pairwise":
-            settled = [v for v in verdicts if (v.criterion, v.version) == (one.criterion.name, one.criterion.version)]
+            settled = [v for v in verdicts if _is_of(v, one.criterion)]
             found = calibration_of_pairs(settled, mine, [v for v in before if v.against in known], known)
             to_label = pairs_to_label(settled, _others(one.criterion.name, verdicts), mine)
             results.append(one.model_copy(update={"calibration": found or UNCALIBRATED, "to_label": to_label}))
@@ -54,11 +54,7 @@ def _calibrated(
     known: Mapping[str, Label],
 ) -> CriterionResult:  # fmt: skip
     criterion = result.criterion
-    mine = {
-        one.trace_id: one
-        for one in verdicts
-        if one.criterion == criterion.name and one.version == criterion.version and one.value is not None
-    }
+    mine = {one.trace_id: one for one in verdicts if _is_of(one, criterion) and one.value is not None}
     if criterion.type == "boolean":
         pairs = [_pair(verdict, labels[id]) for id, verdict in sorted(mine.items()) if id in labels]
         before = [_pair(one, known[one.trace_id]) for one in earlier if isinstance(one.value, bool)]
@@ -68,6 +64,12 @@ def _calibrated(
         found = calibration_of_values(criterion, mine, labels, earlier, known)
         to_label = drawn_to_label(mine, labels)
     return result.model_copy(update={"calibration": found or UNCALIBRATED, "to_label": to_label})
+
+
+def _is_of(verdict: Verdict, criterion: Criterion) -> bool:
+    """Whether a verdict says something about a criterion's judge: not on the examples that the judge was shown."""
+    shown = {one.trace for one in criterion.examples}
+    return (verdict.criterion, verdict.version) == (criterion.name, criterion.version) and verdict.trace_id not in shown
 
 
 def _pair(verdict: Verdict, label: Label) -> Pair:
