@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from tests.support.sample_report import empty_report, finding, hostile_report, sample_report
+from tests.support.sample_report import empty_report, evidence, finding, hostile_report, sample_report
 
 from hansei.contracts import Comparison, Report
 from hansei.contracts.asks import FIELDS, WRITES, Named
@@ -172,6 +172,32 @@ def test_a_question_goes_on_from_what_was_measured_last() -> None:
         read("compare them")
     with pytest.raises(Unclear, match="own_queries"):
         read("how do you know?", rate)
+
+
+def test_a_score_is_asked_for_by_its_own_metric_and_told_with_who_gave_it() -> None:
+    """Costs were spoken of last; a finding names the score, which an evaluator gave."""
+    segment = {"score_name": "toxicity", "trace_name": "app"}
+    told = report()
+    told.findings.append(finding(3, id="cccccccccccc", kind="judge_disagreement", segment=segment))
+    assert told.health is not None
+    sign = told.health.signs[-1].model_copy(
+        update={"name": "score", "subject": "toxicity", "unit": "ratio", "of_evaluators": 1.0}
+    )
+    told.health.signs.append(sign)
+    cost = Named(metric="cost_per_call", segment={"prompt_name": "answer", "prompt_version": "7"})
+    asked = understood("what about the score toxicity?", told, cost)
+    assert asked.model_dump(exclude_none=True) == {
+        "form": "measure", "metric": "score_rate_lower_is_better", "segment": {"score_name": "toxicity"},
+    }  # fmt: skip
+    columns = ["period", "day", "traces", "x", "y", "xx", "xy", "yy", "affected"]
+    nothing = [
+        evidence(1, purpose, columns, []).model_copy(update={"id": f"q1.all.{purpose}"})
+        for purpose in ("measure", "rederive")
+    ]
+    answer = answered(asked, told, nothing, number=1, question="what about the score toxicity?")
+    assert answer.text.endswith("% from evaluators: uncalibrated.")
+    with pytest.raises(Unclear, match="no_column"):
+        understood("what about user u-1?", told, Named(metric="score_mean", segment={"tool_name": "lookup_order"}))
 
 
 def test_versions_are_compared_by_what_their_finding_is_about_before_anything_was_spoken_of() -> None:

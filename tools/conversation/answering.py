@@ -25,12 +25,8 @@ from hansei.tools.playbook.catalogue import detector_of
 from hansei.tools.playbook.segments import split_of
 from hansei.tools.report.catalogue import catalogue, say, speaking
 from hansei.tools.report.finding_view import impact_facts
-from hansei.tools.report.formats import (
-    format_count,
-    format_day,
-    format_estimate,
-    format_value,
-)
+from hansei.tools.report.formats import format_count, format_day, format_estimate, format_value
+from hansei.tools.report.health_view import judged
 
 Parts = dict[str, Any]
 
@@ -59,6 +55,8 @@ def answered(
         if isinstance(ask, Trace) and excerpt:
             fenced = excerpt.replace("```", "` ` `")
             parts["text"] += f"\n\n```\n{fenced}\n```"
+        if told := _of_evaluators(ask, report):
+            parts["text"] = telling.sentences(parts["text"], told)
         checks: list[Check] = list(parts.pop("checks", []))
         slices = slices_of(ask)
         for name, metric, segment in slices:
@@ -73,6 +71,19 @@ def answered(
         number=number, question=question, ask=ask, by="model" if by == "model" else "rules", evidence=kept,
         checks=checks, trace_urls=urls, outcome=outcome, **parts,
     )  # fmt: skip
+
+
+def _of_evaluators(ask: Ask, report: Report) -> str:
+    """Of a score that evaluators gave, how far they can be believed; empty where the report's health does not know."""
+    scores = {segment.get("score_name") for _, _, segment in slices_of(ask)}
+    signs = report.health.signs if report.health else []
+    return telling.sentences(
+        *(
+            say("ask.of_evaluators", score=telling.name(one.subject), judged=judged(one, catalogue()))
+            for one in signs
+            if one.name == "score" and one.subject in scores and one.of_evaluators
+        )
+    )
 
 
 def not_answered(unclear: Unclear, report: Report, named: Named, *, number: int, question: str) -> Answer:

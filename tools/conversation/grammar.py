@@ -15,6 +15,7 @@ from hansei.contracts import Report
 from hansei.contracts.asks import Ask, Listing, Named, ToDataset
 from hansei.tools.conversation import continuing, naming
 from hansei.tools.conversation.lexicon import normalised, vocabulary, words_of
+from hansei.tools.conversation.looking import askable
 from hansei.tools.conversation.naming import Unclear, World
 from hansei.tools.conversation.phrases import Sentence, readings
 
@@ -115,7 +116,7 @@ def understood(question: str, report: Report, named: Named) -> Ask:
             if not form.fits(sentence):
                 continue
             try:
-                asked = form.build(sentence, world)
+                asked = askable(form.build(sentence, world), report)
                 return _as_written(asked, question) if isinstance(asked, ToDataset) else asked
             except Unclear as error:
                 unclear = unclear or error

@@ -22,6 +22,7 @@ from hansei.tools.playbook.doubt import rederive
 from hansei.tools.playbook.drafting import measure_candidate
 from hansei.tools.playbook.measure import examples
 from hansei.tools.playbook.model import Candidate
+from hansei.tools.playbook.quality import is_lower_better
 from hansei.tools.playbook.segments import condition, split_of
 
 DAILY = ("traces_per_day", "error_rate", "cost_per_trace", "trace_latency_p95")
@@ -64,6 +65,37 @@ def fits(ask: Ask, report: Report) -> bool:
         return not isinstance(ask, Breakdown) or split_of(ask.dimension, detector_of(metric)[1]) is not None
     except KeyError:
         return False
+
+
+def askable(ask: Ask, report: Report) -> Ask:
+    """An `Ask` of the rules whose rows can be looked up: of a named score its own metric, whatever was spoken of last.
+
+    Raises:
+        Unclear: the rows of its metric have no such column.
+    """
+    if not isinstance(ask, Measure | Breakdown | Compare) or fits(ask, report):
+        return ask
+    score = ask.segment.get("score_name")
+    if score is not None and not ask.metric.startswith("score_"):
+        about = {} if isinstance(ask, Compare) else {"finding": None}
+        ask = ask.model_copy(update={"metric": _metric_of(score, report), **about})
+    relation = detector_of(ask.metric)[1].relation
+    for dimension, value in (pair for _, _, segment in slices_of(ask) for pair in segment.items()):
+        try:
+            condition({dimension: value}, relation, "s")
+        except KeyError:
+            raise Unclear("no_column", dimension=dimension, metric=ask.metric) from None
+    return ask
+
+
+def _metric_of(score: str, report: Report) -> str:
+    """The metric of a score: a share where it is yes or no, as the report's health or a finding tells."""
+    signs = report.health.signs if report.health else []
+    is_share = any(one.subject == score and one.unit == "ratio" for one in signs)
+    known = (f.metric for f in (*report.findings, *report.refuted) if f.segment.get("score_name") == score)
+    better = "_lower_is_better" if is_lower_better(score) else ""
+    plain = f"score_{'rate' if is_share else 'mean'}{better}"
+    return next((metric for metric in known if metric.startswith(("score_mean", "score_rate"))), plain)
 
 
 def candidate_for(metric: str, segment: Segment, report: Report) -> Candidate:

@@ -70,11 +70,12 @@ def _sign_row(sign: Sign, words: Catalogue) -> SignRow:
         change=_change(sign, language) or none,
         state=state,
         state_label=words.text(f"sign.{state}"),
-        judged=_judged(sign, words),
+        judged=judged(sign, words),
     )
 
 
-def _judged(sign: Sign, words: Catalogue) -> str:
+def judged(sign: Sign, words: Catalogue) -> str:
+    """Of a score that evaluators gave: that they did, and how far they can be believed; else empty."""
     if not sign.of_evaluators:
         return ""
     language, held = words.language, sign.believed
