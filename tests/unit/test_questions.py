@@ -196,8 +196,6 @@ def test_a_score_is_asked_for_by_its_own_metric_and_told_with_who_gave_it() -> N
     ]
     answer = answered(asked, told, nothing, number=1, question="what about the score toxicity?")
     assert answer.text.endswith("% from evaluators: uncalibrated.")
-    with pytest.raises(Unclear, match="no_column"):
-        understood("what about user u-1?", told, Named(metric="score_mean", segment={"tool_name": "lookup_order"}))
 
 
 def test_versions_are_compared_by_what_their_finding_is_about_before_anything_was_spoken_of() -> None:
