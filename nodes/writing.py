@@ -20,11 +20,12 @@ from hansei.nodes.scope import at_once
 from hansei.tools.langfuse.instructions import Instruction
 from hansei.tools.language_model import Endpoint, ModelAnswer, ModelMeter, ask_fitting
 from hansei.tools.language_model.prompt import QuotedText, quotation, quoted_text
+from hansei.tools.report.catalogue import catalogue
 from hansei.tools.report.causes import names_in
 from hansei.tools.report.changes import Refused, changed
 from hansei.tools.report.directions import names_kind
 from hansei.tools.report.grounding import Facts, facts_of_finding, facts_of_report, speaks_of
-from hansei.tools.report.settling import Own, Rewrite, Sentence, Settled, settle
+from hansei.tools.report.settling import Own, Rewrite, Sentence, Settled, marked, settle
 from hansei.tools.report.text import excerpt, visible
 
 MOST_SENTENCES = 5
@@ -163,8 +164,10 @@ def _summed_up(report: Report, endpoint: Endpoint, meter: ModelMeter) -> Written
     for text, sentence in zip(settled.texts, sentences, strict=True):
         # The rules' sentence on the same: what the finding is called.
         instead = f"{sentence.about[0].title}{'。' if report.language == 'ja' else '.'}" if sentence.about else ""
-        if (shown := text or instead) and shown not in texts:
-            texts.append(shown)
+        named = [one for one in report.findings if (score := one.segment.get("score_name")) and score in text]
+        kept = marked(text, [*sentence.about, *named], catalogue(report.language)) if text else instead
+        if kept and kept not in texts:
+            texts.append(kept)
     return _counted(settled, summary=_joined(texts, report.language))
 
 

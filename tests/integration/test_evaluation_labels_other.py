@@ -150,3 +150,22 @@ def test_each_kind_of_judge_is_held_against_people(url: str, tmp_path: Path) -> 
     assert "agrees with people on" in page
     assert "prefers the same one on" in page
     assert "ncalibrated" not in page
+
+
+def test_pairs_that_nobody_has_scored_go_into_a_queue(url: str, tmp_path: Path) -> None:
+    criteria = criteria_file(tmp_path, {**CLEARER, "score": "clarity"})
+    with OpenAiServer(judge) as server, LangfuseServer() as langfuse:
+        done = hansei_here(
+            tmp_path, "evaluate", "--until", END.isoformat(), "--criteria", criteria, "--yes", "--traces", "10",
+            "--queue", "to label", "--most-waiting", "7", OPENAI_BASE_URL=server.url, OPENAI_API_KEY=KEY,
+            HANSEI_MODEL="test-1", HANSEI_MODEL_CACHE="off", HANSEI_CLICKHOUSE_URL=url, HANSEI_PROJECT_ID=PROJECT_ID,
+            **langfuse.settings,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        items = [item["objectId"] for item in langfuse.state.queue_items]
+        assert len(items) == 6, "three whole pairs, of seven traces that may wait"
+        assert all({one[3:] for one in items[at : at + 2]} == {items[at][3:]} for at in (0, 2, 4))
+        [config] = langfuse.state.configs.values()
+        assert (config["name"], config["dataType"], config["minValue"], config["maxValue"]) == (
+            "clarity", "NUMERIC", 1, 5,
+        )  # fmt: skip

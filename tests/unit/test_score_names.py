@@ -9,9 +9,11 @@ from tests.support.sample_report import evidence, finding, sample_report
 
 from hansei.tools.playbook.evaluators import held_against_people
 from hansei.tools.playbook.quality import is_lower_better, tell
+from hansei.tools.report.catalogue import catalogue
 from hansei.tools.report.health_view import sign_rows
 from hansei.tools.report.html import render_html
 from hansei.tools.report.markdown import render_markdown
+from hansei.tools.report.settling import marked
 
 
 @pytest.mark.parametrize(
@@ -96,3 +98,19 @@ def test_the_table_of_health_marks_scores_of_evaluators(language: Literal["en", 
         markdown = next(line for line in render_markdown(told).splitlines() if "sql\\|ok" in line)
         assert row.judged.split(":")[0] in markdown
         assert row.judged.split(":")[0] in render_html(told)
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "told"),
+    [
+        ("en", "Correctness fell to 0.8.", "Correctness fell to 0.8 (an evaluator's, uncalibrated)."),
+        ("en", "An uncalibrated score fell.", "An uncalibrated score fell."),
+        ("ja", "正確さが0.8に下がりました。", "正確さが0.8に下がりました(評価器によるスコア、未校正)。"),
+    ],
+)
+def test_a_models_sentence_on_an_evaluators_score_says_so(language: str, text: str, told: str) -> None:
+    words = catalogue(language)
+    title = words.text("say.quality.uncalibrated_title", title="It fell")
+    judged = finding(1, kind="quality", metric="score_mean", title=title)
+    assert marked(text, [finding(2), judged], words) == told
+    assert marked(text, [finding(2), judged.model_copy(update={"title": "It fell"})], words) == text

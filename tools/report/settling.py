@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from hansei.contracts import Finding
+from hansei.tools.report.catalogue import Catalogue
 from hansei.tools.report.causes import unsupported
 from hansei.tools.report.directions import contradicted
 from hansei.tools.report.grounding import Facts, is_sentence, sentences_of, unfounded
@@ -81,3 +82,21 @@ def settle(
         else:
             texts[i], given_up = "", given_up + 1
     return Settled(texts, rewritten, given_up)
+
+
+def marked(text: str, findings: Sequence[Finding], words: Catalogue) -> str:
+    """A sentence of a summary, which says so when it tells of scores that an evaluator gave and that nobody held
+    against people.
+
+    Args:
+        text: one sentence, or a few.
+        findings: those that it is about.
+        words: of the report's language.
+    """
+    mark, word = words.text("say.quality.uncalibrated_title", title="").strip(), words.text("evaluation.uncalibrated")
+    told = any(one.kind == "quality" and one.title.endswith(mark) for one in findings)
+    if not told or word in text.casefold():
+        return text
+    end = text[-1:] if text[-1:] in ".!?。！？" else ""
+    gap = "" if words.language == "ja" else " "
+    return f"{text.removesuffix(end)}{gap}{mark}{end}"
