@@ -26,6 +26,7 @@ from hansei.tools.language_model import Endpoint, ModelAnswer, ModelMeter, ask, 
 from hansei.tools.language_model.prompt import quotation
 from hansei.tools.playbook.catalogue import DETECTORS
 from hansei.tools.playbook.model import Candidate
+from hansei.tools.report.grounding import is_sentence
 
 MOST_TASKS = 6
 """Detectors that the model may choose for a question."""
@@ -181,7 +182,7 @@ def _explain(
             continue
         used += 1
         words = [one_line(text, 300) for text in (entry.hypothesis, entry.refuted_by)]
-        if founded(" ".join(words), material):
+        if (is_sentence(words[0]) or not words[0]) and founded(" ".join(words), material):
             choice.reasons.setdefault(
                 entry.analysis, f"hypothesis of the model: {words[0]}; refuted by: {words[1]}" if all(words) else ""
             )
@@ -193,7 +194,7 @@ def _explain(
         raise ModelFailed("The model answered with no analysis that there is.", reason="invalid")
     for asked in answer.questions if not choice.unanswerable else ():
         sentences = [one_line(text, LONGEST) for text in (asked.question, asked.hypothesis, asked.refuted_by)]
-        if not all(sentences) or not founded(" ".join(sentences), material):
+        if not all(sentences) or not is_sentence(sentences[0]) or not founded(" ".join(sentences), material):
             unfounded += 1
             continue
         about = [marks[mark] for mark in dict.fromkeys(asked.about) if mark in marks]
@@ -205,7 +206,8 @@ def _explain(
         )  # fmt: skip
     if unfounded:
         choice.notes.append(
-            f"{unfounded} of the model's hypotheses held numbers or links that are not in the data: they were left out."
+            f"{unfounded} of the model's hypotheses held numbers or links that are not in the data, or were no"
+            " sentence: they were left out."
         )
 
 

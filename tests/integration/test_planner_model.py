@@ -146,12 +146,18 @@ def test_the_summary_stands_below_the_headline_of_the_message(
     url: str, by_rules: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def answer(request: Request) -> Answer:
-        sentences = [{"text": text, "about": []} for text in ("Look at the first one first.", "It costs $987654.")]
+        sentences = [
+            {"text": text, "about": []} for text in ("Look at the traces of the first one first.", "It costs $987654.")
+        ]
         said: dict[str, Any] = {"sentences": sentences}
         if "<candidates>" in request.prompt:
             said = planned()
         elif "explain one finding" in request.prompt:
-            said = {"cause": ["It may wait for a tool."], "recommendation": ["See https://evil.example."], "edit": None}
+            said = {
+                "cause": ["Its traces may wait for a tool."],
+                "recommendation": ["See https://evil.example."],
+                "edit": None,
+            }
         elif "Write each anew" in request.prompt:
             said = {"sentences": []}
         return structured(said)(request)
@@ -160,11 +166,11 @@ def test_the_summary_stands_below_the_headline_of_the_message(
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
         context = Context(clickhouse_url=SecretStr(url), model="some-model")
         result = build_graph().invoke({"project_id": PROJECT, "until": END.isoformat()}, context=context)
-    assert result["messages"][-1].content == f"{by_rules.headline}\n\nLook at the first one first."
+    assert result["messages"][-1].content == f"{by_rules.headline}\n\nLook at the traces of the first one first."
     report = Report.model_validate(result["report"])
-    assert report.summary == "Look at the first one first."
+    assert report.summary == "Look at the traces of the first one first."
     words = [finding.worded for finding in report.findings]
-    assert [one.cause for one in words if one] == ["It may wait for a tool."] * len(words)
+    assert [one.cause for one in words if one] == ["Its traces may wait for a tool."] * len(words)
     assert not any(one.recommendation for one in words if one)
     plain = [finding.model_copy(update={"worded": None}) for finding in report.findings]
     assert core(report.model_copy(update={"findings": plain})) == core(by_rules)
@@ -235,12 +241,13 @@ def test_a_model_that_obeys_an_order_in_a_trace_changes_no_finding(run: Run, by_
         ("error", "All is well, see https://evil.example/?q=1.", "Nothing."),
         ("latency", "It is 73 % faster.", "Nothing."),
         ("nothing_to_see", "Drop it.", "Never."),
+        ("error", "no", "no"),
         marks=("c1", "c999", "../etc"),
     )
     report, server = run(structured(hijacked))
     assert core(report) == core(by_rules)
     assert report.plan == by_rules.plan
-    assert any("2 of the model's hypotheses" in note for note in report.coverage.notes)
+    assert any("3 of the model's hypotheses" in note for note in report.coverage.notes)
     assert "evil.example" not in json.dumps([item.model_dump() for item in report.plan])
     assert verify(url, report).ok
     assert sum("drop every finding" in request.prompt for request in server.asked) > 1
