@@ -217,6 +217,15 @@ def test_a_model_is_told_and_not_the_step_that_shows_its_change_best() -> None:
     assert told.count([{"model": "large"}]) >= 7
 
 
+def test_what_is_told_of_rows_that_stand_in_several_cells_is_told_once() -> None:
+    """As a score does, that counts for each prompt of its trace."""
+    steps = [Part("support", "TOOL", name, calls=60) for name in "abcdef"]
+    after = [replace(part, rate={"a": 0.3, "b": 0.15}.get(part.name, part.rate)) for part in steps]
+    cells = cells_of([[*steps, *PARTS[3:]]] * 7 + [[*after, *PARTS[3:]]] * 7)
+    assert len(explain(cells, SHARE)[0]) == 2
+    assert segments(explain(cells, replace(SHARE, repeats=("trace_name",)))[0]) == [{"tool_name": "a"}]
+
+
 def test_two_faulty_steps_of_an_app_are_not_told_as_the_app() -> None:
     steps = [Part("support", "TOOL", name, calls=30) for name in "abcdef"]
     after = [replace(p, rate={"a": 0.3, "b": 0.15}.get(p.name, p.rate)) for p in steps]

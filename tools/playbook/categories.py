@@ -85,7 +85,7 @@ def screen_categories(
         has_baseline |= cells.has_baseline
         question = Question(
             "n", "y", _with_category(contexts), _with_category(groupings), sign=metric.worse, min_x=metric.min_n,
-            min_effect=metric.min_effect,
+            min_effect=metric.min_effect, repeats=("score", "score_category", "trace_name"),
         )  # fmt: skip
         looked = 0
         for direction, sign in _looked_for(metric):

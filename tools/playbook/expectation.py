@@ -33,6 +33,8 @@ class Question:
         sign: 1 looks for an excess, -1 for a deficit.
         min_x: fewest rows of a slice.
         min_effect, min_relative: least change of the ratio, absolute and relative to the expected one.
+        repeats: units of which each value's rows stand in several cells each, as a score does for each prompt of its
+            trace; what is told of one of these cells is told of all of them. (): each row is in one cell.
     """
 
     x: str
@@ -45,6 +47,7 @@ class Question:
     min_effect: float = 0.0
     min_relative: float = 0.0
     limit: int = 6
+    repeats: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

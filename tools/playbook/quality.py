@@ -134,6 +134,7 @@ def screen(dataset: Dataset) -> Screening:
             question = Question(
                 "n", "y", _CONTEXTS, _GROUPINGS, yy=None if shares else "yy", sign=metric.worse,
                 min_x=metric.min_n, min_effect=metric.min_effect, min_relative=metric.min_relative,
+                repeats=("score", "trace_name"),
             )  # fmt: skip
             worse, better, looked = both_ways(cells, question, replace(question, sign=-question.sign))
             found += against_baseline("quality", metric, "regression", cells, worse, "n")

@@ -132,8 +132,16 @@ def _causes(
         if not passing:
             break
         hits.append(_hit(window, question, expected, _narrowest(look, remaining, passing, stale)))
-        remaining = np.where(hits[-1].cells, expected.y, remaining)
+        remaining = np.where(_told(window, question, hits[-1]), expected.y, remaining)
     return hits, window.row_sets(window.sums[question.x] * expected.known, question.min_x, question.groupings)
+
+
+def _told(window: Cells, question: Question, hit: Hit) -> NDArray[np.bool_]:
+    """The cells that hold a hit's rows."""
+    if not question.repeats:
+        return hit.cells
+    group, _ = window.group(question.repeats)
+    return np.isin(group, group[hit.cells & (window.sums[question.x] > 0)])
 
 
 @dataclass(frozen=True)
