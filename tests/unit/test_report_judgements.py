@@ -9,7 +9,7 @@ import pytest
 from tests.support.sample_report import sample_report
 
 from hansei.contracts import Estimate, Window
-from hansei.contracts.calibration import Calibration, Numeric
+from hansei.contracts.calibration import Calibration, DriftOfJudge, Numeric
 from hansei.contracts.evaluation import Compared, Criterion, CriterionResult, EvaluationResult, Pairwise
 from hansei.tools.evaluation.judgements import with_judgements
 from hansei.tools.report.html import render_html
@@ -34,6 +34,11 @@ RESULTS = [
     _result("made_up", Calibration(labels=90, tested=50, tpr=_share(0.8), tnr=_share(0.7)), rate=_share(0.25)),
     _result("rude", "uncalibrated", rate=_share(0.15)),
     _result(
+        "fickle", Calibration(labels=90, tested=50, tpr=_share(0.8), tnr=_share(0.7), drift=[
+            DriftOfJudge(by=by, groups=[], p=p) for by, p in (("week", 0.001), ("version", 0.2))]),  # type: ignore[arg-type]
+        rate=_share(0.35),
+    ),
+    _result(
         "tone", Calibration(labels=70, tested=40, agreement=_share(0.65), confusion={"kind": {"kind": 40}}),
         type="categorical", categories=["kind", "<b>curt|"], shares={"kind": _share(0.55), "<b>curt|": _share(0.45)},
     ),
@@ -55,8 +60,13 @@ RESULTS = [
 """Each kind of judge, one that was held against people and one that was not."""
 
 
-@pytest.mark.parametrize(("language", "none"), [("en", "uncalibrated"), ("ja", "未校正")])
-def test_every_kind_of_judge_is_told_with_its_calibration(language: Literal["en", "ja"], none: str) -> None:
+@pytest.mark.parametrize(
+    ("language", "none", "drifts"),
+    [("en", "uncalibrated", "agreementdiffersbyweek"), ("ja", "未校正", "週によって一致率が異なる")],
+)
+def test_every_kind_of_judge_is_told_with_its_calibration(
+    language: Literal["en", "ja"], none: str, drifts: str
+) -> None:
     evaluation = EvaluationResult(
         hansei_version="0", run_id="r", started_at=END, project_id="p", model="m", plan="uniform", population=40,
         traces=40, window=Window(start=END - timedelta(days=7), end=END), results=RESULTS,
@@ -69,6 +79,7 @@ def test_every_kind_of_judge_is_told_with_its_calibration(language: Literal["en"
     expected = {
         "made_up": ("25%", "80%", "70%"), "tone": ("55%", "45%", "65%"), "depth": ("6.5", "0.85", "75%"),
         "clearer": ("30", "95%"), "rude": ("15%", none), "mood": ("50%", none), "shorter": ("20", none),
+        "fickle": ("35%", drifts),
     }  # fmt: skip
     for name, parts in expected.items():
         assert all(part in rows[name] for part in parts), rows[name]

@@ -7,6 +7,9 @@ from hansei.contracts.evaluation import CriterionResult, EvaluationResult
 from hansei.contracts.report import Judgement, Report
 from hansei.tools.report.compose import compose
 
+DRIFTS = 0.01
+"""Chance below which a judge is said to agree with people less in some weeks, versions or models than in others."""
+
 
 def with_judgements(report: Report, evaluation: EvaluationResult) -> Report:
     """The report with what an evaluation of the same window came to. Its findings stay as they are."""
@@ -37,4 +40,5 @@ def judgement_of(result: CriterionResult) -> Judgement:
         agreement=measured.agreement if measured and measured.confusion else None,
         kappa=measured.kappa_interval if measured and measured.confusion else None,
         numeric=measured.numeric if measured else None,
+        drifts=[one.by for one in known.drift if one.p < DRIFTS] if known else [],
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hansei.contracts import Estimate
 from hansei.contracts.calibration import Calibration
 from hansei.contracts.evaluation import CriterionResult, EvaluationResult
-from hansei.tools.evaluation.judgements import judgement_of
+from hansei.tools.evaluation.judgements import DRIFTS, judgement_of
 from hansei.tools.report.catalogue import Catalogue, catalogue
 from hansei.tools.report.formats import format_count, format_estimate, format_span, format_value
 from hansei.tools.report.judgement_view import believed_of, value_of
@@ -123,10 +123,6 @@ def remarks(evaluation: EvaluationResult) -> list[str]:
     if any(_is_uncalibrated(one) for one in evaluation.results):
         told.append(words.text("evaluation.uncalibrated_note"))
     return [*told, *_on_judges(evaluation, words), *evaluation.notes]
-
-
-DRIFTS = 0.01
-"""Chance below which a judge is said to agree with people less in some weeks, versions or models than in others."""
 
 
 def _on_judges(evaluation: EvaluationResult, words: Catalogue) -> list[str]:

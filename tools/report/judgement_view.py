@@ -67,7 +67,12 @@ def value_of(one: Judgement, words: Catalogue) -> str:
 
 
 def believed_of(one: Judgement, words: Catalogue) -> str:
-    """How far the judge can be believed."""
+    """How far the judge can be believed, and whether that differs from week to week, say."""
+    by = ", ".join(words.text(f"evaluation.drift.{name}") for name in one.drifts)
+    return _measured(one, words) + (f"; {words.text('evaluation.drifting', by=by)}" if by else "")
+
+
+def _measured(one: Judgement, words: Catalogue) -> str:
     language, labels = words.language, format_count(one.labels, words.language)
     if one.calibration != "calibrated":
         return words.text("evaluation.not_needed" if one.calibration == "not_needed" else "evaluation.uncalibrated")

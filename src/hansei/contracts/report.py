@@ -123,6 +123,9 @@ class Judgement(Strict):
     agreement: Estimate | None = Field(None, description="Of a judge of categories or pairs: with people's labels.")
     kappa: Estimate | None = Field(None, description="Cohen's kappa of the same.")
     numeric: Numeric | None = Field(None, description="A judge's numbers, held against people's.")
+    drifts: list[Literal["week", "version", "judged_by"]] = Field(
+        default_factory=list, description="By what its agreement with people differs more than chance lets it."
+    )
 
 
 class Report(Strict):
