@@ -58,6 +58,12 @@ def test_worse_answers_in_the_eyes_of_both_are_no_disagreement(engine: Analyse) 
     for score in rows.scores:  # some are of Hansei's own judge, which writes over the API
         if score.source == "EVAL" and score.timestamp >= PERIODS.window.start + timedelta(days=3):
             score.id, score.source = f"hansei-{score.id}", "API"
+    example = next(score for score in rows.scores if score.source == "API")
+    rows.scores += [  # a check of Hansei's looked at every trace
+        replace(example, id=f"hansei-check-{one.id}", name="no_error", trace_id=one.id, timestamp=one.timestamp,
+                value=1.0, data_type="BOOLEAN", string_value="True")
+        for one in rows.traces
+    ]  # fmt: skip
     report = engine(rows, "v4")
     findings = report.findings
     assert "judge_disagreement" not in {one.kind for one in findings}
@@ -67,6 +73,8 @@ def test_worse_answers_in_the_eyes_of_both_are_no_disagreement(engine: Analyse) 
     assert report.health is not None
     signs = {one.subject: one for one in report.health.signs if one.name == "score"}
     assert (signs["helpful"].of_evaluators, signs["helpful"].believed) == (0.0, None)
+    assert list(signs)[-1] == "no_error", "checks come after all others, however many values they have"
+    assert signs["no_error"].of_evaluators == 0.0, "they are no evaluators"
     held, known = (
         signs["judge"].believed,
         [one for one in mine if one.timestamp < PERIODS.window.end - timedelta(hours=1)],

@@ -1,8 +1,9 @@
 """How far the scores that evaluators gave can be believed: held against people's annotations of the same name.
 
-An evaluator is a model: Langfuse's (source EVAL) or Hansei's own, whose scores come over the API. People's are
-annotations (source ANNOTATION). Where both scored the same traces they can be compared, with all the labels there are,
-since nobody tuned the evaluator on some of them here; else the scores are uncalibrated.
+An evaluator is a model: Langfuse's (source EVAL) or Hansei's own, whose scores come over the API. Hansei's checks are
+none: they need no model and no calibration. People's are annotations (source ANNOTATION). Where both scored the same
+traces they can be compared, with all the labels there are, since nobody tuned the evaluator on some of them here; else
+the scores are uncalibrated.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import Any
 from hansei.contracts import Estimate, HeldAgainstPeople
 from hansei.tools.statistics import wilson
 
-OF_EVALUATORS = "(source = 'EVAL' OR startsWith(id, 'hansei-'))"
+OF_CHECKS = "startsWith(id, 'hansei-check-')"
+OF_EVALUATORS = f"(source = 'EVAL' OR startsWith(id, 'hansei-') AND NOT {OF_CHECKS})"
 OF_PEOPLE = "(source = 'ANNOTATION' AND NOT startsWith(id, 'hansei-'))"
 
 FEWEST = 5

@@ -17,13 +17,13 @@ from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.relations import Needs
 from hansei.tools.playbook.assess import DAY
 from hansei.tools.playbook.changes import changes_of, read_steps, read_tools
-from hansei.tools.playbook.evaluators import OF_EVALUATORS, OF_PEOPLE, held_against_people, sums_of_pairs
+from hansei.tools.playbook.evaluators import OF_CHECKS, OF_EVALUATORS, OF_PEOPLE, held_against_people, sums_of_pairs
 from hansei.tools.playbook.measure import LEVELS
 from hansei.tools.playbook.quality import is_lower_better
 from hansei.tools.statistics import Interval, Sums, count_test, dispersion
 
 MOST_SCORES = 3
-"""Scores that are shown: those with most values."""
+"""Scores that are shown: those with most values, and those of Hansei's own checks after all others."""
 
 _WINDOW_START = "{window_start:DateTime64(6, 'UTC')}"
 _DAY = f"toInt32(floor(dateDiff('millisecond', {_WINDOW_START}, timestamp) / 86400000)) AS day"
@@ -54,13 +54,14 @@ _SCORES = f"""
 WITH rated AS (
     SELECT name, data_type, {_PERIOD}, {_DAY}, trace_id, toInt64(count()) AS xs,
       toInt256(sum(toInt64(round(if(data_type = 'BOOLEAN', toFloat64(value > 0.5), value) * 1000000)))) AS ys,
-      countIf({OF_EVALUATORS}) AS theirs, countIf({OF_PEOPLE}) AS ours
+      countIf({OF_EVALUATORS}) AS theirs, countIf({OF_PEOPLE}) AS ours, countIf({OF_CHECKS}) AS checks
     FROM scores
     WHERE data_type IN ('NUMERIC', 'BOOLEAN') AND abs(value) < 1e9
     GROUP BY ALL
   ),
-  counted AS (SELECT *, sum(xs) OVER (PARTITION BY name, data_type) AS size FROM rated),
-  ranked AS (SELECT *, dense_rank() OVER (ORDER BY size DESC, name, data_type) AS place FROM counted)
+  counted AS (SELECT *, sum(xs) OVER (PARTITION BY name, data_type) AS size,
+    sum(checks) OVER (PARTITION BY name, data_type) = size AS is_check FROM rated),
+  ranked AS (SELECT *, dense_rank() OVER (ORDER BY is_check, size DESC, name, data_type) AS place FROM counted)
 SELECT name, data_type, period, {_START}, count() AS traces, toUInt64(sum(xs)) AS x,
   toFloat64(sum(ys)) / 1000000 AS y, toFloat64(sum(xs * xs)) AS xx, toFloat64(sum(xs * ys)) / 1000000 AS xy,
   toFloat64(sum(ys * ys)) / 1000000 / 1000000 AS yy, sum(theirs) AS of_evaluators, sum(ours) AS of_people

@@ -22,7 +22,14 @@ from hansei.tools.playbook.averages import RUNS, moved_by_mix
 from hansei.tools.playbook.categories import CATEGORIES, screen_categories
 from hansei.tools.playbook.cells import Cells
 from hansei.tools.playbook.cohorts import confined
-from hansei.tools.playbook.evaluators import COLUMNS, OF_EVALUATORS, OF_PEOPLE, held_against_people, sums_of_pairs
+from hansei.tools.playbook.evaluators import (
+    COLUMNS,
+    OF_CHECKS,
+    OF_EVALUATORS,
+    OF_PEOPLE,
+    held_against_people,
+    sums_of_pairs,
+)
 from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import against_baseline
 from hansei.tools.playbook.measure import rows_of
@@ -62,7 +69,7 @@ METRICS = (
     *CATEGORIES,
 )
 
-_HANSEI = "Hansei"
+_HANSEI, _CHECKS = "Hansei", "Hansei (checks)"
 _HELD = ", ".join(f"tupleElement(any(pair), {place}) AS {name}" for place, name in enumerate(COLUMNS, start=1))
 
 LOWER_IS_BETTER = (
@@ -178,13 +185,14 @@ def _sums(columns: _Columns) -> _Columns:
 
 
 def detail(dataset: Dataset, candidate: Candidate, id: str) -> Evidence:
-    """Who gave the scores: Langfuse's source, or Hansei, whose scores come over the API as others' do.
+    """Who gave the scores: Langfuse's source; or Hansei's judges or checks, whose scores come over the API as well.
 
     Columns: source, now, before (numbers of scores), value_now, value_before (averages); then, the same in each row,
     what `sums_of_pairs` says of the traces that evaluators and people scored.
     """
     metric = DETECTOR.metric(candidate.metric)
-    extra = f""", if(startsWith(id, 'hansei-'), '{_HANSEI}', source) AS given_by, trace_id AS of_trace,
+    extra = f""", multiIf({OF_CHECKS}, '{_CHECKS}', startsWith(id, 'hansei-'), '{_HANSEI}', source) AS given_by,
+      trace_id AS of_trace,
       (timestamp, id) AS place, {OF_EVALUATORS} AS of_evaluators, {OF_PEOPLE} AS of_people"""
     rows = rows_of(metric, candidate, extra=extra)
     scale = f"{metric.scale:.0f}"

@@ -78,9 +78,8 @@ class PendingScore(BaseModel):
 
     def write(self, project_id: str, run_id: str) -> Write:
         """The write that brings it to Langfuse."""
-        identity = score_id(
-            project_id, self.name, self.criterion, self.criterion_version, self.trace_id, self.observation_id
-        )
+        parts = (project_id, self.name, self.criterion, self.criterion_version, self.trace_id, self.observation_id)
+        identity = score_id(*parts, of_check=self.metadata.get("hansei_kind") == "code")
         body: dict[str, Any] = {
             "id": identity,
             "name": self.name,
@@ -107,10 +106,15 @@ class PendingScore(BaseModel):
 
 
 def score_id(
-    project_id: str, name: str, criterion: str, version: str, trace_id: str, observation_id: str | None = None
-) -> str:
-    """The id of a verdict: the same for the same criterion version on the same trace, whichever run gives it."""
-    return f"hansei-{_digest(project_id, name, criterion, version, trace_id, observation_id or '')}"
+    project_id: str, name: str, criterion: str, version: str, trace_id: str, observation_id: str | None = None,
+    *, of_check: bool = False,
+) -> str:  # fmt: skip
+    """The id of a verdict: the same for the same criterion version on the same trace, whichever run gives it.
+
+    That of a check's begins in another way than a judge's, since the tables tell by it who needs a calibration.
+    """
+    digest = _digest(project_id, name, criterion, version, trace_id, observation_id or "")
+    return f"hansei-{'check-' if of_check else ''}{digest}"
 
 
 def _digest(*parts: str) -> str:
