@@ -71,6 +71,17 @@ def test_nobody_waits_for_a_turn_longer_than_the_run_may_wait() -> None:
     assert set(found) <= {"A pear.", "budget", "timeout"}
 
 
+def test_after_an_answer_that_came_too_late_the_next_may_be_half_as_long() -> None:
+    late = text("word " * 100, fault="stall")
+    with OpenAiServer([late, late, late, text("A pear.")]) as server:
+        endpoint = Endpoint("m", SecretStr(server.url), SecretStr(KEY), 0.4)
+        for _ in range(3):
+            with pytest.raises(ModelFailed, match="within"):
+                call(endpoint, ModelMeter(ModelBudget()), "writer", [("user", "Which fruit?")])
+        assert call(endpoint, ModelMeter(ModelBudget()), "writer", [("user", "Which fruit?")]).text == "A pear."
+    assert [request.body["max_tokens"] for request in server.requests] == [4_000, 2_000, 1_000, 1_000]
+
+
 def test_pauses_double_between_two_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
     monkeypatch.setattr(calling_module.time, "sleep", pauses.append)

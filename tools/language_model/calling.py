@@ -153,6 +153,8 @@ def _until_answered(
             # A time that was cut short says nothing about the model.
             if failure.reason != "timeout" or seconds == endpoint.timeout:
                 meter.heard(failure.reason != "timeout")
+            if failure.reason == "timeout" and seconds == endpoint.timeout and endpoint.foreign:
+                habits.be_brief()
             if failure.reason != "too_long":
                 raise
             if short or habits.longest <= SHORT_ANSWER:

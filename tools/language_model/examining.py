@@ -19,7 +19,7 @@ from hansei.tools.language_model.structured import NOT_KNOWN, way_of
 from hansei.tools.language_model.usage import ModelMeter
 
 PATIENCE = 20.0
-"""Seconds that one answer may take here at most."""
+"""Seconds that one answer may take here; a third of what it may in a run, where that is more."""
 
 WINDOWS = ("context_length", "max_model_len", "context_window", "max_context_length", "n_ctx", "n_ctx_train")
 """Names under which servers tell how many tokens a model can hold."""
@@ -39,7 +39,8 @@ TOOL: dict[str, Any] = {
 
 def examine_model(context: Context) -> Iterator[Health]:
     """Asks the model that the context names. What cannot be found out, since it does not answer, is skipped."""
-    endpoint = endpoint_of(context.model_copy(update={"model_timeout": min(context.model_timeout, PATIENCE)}))
+    patience = min(context.model_timeout, max(PATIENCE, context.model_timeout / 3))
+    endpoint = endpoint_of(context.model_copy(update={"model_timeout": patience}))
     if endpoint is None:
         yield Health("model", "skipped", "off: no model is named (HANSEI_MODEL, --model)")
         return

@@ -84,6 +84,10 @@ class Habits:
             return False
         return True
 
+    def be_brief(self) -> None:
+        """Lets later answers be half as long: one did not come in time, and a slow server writes no faster."""
+        self.longest = max(min(SHORT_ANSWER, self.longest), self.longest // 2)
+
     def think_longer(self) -> bool:
         """Lets an answer be longer, once: it was cut off while the model thought."""
         longer = self.longest < LONGEST_THOUGHT
