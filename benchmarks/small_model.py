@@ -23,7 +23,7 @@ from urllib.parse import quote
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.support.job import the_rules
-from tests.support.small_model import NAME, serving, set_up
+from tests.support.small_model import NAME, serving, set_up, why_not
 
 from hansei import Report
 
@@ -72,6 +72,8 @@ def main() -> int:
     parser.add_argument("--traces", type=int, default=2_000, help="traces of the demo's data (2000)")
     parser.add_argument("--calls", type=int, default=30, help="most calls of the model (30)")
     chosen = parser.parse_args()
+    if why_not():
+        print("Setting the model up: llama.cpp is compiled, some minutes on idle cores …", file=sys.stderr, flush=True)
     set_up()
     with tempfile.TemporaryDirectory() as directory, serving() as url:
         found = compared(Path(directory), url, chosen.traces, chosen.calls)

@@ -89,7 +89,7 @@ CHECKS: dict[str, Check] = {
         },
     ),
     "language": Check("The answer is in another language than the question.", "texts"),
-    "personal_data": Check("The answer holds an e-mail address, a card or phone number, or a secret.", "texts"),
+    "personal_data": Check("The answer holds a secret, an e-mail address, a card, account or phone number.", "texts"),
     "unused_retrieval": Check("Something was retrieved, and nothing of it is in the answer.", "texts"),
 }  # fmt: skip
 """By name."""

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from hansei.tools.evaluation.texts import Output, TraceTexts
-from hansei.tools.langfuse.masking import mask
+from hansei.tools.langfuse.masking import KINDS, mask
 from hansei.tools.langfuse.untrusted import Text
 
 
@@ -148,9 +148,7 @@ def _personal_data(texts: TraceTexts, parameters: Mapping[str, Any]) -> Outcome 
         return None
     text = _said(texts.answer.text)
     masked = mask(text)
-    kinds = [
-        kind for kind in ("e-mail", "card", "phone", "secret") if masked.count(f"[{kind}]") > text.count(f"[{kind}]")
-    ]
+    kinds = [kind for kind in KINDS if masked.count(f"[{kind}]") > text.count(f"[{kind}]")]
     if not kinds:
         return Outcome(True)
     at = masked.find(f"[{kinds[0]}]")

@@ -92,6 +92,10 @@ _PHONE = re.compile(
 _ENCODED = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{400,}={0,2}")
 
 
+KINDS = ("e-mail", "card", "account", "phone", "secret")
+"""What stands in brackets in the place of what was masked."""
+
+
 def mask(text: str) -> str:
     """`text` with what looks like personal data or a secret replaced by ``[e-mail]``, ``[card]``, ``[account]``,
     ``[phone]``, ``[secret]``.
