@@ -134,7 +134,8 @@ def _until_answered(
         meter.admit(letters)
         try:
             with turn_at(endpoint, min(meter.seconds_left, until - time.monotonic())) as may:
-                if not may:
+                meter.check_time()
+                if not may or until <= time.monotonic():
                     raise ModelFailed(
                         "The model was not asked: other questions took all the time.", "Raise Context.model_budget.",
                         reason="budget",

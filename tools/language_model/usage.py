@@ -144,11 +144,7 @@ class ModelMeter:
                 f"The model was not asked: it gave no answer {SILENCES} times in a row.", "Try again later.",
                 reason="budget",
             )  # fmt: skip
-        if self._left() <= 0:
-            raise ModelFailed(
-                f"The model was not asked: the run may wait for it {self.budget.seconds:g} s.",
-                "Raise Context.model_budget.", reason="budget",
-            )  # fmt: skip
+        self._check_time()
         used, may = functools.reduce(Usage.plus, self._by_node.values(), self._before), self.budget
         read = sum(asked // LETTERS_PER_TOKEN for asked in (*self._under_way, letters))
         for spent, bound, unit in (
@@ -167,6 +163,22 @@ class ModelMeter:
                 "Raise --max-cost (Context.model_budget.usd).",
                 reason="budget",
             )
+
+    def check_time(self) -> None:
+        """Refuses a call when the run may wait for the model no longer.
+
+        Raises:
+            ModelFailed: with the reason ``budget``.
+        """
+        with self._lock:
+            self._check_time()
+
+    def _check_time(self) -> None:
+        if self._left() <= 0:
+            raise ModelFailed(
+                f"The model was not asked: the run may wait for it {self.budget.seconds:g} s.",
+                "Raise --max-seconds (Context.model_budget.seconds).", reason="budget",
+            )  # fmt: skip
 
     def add(
         self, node: str, tokens: dict[str, Any] | None, usd: float | None = None, *, letters: tuple[int, int] = (0, 0)
