@@ -11,8 +11,7 @@ from hansei.contracts.evaluation import EvaluationResult
 from hansei.nodes.evaluating import Evaluating, criteria_of, request_of, store_of
 from hansei.nodes.scope import Steps, bill, context_of, dataset_of
 from hansei.tools.evaluation.calibrating import calibrated
-from hansei.tools.evaluation.labels import read_labels, rules_of
-from hansei.tools.evaluation.store import KEPT
+from hansei.tools.evaluation.labels import read_labels, rules_of, traces_of
 
 
 class CalibratorInput(Evaluating):
@@ -36,7 +35,7 @@ def calibrator(state: CalibratorInput, runtime: Runtime[Context]) -> dict[str, A
     dataset = dataset_of(state["scope"], runtime, state["costs"])
     labels, store = read_labels(dataset, rules), store_of(context)
     earlier = store.told_of(list(rules), but=evaluation.run_id)
-    before = read_labels(dataset, rules, back=KEPT) if earlier else {}
+    before = read_labels(dataset, rules, traces_of(earlier))
     told = calibrated(evaluation, store.told(evaluation.run_id), labels, earlier, before)
     count = len({trace for mine in labels.values() for trace in mine})
     steps.finished(f"{count:,} labelled traces" if count else "no labels: uncalibrated")

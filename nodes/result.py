@@ -43,10 +43,11 @@ def result(state: ResultInput, runtime: Runtime[Context]) -> dict[str, Any]:
     steps = Steps(runtime, "result", "Adding up verdicts")
     store, run_id = store_of(context), run_of(state)
     found = store.find(list(state["judged"]))
-    if found:
-        store.tell(run_id, found.values())
-    verdicts = [] if request.dry_run else store.told(run_id)
     chosen, criteria = chosen_of(state["chosen"]), criteria_of(state)
+    when = {one.id: one.at for one in chosen}
+    if found:
+        store.tell(run_id, [one.model_copy(update={"at": when.get(one.trace_id)}) for one in found.values()])
+    verdicts = [] if request.dry_run else store.told(run_id)
     kept = dict.fromkeys((one.name for one in criteria), 0)
     for key, verdict in found.items():
         kept[verdict.criterion] += state["judged"][key]

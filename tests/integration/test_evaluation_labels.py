@@ -18,13 +18,13 @@ from tests.support.world import END
 
 from hansei.context import Context
 from hansei.contracts import Periods, Window
-from hansei.contracts.evaluation import Criterion
+from hansei.contracts.evaluation import Criterion, Verdict
 from hansei.demo.rows import ScoreRow
 from hansei.demo.tables import Schema
 from hansei.errors import UsageError
 from hansei.tools.clickhouse import close_readers, shared_reader
 from hansei.tools.evaluation.calibration import split_of
-from hansei.tools.evaluation.labels import Rule, read_labels, rule_of
+from hansei.tools.evaluation.labels import Rule, read_labels, rule_of, traces_of
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.schema import detect
 from hansei.tools.language_model import close_models
@@ -131,9 +131,13 @@ def test_labels_of_weeks_before_the_window_are_there_for_the_drift(url: str) -> 
     reader = shared_reader(Context(clickhouse_url=SecretStr(url)), project_id=PROJECT_ID)
     dataset = Dataset(reader, detect(reader, reader.target.database, PROJECT_ID).adapter, PROJECT_ID, later)
     assert read_labels(dataset, rules) == {"made_up": {}}
-    found = read_labels(dataset, rules, back=timedelta(days=60))["made_up"]
+    judged = traces_of([
+        Verdict(trace_id=one, criterion="made_up", version="v", value=True, at=END - timedelta(days=1)) for one in WRONG
+    ])  # fmt: skip
+    found = read_labels(dataset, rules, judged)["made_up"]
     close_readers(url)
-    assert {one: not label.said for one, label in found.items()} == {one: people_fail(one) for one in (*WRONG, *SOUND)}
+    assert {one: not label.said for one, label in found.items()} == {one: people_fail(one) for one in WRONG}
+    assert {label.at for label in found.values()} == {END - timedelta(days=1)}
 
 
 def test_feedback_counts_only_where_it_is_named(url: str, tmp_path: Path) -> None:

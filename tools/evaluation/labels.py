@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from hansei.contracts import Periods, Window, parse_instant
-from hansei.contracts.evaluation import Criterion
+from hansei.contracts.evaluation import Criterion, Verdict
 from hansei.errors import UsageError
 from hansei.tools.langfuse.dataset import Dataset
 
@@ -30,6 +30,10 @@ LATER = timedelta(days=365)
 
 MOST_LABELLED = 200
 """Labelled traces that are judged beside those that were chosen."""
+
+
+MOST_BEFORE = 2_000
+"""Traces of earlier runs whose labels are read, for the drift of their judges."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,7 @@ class Label:
 
 
 def read_labels(
-    dataset: Dataset, rules: Mapping[str, Rule], back: timedelta = timedelta(0)
+    dataset: Dataset, rules: Mapping[str, Rule], earlier: Mapping[str, datetime] | None = None
 ) -> dict[str, dict[str, Label]]:
     """Labels of the window's traces: criterion → trace → label. Of several on one trace the last one counts.
 
@@ -148,37 +152,43 @@ def read_labels(
     Args:
         dataset: the data.
         rules: which scores hold labels, by criterion.
-        back: how long before the window the traces may be as well.
+        earlier: labels of these traces instead, with the times at which they were: no trace is looked up for them.
     """
-    if not rules:
-        return {}
-    periods, at_first = dataset.periods, dataset.periods.window.start - back
+    if not rules or (earlier is not None and not earlier):
+        return {name: {} for name in rules}
+    periods, at_first = dataset.periods, min([dataset.periods.window.start, *(earlier or {}).values()])
     later = Window(start=at_first, end=periods.window.end + LATER)
     # A person's score may lie in another environment than its trace.
     open_ended = replace(dataset, periods=Periods(window=later, baseline=periods.baseline), environments=())
-    sql = """SELECT s.trace_id AS trace_id, s.name AS name, s.value AS value, s.text AS text, s.data_type AS data_type,
-  s.annotated AS annotated, t.timestamp AS at, t.environment AS environment
-FROM (
+    sql = f"""
   SELECT trace_id, name, source = 'ANNOTATION' AS annotated, argMax(value, (timestamp, id)) AS value,
     argMax(string_value, (timestamp, id)) AS text, argMax(data_type, (timestamp, id)) AS data_type
   FROM scores
-  WHERE has({names:Array(String)}, name) AND trace_id != '' AND NOT startsWith(id, 'hansei-')
-    AND (source = 'ANNOTATION' OR has({feedback:Array(String)}, name))
-  GROUP BY trace_id, name, annotated
-) AS s
-INNER JOIN (
-  SELECT id, timestamp, environment FROM traces WHERE timestamp < {until:DateTime64(6, 'UTC')}
-    AND (empty({wanted:Array(String)}) OR has({wanted:Array(String)}, environment))
-) AS t ON t.id = s.trace_id
-ORDER BY name, annotated, trace_id"""
+  WHERE has({{names:Array(String)}}, name) AND trace_id != '' AND NOT startsWith(id, 'hansei-')
+    AND (source = 'ANNOTATION' OR has({{feedback:Array(String)}}, name))
+    AND {"1" if earlier is None else "has({those:Array(String)}, trace_id)"}
+  GROUP BY trace_id, name, annotated"""
+    if earlier is None:
+        sql = f"""SELECT s.trace_id AS trace_id, s.name AS name, s.value AS value, s.text AS text,
+  s.data_type AS data_type, s.annotated AS annotated, t.timestamp AS at, t.environment AS environment
+FROM (
+  SELECT id, timestamp, environment FROM traces WHERE timestamp < {{until:DateTime64(6, 'UTC')}}
+    AND (empty({{wanted:Array(String)}}) OR has({{wanted:Array(String)}}, environment))
+) AS t
+INNER JOIN ({sql}
+) AS s ON t.id = s.trace_id"""
     both = {name: [rule, *([rule.own] if rule.own else [])] for name, rule in rules.items()}
     values: dict[str, Any] = {
         "names": sorted({one.score for mine in both.values() for one in mine}),
         "feedback": sorted({rule.score for rule in rules.values() if rule.any_source}),
-        "until": periods.window.end,
-        "wanted": list(dataset.environments),
     }
-    bound = open_ended.bind(sql, ("scores", "traces"))
+    if earlier is None:
+        relations: tuple[str, ...] = ("scores", "traces")
+        values |= {"until": periods.window.end, "wanted": list(dataset.environments)}
+    else:
+        relations = ("scores",)
+        values["those"] = sorted(earlier)
+    bound = open_ended.bind(f"{sql}\nORDER BY name, annotated, trace_id", relations)
     rows = open_ended.ask("labels", "labels", bound, values, since=at_first).records()
     found: dict[str, dict[str, Label]] = {name: {} for name in rules}
     for name, rule in ((name, one) for name, mine in both.items() for one in mine):
@@ -189,7 +199,18 @@ ORDER BY name, annotated, trace_id"""
             said = rule.said(value, str(row["text"]), str(row["data_type"]))
             if said is not None:
                 trace_id = str(row["trace_id"])
-                found[name][trace_id] = Label(trace_id, said, parse_instant(str(row["at"])), str(row["environment"]))
+                at = parse_instant(str(row["at"])) if earlier is None else earlier[trace_id]
+                found[name][trace_id] = Label(trace_id, said, at, str(row.get("environment", "")))
+    return found
+
+
+def traces_of(earlier: Sequence[Verdict]) -> dict[str, datetime]:
+    """The traces that earlier runs judged, with their times, the last `MOST_BEFORE` of them."""
+    found: dict[str, datetime] = {}
+    for one in reversed(earlier):
+        for id in (one.trace_id, one.against):
+            if id and one.at is not None and len(found) < MOST_BEFORE:
+                found.setdefault(id, one.at)
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from hansei.contracts import Estimate
 from hansei.contracts.evaluation import Compared, Criterion, Pairwise, Verdict
 from hansei.errors import ModelFailed
 from hansei.tools.evaluation.asking import ABOUT_THE_TRACE, LONGEST_QUOTE, LONGEST_REASON, is_quote
-from hansei.tools.evaluation.choosing import choose
+from hansei.tools.evaluation.choosing import Chosen, choose
 from hansei.tools.evaluation.store import key_of
 from hansei.tools.evaluation.texts import AT_ONCE, read_trace_texts
 from hansei.tools.langfuse.dataset import Dataset
@@ -39,12 +40,13 @@ ORDERS: tuple[Order, ...] = ("as_named", "turned")
 
 @dataclass(frozen=True)
 class Pair:
-    """Two traces with the same input, one of each version."""
+    """Two traces with the same input, one of each version. `at` is when the later one was."""
 
     first: str
     second: str
     input: Text
     answers: tuple[Text, Text]
+    at: datetime
 
 
 class Comparison(BaseModel):
@@ -80,23 +82,24 @@ def find_pairs(
     pairs: list[Pair] = []
     for asked, mine in sides[0].items():
         for (first, one), (second, other) in zip(mine, sides[1].get(asked, ()), strict=False):
-            if first != second:
-                pairs.append(Pair(first, second, Text.of(asked), (one, other)))
+            if first.id != second.id:
+                pairs.append(Pair(first.id, second.id, Text.of(asked), (one, other), max(first.at, second.at)))
     both = [one for one in pairs[most:] if one.first in labelled and one.second in labelled]
     return pairs[:most], both[:MOST_LABELLED]
 
 
-def _answers(dataset: Dataset, compared: Compared, value: str, seed: int) -> dict[str, list[tuple[str, Text]]]:
+def _answers(dataset: Dataset, compared: Compared, value: str, seed: int) -> dict[str, list[tuple[Chosen, Text]]]:
     """Input → the traces of a version with their answers. An input that was not read whole is left out."""
     segment = {compared.dimension: value} | ({"prompt_name": compared.prompt} if compared.prompt else {})
     chosen, _ = choose(dataset, LOOKED_AT, segment=segment, seed=seed)
-    found: dict[str, list[tuple[str, Text]]] = {}
-    ids = [one.id for one in chosen]
-    for start in range(0, len(ids), AT_ONCE):
-        read = read_trace_texts(dataset, ids[start : start + AT_ONCE])
-        for id in ids[start : start + AT_ONCE]:
-            if id in read and read[id].question and not read[id].question.tail and read[id].answer.text:
-                found.setdefault(read[id].question.head.strip(), []).append((id, read[id].answer.text))
+    found: dict[str, list[tuple[Chosen, Text]]] = {}
+    for start in range(0, len(chosen), AT_ONCE):
+        some = chosen[start : start + AT_ONCE]
+        read = read_trace_texts(dataset, [one.id for one in some])
+        for one in some:
+            texts = read.get(one.id)
+            if texts is not None and texts.question and not texts.question.tail and texts.answer.text:
+                found.setdefault(texts.question.head.strip(), []).append((one, texts.answer.text))
     return found
 
 
@@ -123,7 +126,7 @@ class PairJudge:
             return None
         return Verdict(
             trace_id=pair.first, against=pair.second, criterion=self.criterion.name, version=self.criterion.version,
-            value=values.pop(), judged_by=self.judged_by,
+            value=values.pop(), judged_by=self.judged_by, at=pair.at,
         )  # fmt: skip
 
     def key(self, pair: Pair, order: Order) -> str:

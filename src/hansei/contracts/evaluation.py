@@ -169,6 +169,11 @@ class Verdict(Strict):
     )
     criterion: str
     version: str = Field(description="The criterion's.")
+    at: datetime | None = Field(
+        None,
+        exclude_if=lambda at: at is None,
+        description="When the trace was; of a pair the later one. Only what a run has come to is kept with it.",
+    )
     value: bool | float | str | None = Field(
         description="Boolean: true when it passes. None: unscored, for the reason in `unscored`; never a zero."
     )
