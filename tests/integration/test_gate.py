@@ -78,9 +78,19 @@ def test_what_cannot_be_measured_is_neither_good_nor_bad(server: LangfuseServer,
         (["--lower-is-better", "second"], "Neither run has a score “second”"),
         (["--criterion", "tone"], "none is better than another"),
         (["--margin", "inf"], "are numbers"),
+        (["--lower-is-better", "correct", "--higher-is-better", "correct"], "when lower and when higher"),
     ]:
         refused = gate(tmp_path, server, *arguments)
         assert (refused.returncode, words in refused.stderr.splitlines()[-1]) == (2, True)
+
+
+def test_a_score_whose_name_says_that_less_is_better_is_read_so(server: LangfuseServer, tmp_path: Path) -> None:
+    for run, often in (("main", 0.1), ("pull", 0.4)):
+        toxic = {item: {"toxicity": float(n < often * 150)} for n, item in enumerate(scored(0.8))}
+        add_run(server, "answers / v1", run, toxic)
+    done = gate(tmp_path, server)
+    assert (done.returncode, "Less is better, by the name: toxicity." in done.stderr) == (1, True)
+    assert gate(tmp_path, server, "--higher-is-better", "toxicity").returncode == 0
 
 
 def test_an_item_without_a_score_is_left_out_and_not_zero(server: LangfuseServer, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ class Criterion:
         verdict: what it comes to.
         only_baseline, only_candidate: items that have it in one of the runs alone.
         repeated: items that have it several times in one of the runs: each counts once, by its mean.
+        lower_is_better: whether less of it is better.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Criterion:
     only_baseline: int = 0
     only_candidate: int = 0
     repeated: int = 0
+    lower_is_better: bool = False
 
     @property
     def is_lopsided(self) -> bool:
@@ -124,6 +126,7 @@ def compare_runs(
                 name, pairs[name], adjusted.get(name, 1.0), verdict, len(first.keys() - second.keys()),
                 len(second.keys() - first.keys()),
                 len(baseline.repeated.get(name, frozenset()) | candidate.repeated.get(name, frozenset())),
+                name in lower_is_better,
             )
         )  # fmt: skip
     left = (baseline.scores.keys() ^ candidate.scores.keys()) | baseline.uncounted | candidate.uncounted

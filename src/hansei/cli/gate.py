@@ -27,6 +27,10 @@ def gate(
     lower_is_better: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="A score of which less is better.")
     ] = None,
+    higher_is_better: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A score of which more is better, though its name says otherwise."),
+    ] = None,
     margin: Annotated[float, typer.Option(metavar="X", min=0.0, help="How much worse is still accepted.")] = 0.0,
     min_items: Annotated[int, typer.Option(metavar="N", min=2, help="Fewest items for a verdict.")] = 10,
     min_share: Annotated[
@@ -40,7 +44,8 @@ def gate(
     The same items are compared with each other: yes-or-no scores by McNemar's exact test, numbers by Student's t on the
     differences, p-values raised after Holm for the number of criteria. “Worse” needs the whole 95 % interval beyond the
     margin. An item that one of the runs has no score for is left out and counted, never taken for a zero; --min-share
-    says how many may be missing. An item that was run several times counts once, by its mean.
+    says how many may be missing. An item that was run several times counts once, by its mean. More is better, unless
+    --lower-is-better or the score's name says otherwise, such as toxicity or error_count.
 
     Exits with 0 when nothing got worse (or without --fail-if-worse), with 1 when something did, with 2 when it could
     not be measured: no such run or score, no shared items, or too few of them.
@@ -56,6 +61,7 @@ def gate(
     from hansei.errors import NoData, UsageError
     from hansei.tools.experiments import compare_runs, read_run
     from hansei.tools.langfuse.api import open_api
+    from hansei.tools.playbook.quality import is_lower_better
 
     if not (math.isfinite(margin) and math.isfinite(min_share)):
         raise UsageError("--margin and --min-share are numbers.", "Give 0.05, for one.")
@@ -67,12 +73,17 @@ def gate(
         raise UsageError(
             f"“{baseline}” and “{candidate}” name the same run, “{first.name}”.", "Name the run that is to replace it."
         )
-    _check_names([*(criterion or ()), *(lower_is_better or ())], first, second)
+    more, less = set(higher_is_better or ()), set(lower_is_better or ())
+    if both := sorted(more & less):
+        raise UsageError(f"“{both[0]}” cannot be better when lower and when higher.", "Name it once.")
+    _check_names([*(criterion or ()), *less, *more], first, second)
+    compared = set(criterion or first.scores.keys() & second.scores.keys())
+    by_name = {name for name in compared - more - less if is_lower_better(name)}
     outcome = compare_runs(
         first,
         second,
         names=criterion or (),
-        lower_is_better=lower_is_better or (),
+        lower_is_better=less | by_name,
         margin=margin,
         fewest=min_items,
         least_share=min_share,
@@ -101,6 +112,8 @@ def gate(
             ]
         )
     console.table(["criterion", "items", "baseline", "candidate", "difference [95 %]", "p", "verdict"], rows)
+    if by_name:
+        console.note(f"Less is better, by the name: {', '.join(sorted(by_name))}. (--higher-is-better says otherwise.)")
     whole = (outcome.only_baseline, outcome.only_candidate)
     easier = ": what is compared may be the easier part"
     if any(whole):
