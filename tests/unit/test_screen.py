@@ -2,91 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.support.parts import ALWAYS, MEAN, PARTS, SHARE, Part, cells_of, changed, segments, steady
 
-from hansei.contracts import Segment
-from hansei.tools.playbook.cells import Cells
 from hansei.tools.playbook.expectation import Question
-from hansei.tools.playbook.groupings import STEP_CONTEXTS, STEP_GROUPINGS
-from hansei.tools.playbook.profile import STEP_DIMENSIONS
 from hansei.tools.playbook.reference import reference_for
-from hansei.tools.playbook.screen import Hit, both_ways, explain, stand_out
-
-SHARE = Question("n", "errors", STEP_CONTEXTS, STEP_GROUPINGS, min_x=50, min_effect=0.01, min_relative=0.5)
-MEAN = Question("n", "cost", STEP_CONTEXTS, STEP_GROUPINGS, yy="cost2", min_x=50, min_relative=0.1)
-ALWAYS = Question("n", "errors", [()], STEP_GROUPINGS, min_x=100, min_effect=0.05, min_relative=2.0)
-
-
-@dataclass(frozen=True)
-class Part:
-    """One kind of call: where it happens, how often a day, how often it fails and what it costs."""
-
-    trace_name: str
-    type: str
-    name: str
-    calls: int = 200
-    rate: float = 0.02
-    cost: float = 1.0
-    model: str = ""
-    prompt: tuple[str, str] = ("", "")
-    release: str = "1"
-    environment: str = "production"
-
-
-PARTS = (
-    Part("support", "TOOL", "lookup"),
-    Part("support", "TOOL", "refund"),
-    Part("support", "GENERATION", "answer", model="large", prompt=("answer", "6"), cost=5.0),
-    Part("research", "TOOL", "search"),
-    Part("research", "TOOL", "lookup"),
-    Part("research", "GENERATION", "write", model="large", prompt=("write", "2"), cost=9.0),
-)
-
-Days = Sequence[Sequence[Part]]
-"""The parts that there are on each day; the last seven days are the window."""
-
-
-def steady(*parts: Part) -> list[tuple[Part, ...]]:
-    return [parts or PARTS] * 14
-
-
-def changed(change: dict[str, Any], *, day: int = 0, parts: Sequence[Part] = PARTS, **where: str) -> Days:
-    """The parts with those values, changed from that day of the window on."""
-    after = [
-        replace(part, **change) if all(getattr(part, key) == value for key, value in where.items()) else part
-        for part in parts
-    ]
-    return [tuple(parts)] * (7 + day) + [tuple(after)] * (7 - day)
-
-
-def cells_of(days: Days, seed: int = 1, *, shuffled: int | None = None) -> Cells:
-    """Cells with binomial failures and gamma costs."""
-    random = np.random.default_rng(seed)
-    rows: list[dict[str, Any]] = []
-    for day, parts in enumerate(days):
-        for part in parts:
-            costs = random.gamma(16.0, part.cost / 16.0, part.calls)
-            rows.append(
-                {
-                    "day": day - 7, "trace_name": part.trace_name, "environment": part.environment,
-                    "release": part.release, "version": "", "type": part.type, "name": part.name, "model": part.model,
-                    "prompt_name": part.prompt[0], "prompt_version": part.prompt[1], "n": part.calls,
-                    "errors": int(random.binomial(part.calls, part.rate)),
-                    "cost": float(costs.sum()), "cost2": float((costs**2).sum()),
-                }
-            )  # fmt: skip
-    if shuffled is not None:
-        np.random.default_rng(shuffled).shuffle(rows)
-    return Cells.read({key: [row[key] for row in rows] for key in rows[0]}, STEP_DIMENSIONS)
-
-
-def segments(hits: Sequence[Hit]) -> list[Segment]:
-    return [hit.segment for hit in hits]
+from hansei.tools.playbook.screen import both_ways, explain, stand_out
 
 
 def test_the_narrow_slice_is_named_and_not_what_it_is_part_of() -> None:
@@ -183,47 +107,6 @@ def test_the_app_is_named_when_another_one_calls_a_step_of_that_name_as_well(see
     days = changed({"rate": 0.12}, parts=[*PARTS, few], trace_name="support", name="refund")
     hits, _ = explain(cells_of(days, seed), SHARE)
     assert segments(hits) == [{"tool_name": "refund", "trace_name": "support"}]
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_an_app_in_which_a_step_never_fails_is_not_told_with_the_one_in_which_it_does(seed: int) -> None:
-    """In proportion to nothing, its calls could have changed as well: only, that not one fails speaks against it."""
-    quiet = Part("research", "TOOL", "refund", calls=70, rate=0.0)
-    parts = [replace(part, calls=165, rate=0.008) if part.name == "refund" else part for part in PARTS]
-    days = changed({"rate": 0.045}, parts=[*parts, quiet], trace_name="support", name="refund")
-    assert segments(explain(cells_of(days, seed), SHARE)[0]) == [{"tool_name": "refund", "trace_name": "support"}]
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_apps_whose_step_of_one_name_changes_differently_are_told_one_by_one(seed: int) -> None:
-    rates = {"support": 0.3, "research": 0.08}
-    after = [replace(part, rate=rates[part.trace_name]) if part.name == "lookup" else part for part in PARTS]
-    hits, _ = explain(cells_of([PARTS] * 7 + [after] * 7, seed), SHARE)
-    assert [hit.segment["trace_name"] for hit in hits] == ["support", "research"]
-    assert {hit.segment["tool_name"] for hit in hits} == {"lookup"}
-
-
-def test_a_model_is_told_and_not_the_step_that_shows_its_change_best() -> None:
-    calls = [
-        Part("support", "GENERATION", "compare", calls=146, rate=0.003, model="large"),
-        Part("research", "GENERATION", "compare", calls=150, rate=0.006, model="large"),
-        Part("support", "GENERATION", "rewrite", calls=146, rate=0.016, model="large"),
-    ]
-    failing = [replace(part, rate=part.rate + 0.03) for part in calls]
-    others = [part for part in PARTS if part.type == "TOOL"]
-    days = [[*calls, *others]] * 7 + [[*failing, *others]] * 7
-    told = [segments(explain(cells_of(days, seed), SHARE)[0]) for seed in range(10)]
-    # Chance may make a step look as if nothing had happened to it.
-    assert told.count([{"model": "large"}]) >= 7
-
-
-def test_what_is_told_of_rows_that_stand_in_several_cells_is_told_once() -> None:
-    """As a score does, that counts for each prompt of its trace."""
-    steps = [Part("support", "TOOL", name, calls=60) for name in "abcdef"]
-    after = [replace(part, rate={"a": 0.3, "b": 0.15}.get(part.name, part.rate)) for part in steps]
-    cells = cells_of([[*steps, *PARTS[3:]]] * 7 + [[*after, *PARTS[3:]]] * 7)
-    assert len(explain(cells, SHARE)[0]) == 2
-    assert segments(explain(cells, replace(SHARE, repeats=("trace_name",)))[0]) == [{"tool_name": "a"}]
 
 
 def test_two_faulty_steps_of_an_app_are_not_told_as_the_app() -> None:

@@ -95,6 +95,10 @@ def _narrowed(window: Cells, hour: Ints, y: Floats, question: Question, expected
             if small and not is_blank((unit,), (name,)) and (more := gain(look, y, part)) > least:
                 best, least = replace(span, units=(*span.units, unit), values=(*span.values, name)), more
         span = best
+    if span.units == ("trace_name", "step"):
+        alone = replace(span, units=span.units[1:], values=span.values[1:])
+        rows = [window.sums[question.x] * window.inside(one.units, one.values) for one in (span, alone)]
+        span = alone if rows[0].sum() == rows[1].sum() else span
     return span
 
 

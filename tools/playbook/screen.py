@@ -206,7 +206,8 @@ def _narrowest(look: Look, y: Floats, passing: list[_Slice], stale: frozenset[tu
     left = list(passing)
     while left:
         best = _best(left, stale)
-        best = _part_alone(look, y, left, _whole(look, y, left, best))
+        part = _part_alone(look, y, left, _whole(look, y, left, best))
+        best = _best([one for one in left if _same_rows(look, one, part)], stale)
         if not _too_wide(look, y, best):
             return _with_its_step(look, passing, best)
         left.remove(best)
@@ -232,11 +233,9 @@ def _part_alone(look: Look, y: Floats, slices: Sequence[_Slice], whole: _Slice) 
         more, first = parts[0]
         if not _has_more(look, whole, first):
             continue
-        if whole.units and {*units} - {*whole.units} == {"trace_name"}:
-            # Steps of one name in two apps may be quite different things: it takes the others' word to tell them too,
-            # and they may have changed by themselves.
-            more += sum(max(gained - one.price, 0.0) for gained, one in parts[1:])
-        else:
+        more += sum(max(gained - one.price, 0.0) for gained, one in parts[1:])
+        # Steps of one name in two apps may be quite different things: it takes the others' word to tell them too.
+        if not (whole.units and {*units} - {*whole.units} == {"trace_name"}):
             more -= first.price - whole.price
         found.append((more - _gain(look, y, whole), first))
     more, part = max(found, key=lambda one: one[0], default=(0.0, whole))
@@ -245,6 +244,11 @@ def _part_alone(look: Look, y: Floats, slices: Sequence[_Slice], whole: _Slice) 
 
 def _gain(look: Look, y: Floats, slice_: _Slice) -> float:
     return gain(look, y, slice_.mask(look.window))
+
+
+def _same_rows(look: Look, one: _Slice, other: _Slice) -> bool:
+    rows = look.window.sums[look.question.x] > 0
+    return not ((one.mask(look.window) ^ other.mask(look.window)) & rows).any()
 
 
 def _has_more(look: Look, whole: _Slice, part: _Slice) -> bool:
