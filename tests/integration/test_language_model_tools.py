@@ -131,7 +131,13 @@ def choosing(*choices: dict[str, Any]) -> Callable[[Request], Answer]:
     return answer
 
 
-@pytest.mark.parametrize("unable", [failing(400), failing(404), text("I have no tools. Apples are on shelf 4.")])
+@pytest.mark.parametrize(
+    "unable",
+    [
+        failing(400), failing(404), text("I have no tools. Apples are on shelf 4."),
+        text("Tools are tools are tools are", finish="length"), text(""),  # as a small model answers
+    ],
+)  # fmt: skip
 def test_a_model_without_tools_chooses_them_in_words(unable: Answer) -> None:
     chosen = choosing(
         {"tool": "fetch", "arguments": {"shelf": 99}}, {"tool": "fetch", "arguments": {"shelf": 4}}, {"tool": "done"}

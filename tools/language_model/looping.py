@@ -169,8 +169,9 @@ class _Loop:
             try:
                 reply = self._asked(said, functions)
             except ModelFailed as failure:
-                if not self.seen.looks and failure.status in NOT_KNOWN:
-                    return  # it knows no tools
+                no_tools = failure.status in NOT_KNOWN or failure.reason in ("empty", "invalid", "truncated")
+                if no_tools and not self.seen.looks and habits_of(self.endpoint).tools is not True:
+                    return  # it knows no tools: it refuses them, or writes until it is cut off
                 raise
             if not reply.calls or reply.message is None:
                 self.seen.last_words = reply.text
