@@ -151,7 +151,7 @@ def asking_dataset(scope: Scope, runtime: Runtime[Context], costs: Costs) -> Dat
 
 
 SMALL = 1_000_000
-"""Observations up to which queries run side by side on an embedded engine: so few do not keep all cores busy."""
+"""Observations up to which queries run side by side on an embedded engine, each on one core."""
 
 
 def observations_of(scope: Scope) -> int:

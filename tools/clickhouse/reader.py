@@ -93,7 +93,8 @@ class Reader:
     def side_by_side(self, queries: int) -> None:
         """Lets as many queries run at the same time on an embedded engine, which else takes one after the other.
 
-        For small data: each may use its own bound of memory, and a query over many rows uses all cores by itself.
+        For small data: each may use its own bound of memory, and runs on one core; a query over many rows uses all
+        cores by itself.
         """
         self._session.side_by_side(queries)
 

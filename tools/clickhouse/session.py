@@ -131,8 +131,9 @@ class Session:
         with self._handles.one() as handle:
             return _query(handle, sql, bound, None)
 
-    def _another(self) -> Client:
-        return embedded.open_session(self.target, session_settings(self.limits), self.project_id)[0]
+    def _another(self, side_by_side: bool) -> Client:
+        settings = session_settings(self.limits, one_core=side_by_side)
+        return embedded.open_session(self.target, settings, self.project_id)[0]
 
     def _kill(self, id: str) -> None:
         """Ends a query: on a server by its id, as everyone may with their own; embedded from another handle."""

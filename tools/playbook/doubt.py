@@ -12,6 +12,7 @@ from datetime import datetime
 
 from hansei.contracts import Evidence, Window, parse_instant
 from hansei.tools.langfuse.dataset import Dataset
+from hansei.tools.langfuse.narrowing import narrowed
 from hansei.tools.langfuse.relations import SLACK_DAYS, Needs, in_spans
 from hansei.tools.playbook.assess import DAY
 from hansei.tools.playbook.measure import measure_columns, rows_of
@@ -23,7 +24,10 @@ SAMPLE_ABOVE = 2_000_000
 hold more, for a share of their traces: doing without FINAL takes memory for every row."""
 
 # A trace's own figures from its raw observations.
-_TRACE_ROWS = """SELECT t.*, o.steps AS steps, o.span_ms AS span_ms, o.total_cost AS total_cost
+_TRACE_ROWS = """SELECT t.id AS id, t.timestamp AS timestamp, t.name AS name, t.user_id AS user_id,
+      t.session_id AS session_id, t.environment AS environment, t.release AS release, t.version AS version,
+      t.tags AS tags, t.metadata AS metadata, t.input AS input, t.output AS output, o.steps AS steps,
+      o.span_ms AS span_ms, o.total_cost AS total_cost
     FROM raw_traces AS t
     LEFT ANY JOIN (
       SELECT trace_id, count() AS steps, sum(total_cost) AS total_cost,
@@ -31,6 +35,9 @@ _TRACE_ROWS = """SELECT t.*, o.steps AS steps, o.span_ms AS span_ms, o.total_cos
           - toUnixTimestamp64Milli(toDateTime64(min(start_time), 3)) AS span_ms
       FROM raw_observations GROUP BY trace_id
     ) AS o ON t.id = o.trace_id"""
+
+
+_CRITICS = "'critic' AS source, period, again AS value, n"
 
 
 def rederive(
@@ -51,7 +58,7 @@ def rederive(
     only = _only(metric, candidate)
     part = _part(dataset, metric, raw, observations, measured)
     if part.is_whole:
-        sql = f"SELECT 'critic' AS source, * FROM ({critic}) ORDER BY period DESC"
+        sql = f"SELECT {_CRITICS} FROM ({critic}) ORDER BY period DESC"
         return dataset.ask(id, "rederive", dataset.bind_raw(sql, raw, only), {**values, **part.parameters})
     rows = rows_of(
         metric,
@@ -60,8 +67,8 @@ def rederive(
     )
     sql = f"""
 WITH {rows.cte}
-SELECT * FROM (
-  SELECT 'critic' AS source, * FROM ({critic})
+SELECT source, period, value, n FROM (
+  SELECT {_CRITICS} FROM ({critic})
   UNION ALL
   SELECT 'analyst' AS source, period, toFloat64({_value(metric)}) AS value, count() AS n FROM rows GROUP BY period
 )
@@ -148,18 +155,20 @@ def _critic(metric: Metric, candidate: Candidate) -> tuple[str, dict[str, object
         period, chosen = f"if({now}, 'window', 'baseline')", f"(({now}) AND ({mine})) OR (NOT ({now}) AND ({theirs}))"
     else:
         period, chosen = f"if({mine}, 'window', 'rest')", f"({now}) AND ({theirs})"
-    source = metric.again_from or f"SELECT * FROM raw_{metric.relation}"
+    # No star: the relations have the columns that are named, and no more.
+    asked = f"""SELECT {period} AS period, toFloat64({metric.again}) AS again, count() AS n"""
+    where = f"""WHERE {in_spans(time)} AND ({chosen}) AND ({metric.again_where})"""
+    source = f"({metric.again_from})" if metric.again_from else f"raw_{metric.relation}"
     raw = {metric.relation, *needed, *needed_too, *metric.looks_up}
     if metric.totals:
-        source = _TRACE_ROWS
+        source = f"({narrowed(_TRACE_ROWS, f'{asked} {where}')})"
         raw |= {"traces", "observations"}
     sql = f"""
-SELECT period, toFloat64({metric.again}) AS value, count() AS n
-FROM (
-  SELECT *, {period} AS period FROM ({source})
-  WHERE {in_spans(time)} AND ({metric.again_where}) AND ({chosen})
-)
-GROUP BY period"""
+  {asked}
+  FROM {source}
+  {where}
+  GROUP BY period
+"""
     order = ("traces", "observations", "scores")
     return sql, {**mine_values, **their_values, **candidate.parameters}, tuple(name for name in order if name in raw)
 

@@ -50,7 +50,10 @@ RATE = Metric(
     again="countIf(arrayMax(input -> countEqual(inputs, input), inputs) >= {repeats:Float64}) / count()",
     again_from=f"""SELECT trace_id, type, name, any(environment) AS environment, any(version) AS version,
       min(start_time) AS start_time, groupArrayArray(o.keys) AS inputs
-    FROM (SELECT *, {input_keys()} AS keys FROM raw_observations WHERE {TOOLS}) AS o GROUP BY trace_id, type, name""",
+    FROM (
+      SELECT trace_id, type, name, environment, version, start_time, {input_keys()} AS keys
+      FROM raw_observations WHERE {TOOLS}
+    ) AS o GROUP BY trace_id, type, name""",
 )
 
 _CONTEXTS = (("trace_name", "environment", "step", "release"), ("trace_name", "step"), ("step",))

@@ -90,7 +90,7 @@ def rows_of(
       toInt32(floor(dateDiff('millisecond', {{window_start:DateTime64(6, 'UTC')}}, {time}) / 86400000)) AS day,
       toInt64(ifNull({x}, 0)) AS x, toInt256(ifNull({y}, 0)) AS y{_amount(metric)}{extra}
     FROM {f"({metric.source})" if metric.source else metric.relation}
-    WHERE ({where}) AND ({both.sql}) AND ({chosen}) AND ({also})
+    WHERE ({both.sql}) AND ({chosen}) AND ({also}) AND ({where})
   )"""
     looked_up = (*mine.looks_up, *theirs.looks_up, *both.looks_up)
     relations = tuple(dict.fromkeys((metric.relation, *looked_up, *metric.looks_up)))
