@@ -12,8 +12,8 @@ def session_settings(limits: Limits, *, one_core: bool = False) -> dict[str, int
 
     Args:
         limits: the bounds on each query.
-        one_core: for queries over few rows that run side by side. What is spread over the cores of small data costs more
-            than it gains: groups come in 256 blocks, for each of which patterns are compiled anew.
+        one_core: for queries over few rows that run side by side. Spreading these over the cores costs more than it
+            gains: groups then come in 256 blocks, and patterns are compiled anew for each.
 
     Overflows throw, so a result is whole or an error, never silently cut. FINAL merges row versions partition by
     partition, which is right because Langfuse's keys never put the versions of one row into different months.

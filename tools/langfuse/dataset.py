@@ -73,8 +73,7 @@ class Dataset:
         Of a definition only the columns that `sql` names are there; `sql` may begin with ``WITH`` and relations of its
         own.
         """
-        definitions = self.adapter.definitions(frozenset(relations), needs)
-        return _with({name: narrowed(select, sql) for name, select in definitions.items()}, sql)
+        return bound(self.adapter.definitions(frozenset(relations), needs), sql)
 
     def bind_raw(self, sql: str, relations: Sequence[str], only: str = "") -> str:
         """The same, over relations that are made without FINAL: `raw_traces`, `raw_observations`, `raw_scores`.
@@ -83,7 +82,7 @@ class Dataset:
             only: of observations, see `Adapter.raw`.
         """
         raw = {name: self.adapter.raw(name, only if name == "observations" else "") for name in relations}
-        return _with({f"raw_{name}": narrowed(select, sql) for name, select in raw.items()}, sql)
+        return bound({f"raw_{name}": select for name, select in raw.items()}, sql)
 
     def ask(
         self,
@@ -204,9 +203,12 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _with(definitions: Mapping[str, str], sql: str) -> str:
+def bound(definitions: Mapping[str, str], sql: str) -> str:
+    """`sql` with definitions of relations put before it, each with the columns that `sql` names."""
     body = sql.strip()
-    ctes = ",\n".join(f"  {name} AS (\n    {select.strip()}\n  )" for name, select in definitions.items())
+    ctes = ",\n".join(
+        f"  {name} AS (\n    {narrowed(select, sql).strip()}\n  )" for name, select in definitions.items()
+    )
     first, _, rest = body.partition("\n") if body.startswith("WITH\n") else body.partition(" ")
     if first.upper() == "WITH":
         return f"WITH\n{ctes},\n{rest.lstrip()}"

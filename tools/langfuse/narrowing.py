@@ -13,7 +13,8 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-_STAR = re.compile(r"(?:\bSELECT|\bDISTINCT|,)\s+\*|\w\.\*")
+_STAR = re.compile(r"(?:\bSELECT|\bDISTINCT|,)\s+\*(?!\s+FROM\s+\()|\w\.\*")
+"""A star that may stand for a definition's columns: one over a SELECT in parentheses has what that one names."""
 _WORD = re.compile(r"\w+")
 _NAME = re.compile(r"(\w+)\s*$")
 _SELECT = re.compile(r"\s*SELECT\s")

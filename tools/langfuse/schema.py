@@ -245,13 +245,13 @@ def _attributes_agree(reader: Reader, table: str, project_id: str, spans: int) -
     Some senders set user and session on later spans only. Looks at a sample of the traces.
     """
     # Superseded versions may differ without harm, so each span's newest one is taken.
-    newest = "argMax(tuple(trace_name, user_id, session_id, release, tags), event_ts) AS attributes"
+    newest = "argMax(cityHash64(trace_name, user_id, session_id, release, tags), event_ts) AS attributes"
     row = reader.query(
         "SELECT count() FROM (SELECT 1 FROM ("
-        f"SELECT trace_id, {newest}, argMax(is_deleted, event_ts) AS deleted FROM {table}"
-        " WHERE project_id = {project_id:String} AND cityHash64(trace_id) % {share:UInt64} = 0"
-        " GROUP BY trace_id, span_id, start_time) WHERE deleted = 0"
-        " GROUP BY trace_id HAVING uniqExact(attributes) > 1 LIMIT 1)",
+        f"SELECT cityHash64(trace_id) AS trace, {newest}, argMax(is_deleted, event_ts) AS deleted FROM {table}"
+        " WHERE project_id = {project_id:String} AND trace % {share:UInt64} = 0"
+        " GROUP BY trace, cityHash64(span_id, start_time)) WHERE deleted = 0"
+        " GROUP BY trace HAVING min(attributes) != max(attributes) LIMIT 1)",
         {"project_id": project_id, "share": max(1, spans // _LOOKED_AT)},
     ).rows[0]
     return bool(row[0] == 0)

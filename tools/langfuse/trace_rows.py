@@ -15,13 +15,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from hansei.contracts import Evidence, parse_instant
-from hansei.tools.langfuse.dataset import Dataset
+from hansei.tools.langfuse.dataset import Dataset, bound
 from hansei.tools.langfuse.relations import environments, in_range
 from hansei.tools.langfuse.v3 import V3
 from hansei.tools.langfuse.v4 import V4
 
 MOST_STEPS = 5_000
 """Observations of one trace that are read: those that failed, then the earliest."""
+
+MOST_ROWS = 50_000
+"""Observations of several traces: of each as many as of any other."""
 
 MOST_SCORES = 50
 
@@ -92,23 +95,35 @@ FROM (
     return {str(row["id"]): row for row in found.records()}
 
 
-def read_steps(dataset: Dataset, trace_id: str, span: Span, id: str) -> Evidence:
-    """The trace's observations without their texts, at most `MOST_STEPS`.
+def read_steps(dataset: Dataset, spans: Mapping[str, Span], id: str) -> Evidence:
+    """The traces' observations without their texts, at most `MOST_STEPS` of each and `MOST_ROWS` in all.
 
-    This one is evidence, so it asks the logical relation, over no more time than the trace took.
+    Of a single trace this is evidence, so it asks the logical relation, over no more time than the trace took. Several
+    lie far apart, and are found by their ids.
 
-    Columns: id, parent_id, type, name, start_time, latency_ms, level, status_message (first 2,000 characters), model,
-    prompt_name, prompt_version, total_cost (US dollars), input_tokens, output_tokens, finished, of (how many
-    observations there are).
+    Columns: trace_id, id, parent_id, type, name, start_time, latency_ms, level, status_message (first 2,000
+    characters), model, prompt_name, prompt_version, total_cost (US dollars), input_tokens, output_tokens, finished, of
+    (how many observations the trace has).
     """
-    sql = f"""SELECT id, if(parent_id = concat('t-', trace_id), '', parent_id) AS parent_id, type, name, start_time,
-  latency_ms, level, leftUTF8(toValidUTF8(status_message), 2000) AS status_message, model, prompt_name, prompt_version,
-  toFloat64(total_cost) AS total_cost, input_tokens, output_tokens, end_time IS NOT NULL AS finished,
-  count() OVER () AS of
-FROM observations WHERE trace_id = {{trace_id:String}}
-ORDER BY level = 'ERROR' DESC, start_time, id LIMIT {MOST_STEPS}"""
-    bounds = {"range_start": span.first, "range_end": span.last + timedelta(microseconds=1), "trace_id": trace_id}
-    return dataset.ask(id, "trace", dataset.bind(sql, ("observations",)), bounds)
+    where = "trace_id = {trace_id:String}" if len(spans) == 1 else "1"
+    sql = f"""SELECT trace_id, id, if(parent_id = concat('t-', trace_id), '', parent_id) AS parent_id, type, name,
+  start_time, latency_ms, level, leftUTF8(toValidUTF8(status_message), 2000) AS status_message, model, prompt_name,
+  prompt_version, toFloat64(total_cost) AS total_cost, input_tokens, output_tokens, end_time IS NOT NULL AS finished,
+  count() OVER (PARTITION BY trace_id) AS of
+FROM observations WHERE {where}
+ORDER BY level = 'ERROR' DESC, start_time, id LIMIT {min(MOST_STEPS, MOST_ROWS // len(spans))} BY trace_id"""
+    if len(spans) == 1:
+        ((trace_id, span),) = spans.items()
+        bounds = {"range_start": span.first, "range_end": span.last + timedelta(microseconds=1), "trace_id": trace_id}
+        return dataset.ask(id, "trace", dataset.bind(sql, ("observations",)), bounds)
+    adapter = _known(dataset)
+    table = _table(adapter, "events_core" if isinstance(adapter, V4) else "observations")
+    key = "trace_id, span_id" if isinstance(adapter, V4) else "id"
+    rows = f"""SELECT * FROM (
+      SELECT * FROM {table} WHERE {_MINE} AND {_BETWEEN}
+      ORDER BY event_ts DESC, is_deleted DESC LIMIT 1 BY {key}
+    ) WHERE is_deleted = 0"""
+    return _ask(dataset, id, "traces", bound({"observations": adapter.observations_of(rows)}, sql), spans)
 
 
 def read_texts(

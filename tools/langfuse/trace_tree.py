@@ -74,7 +74,7 @@ class TraceTree:
         steps: in the order in which a tree is read: each below its parent, by time.
         of: how many observations the trace has; more than there are steps when it has very many.
         failing: index of the step in which it first went wrong, or that was asked for; None when no step stands out.
-        evidence: the query behind `steps`; its rows hold no inputs and outputs.
+        evidence: the query behind `steps`, of all traces that were read with it; its rows hold no inputs and outputs.
     """
 
     trace_id: str
@@ -184,27 +184,35 @@ def read_trees(
     rows = read_trace_rows(dataset, spans)
     scores = read_scores(dataset, list(spans))
     trees: dict[str, TraceTree] = {}
-    for trace_id, span in spans.items():
-        evidence = read_steps(dataset, trace_id, span, id)
-        if trace_id in rows or evidence.rows:
-            trees[trace_id] = _tree(trace_id, rows.get(trace_id, {}), evidence, scores.get(trace_id, ()), focus)
+    evidence = read_steps(dataset, spans, id)
+    steps_of: dict[str, list[dict[str, Any]]] = {}
+    for record in evidence.records():
+        steps_of.setdefault(str(record["trace_id"]), []).append(record)
+    for trace_id in spans:
+        if trace_id in rows or trace_id in steps_of:
+            steps, judged = steps_of.get(trace_id, []), scores.get(trace_id, [])
+            trees[trace_id] = _tree(trace_id, rows.get(trace_id, {}), evidence, steps, judged, focus)
     wanted = {trace_id: tree.by_weight()[:WITH_TEXTS] for trace_id, tree in trees.items()}
     ids = sorted({trees[trace_id].steps[i].id for trace_id, chosen in wanted.items() for i in chosen})
     texts = read_texts(dataset, {trace_id: spans[trace_id] for trace_id in trees}, ids)
     for trace_id, chosen in wanted.items():
-        steps = list(trees[trace_id].steps)
+        told = list(trees[trace_id].steps)
         for i in chosen:
-            if found := texts.get((trace_id, steps[i].id)):
-                steps[i] = replace(steps[i], input=_text(found, "input"), output=_text(found, "output"))
-        trees[trace_id] = replace(trees[trace_id], steps=tuple(steps))
+            if found := texts.get((trace_id, told[i].id)):
+                told[i] = replace(told[i], input=_text(found, "input"), output=_text(found, "output"))
+        trees[trace_id] = replace(trees[trace_id], steps=tuple(told))
     return trees
 
 
 def _tree(
-    trace_id: str, row: Mapping[str, Any], evidence: Evidence, scores: Sequence[Mapping[str, Any]], focus: str | None
+    trace_id: str,
+    row: Mapping[str, Any],
+    evidence: Evidence,
+    records: Sequence[Mapping[str, Any]],
+    scores: Sequence[Mapping[str, Any]],
+    focus: str | None,
 ) -> TraceTree:
     """A trace whose steps have no texts yet."""
-    records = evidence.records()
     steps = _in_order(records)
     return TraceTree(
         trace_id=trace_id,

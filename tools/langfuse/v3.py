@@ -66,7 +66,11 @@ class V3:
     WHERE project_id = {{project_id:String}} AND {in_range("timestamp", slack=slack)}
       AND {environments()}{self._no_experiment("id")}"""
 
-    def _observations(self, *, slack: bool = False, only: str = "", tools: bool = False) -> str:
+    def observations_of(self, rows: str) -> str:
+        """The relation over rows of the table that somebody else has freed of superseded and deleted ones."""
+        return self._observations(slack=True, rows=rows)
+
+    def _observations(self, *, slack: bool = False, only: str = "", tools: bool = False, rows: str = "") -> str:
         definitions = ""
         if tools:
             definitions = f""",
@@ -81,7 +85,7 @@ class V3:
       if(provided_model_name != '' OR type IN ('GENERATION', 'EMBEDDING'), o.total_cost, NULL) AS total_cost,{tokens()},
       ifNull(model_parameters, '') AS model_parameters, metadata, ifNull(input, '') AS input,
       ifNull(output, '') AS output{definitions}
-    FROM {self._table("observations")} AS o FINAL
+    FROM {f"({rows}) AS o" if rows else f"{self._table('observations')} AS o FINAL"}
     WHERE project_id = {{project_id:String}} AND {in_range("start_time", slack=slack)}
       AND {environments()}{self._no_experiment("trace_id")}{self._of_types(only)}"""
 

@@ -110,7 +110,11 @@ class V4:
             " WHERE project_id = {project_id:String} AND experiment_id != '')"
         )
 
-    def _observations(self, *, trace: bool = False, tools: bool = False, slack: bool = False) -> str:
+    def observations_of(self, rows: str) -> str:
+        """The relation over rows of the table that somebody else has freed of superseded and deleted ones."""
+        return self._observations(slack=True, rows=rows)
+
+    def _observations(self, *, trace: bool = False, tools: bool = False, slack: bool = False, rows: str = "") -> str:
         definitions = ", tool_definitions" if tools else ""
         attributes = "trace_name, user_id, session_id, release, tags, " if trace else ""
         return f"""SELECT span_id AS id, trace_id, parent_span_id AS parent_id, type, name, start_time, end_time,
@@ -120,7 +124,7 @@ class V4:
       ifNull(toString(prompt_version), '') AS prompt_version, version, environment, {attributes}
       if({_CALLS_MODEL} AND mapContains(cost_details, 'total'), cost_details['total'], NULL) AS total_cost,{tokens()},
       model_parameters, mapFromArrays(metadata_names, metadata_values) AS metadata, input, output{definitions}
-    FROM {self._events} FINAL
+    FROM {f"({rows})" if rows else f"{self._events} FINAL"}
     WHERE {self._where(slack=slack)} AND NOT ({_SYNTHETIC})"""
 
     def _traces(self, *, totals: bool = False, slack: bool = False, of: str = "") -> str:
