@@ -41,7 +41,7 @@ from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.language_model import endpoint_of, model_meter_of
 from hansei.tools.playbook.catalogue import detector_of
 from hansei.tools.playbook.checks import changes_by_app
-from hansei.tools.playbook.conclude import Conclusion, Draft, conclude
+from hansei.tools.playbook.conclude import Conclusion, Draft, Known, conclude
 from hansei.tools.playbook.drafting import narrowed
 from hansei.tools.playbook.model import Candidate
 from hansei.tools.playbook.parts import kinds_of_traffic, top_users
@@ -89,30 +89,35 @@ def critic(state: CriticInput, runtime: Runtime[Context]) -> dict[str, Any]:
     slices = sum(entry["slices"] for entry in state["screened"].values())
     language = state["scope"]["language"]
 
-    def judge() -> Conclusion:
-        return conclude(drafts, facts, slices, place, language, final=False)
+    known: Known = {}
+
+    def judge(*, tell: bool = True) -> Conclusion:
+        return conclude(drafts, facts, slices, place, language, final=False, tell=tell, known=known)
 
     before = dict(drafts)
     spent = ""
     notes: list[str] = []
     context = context_of(runtime)
     endpoint = endpoint_of(context, state["scope"]["run_id"])
-    known = state.get("usage") or {}
-    meter = model_meter_of(state["scope"]["run_id"], context.model_budget, context.model_prices, known)
+    used = state.get("usage") or {}
+    meter = model_meter_of(state["scope"]["run_id"], context.model_budget, context.model_prices, used)
 
     def rivals(findings: Sequence[Finding]) -> list[tuple[str, Callable[[], Evidence]]]:
         if endpoint is None:
             return []
         steps.running("Asking the model for rival explanations")
+        ids = {finding.id for finding in findings}
+        told = [finding for finding in judge().findings if finding.id in ids]
         try:
-            proposals = rivals_of(findings, drafts, endpoint, meter)
+            proposals = rivals_of(told, drafts, endpoint, meter)
         except ModelFailed as failure:
             notes.append(f"Doubted by rules alone: {failure.message[:1].lower()}{failure.message[1:]}")
             return []
         return [(id, _asked(dataset, drafts[id], rival, number)) for number, (id, rival) in enumerate(proposals, 1)]
 
     try:
-        doubt(dataset, drafts, lambda: judge().findings, facts, observations_of(state["scope"]), rivals=rivals)
+        standing = partial(judge, tell=False)
+        doubt(dataset, drafts, lambda: standing().findings, facts, observations_of(state["scope"]), rivals=rivals)
     except BudgetExceeded as error:
         spent = error.message
         steps.running(spent)

@@ -13,7 +13,7 @@ from hansei.nodes.scope import at_once
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.playbook.assess import Facts, evidence_for
 from hansei.tools.playbook.catalogue import detector_of
-from hansei.tools.playbook.conclude import Draft, Place, cause_rank, conclude, is_echo, may_echo
+from hansei.tools.playbook.conclude import Draft, Known, Place, cause_rank, conclude, is_echo, may_echo
 from hansei.tools.playbook.doubt import parts, rederive, without
 from hansei.tools.playbook.measure import examples
 from hansei.tools.playbook.model import Metric
@@ -123,8 +123,10 @@ def doubt_proposals(
     together = {**drafts, **{key: draft for key, draft in proposals.items() if key not in drafts}}
     own = frozenset(together) - frozenset(drafts)
 
+    known: Known = {}
+
     def judge() -> Sequence[Finding]:
-        return conclude(together, facts, slices + len(own), place, final=False).findings
+        return conclude(together, facts, slices + len(own), place, final=False, tell=False, known=known).findings
 
     with suppress(BudgetExceeded, PermissionMissing, QueryFailed):
         doubt(dataset, together, judge, facts, observations, own)

@@ -100,16 +100,24 @@ class Cells:
         Returns:
             (codes of shape (cells,), one tuple of unit values per group).
         """
-        if not units:
-            return np.zeros(len(self), dtype=np.int64), [()]
-        # One number for each combination, put together unit by unit: sorting rows of several takes five times as long.
-        index, rows = np.zeros(len(self), dtype=np.int64), np.zeros((1, 0), dtype=np.int64)
+        found = self._grouped.get(tuple(units))
+        if found is None:
+            found = self._grouped[tuple(units)] = self._group(units)
+        return found
+
+    @cached_property
+    def _grouped(self) -> dict[tuple[str, ...], tuple[Ints, list[tuple[tuple[str, ...], ...]]]]:
+        """Answers of `group`: the same slices are looked at again for every cause."""
+        return {}
+
+    def _group(self, units: Sequence[str]) -> tuple[Ints, list[tuple[tuple[str, ...], ...]]]:
+        index = np.zeros(len(self), dtype=np.int64)
+        names: list[tuple[tuple[str, ...], ...]] = [()]
         for unit in units:
-            size = max(1, len(self.values[unit]))
-            found, index = np.unique(index * size + self.codes[unit], return_inverse=True)
-            rows = np.column_stack([rows[found // size], found % size])
-        names = [tuple(self.values[unit][code] for unit, code in zip(units, row, strict=True)) for row in rows]
-        return index.reshape(-1).astype(np.int64), names
+            values = self.values[unit]
+            index, pairs = dense(index * len(values) + self.codes[unit], len(names) * len(values))
+            names = [(*names[pair // len(values)], values[pair % len(values)]) for pair in pairs.tolist()]
+        return index, names
 
     def row_sets(self, x: Floats, least: float, groupings: Sequence[Sequence[str]]) -> int:
         """How many different sets of rows the slices of some groupings are.
@@ -133,6 +141,16 @@ class Cells:
     def text(self, unit: str, part: int = 0) -> NDArray[np.str_]:
         """One part of a unit's value as text, per cell."""
         return np.asarray([value[part] for value in self.values[unit]], dtype=np.str_)[self.codes[unit]]
+
+
+def dense(keys: Ints, size: int) -> tuple[Ints, Ints]:
+    """Numbers below `size` as indices without gaps, in their order, and the numbers that there are, ascending."""
+    if size > 8 * len(keys) + 1024:
+        groups, index = np.unique(keys, return_inverse=True)
+        return index.reshape(-1).astype(np.int64), groups
+    there = np.zeros(size, dtype=bool)
+    there[keys] = True
+    return (np.cumsum(there) - 1)[keys], np.flatnonzero(there)
 
 
 def segment_of(units: Sequence[str], values: Sequence[tuple[str, ...]]) -> Segment:

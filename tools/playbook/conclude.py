@@ -1,13 +1,12 @@
 """From candidates with their evidence to findings with verdicts: the last, purely computed step.
 
 The critic calls it to see what stands, the writer to get the findings, and `hansei verify` to compute a report once
-more
-from fresh answers.
+more from fresh answers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pydantic import Field
@@ -67,8 +66,20 @@ class Place:
     project_id: str
 
 
+Known = dict[str, tuple["Draft", Finding | None]]
+"""Findings by the drafts that they were built from, by fingerprint."""
+
+
 def conclude(
-    drafts: Mapping[str, Draft], facts: Facts, slices: int, place: Place, language: str = "en", *, final: bool = True
+    drafts: Mapping[str, Draft],
+    facts: Facts,
+    slices: int,
+    place: Place,
+    language: str = "en",
+    *,
+    final: bool = True,
+    tell: bool = True,
+    known: Known | None = None,
 ) -> Conclusion:
     """Computes all findings, with q-values over everything that was looked at, checks, verdicts, echoes and words.
 
@@ -79,32 +90,41 @@ def conclude(
         place: for the links to traces.
         language: of the words.
         final: what the critic has not derived again is not confirmed; else it is taken to stand so far.
+        tell: without, findings have no titles, summaries, causes and recommendations, in a third of the time.
+        known: what earlier calls with the same facts built; a draft that is still the same is not built again.
     """
     with speaking(language):
-        return _conclude(drafts, facts, slices, place, final)
+        return _conclude(drafts, facts, slices, place, final, tell, {} if known is None else known)
 
 
-def _conclude(drafts: Mapping[str, Draft], facts: Facts, slices: int, place: Place, final: bool) -> Conclusion:
+def _conclude(
+    drafts: Mapping[str, Draft], facts: Facts, slices: int, place: Place, final: bool, tell: bool, known: Known
+) -> Conclusion:
     built: dict[str, Finding] = {}
     for key in sorted(drafts):
         draft = drafts[key]
-        _, metric = detector_of(draft.candidate.metric)
-        finding = build_finding(metric, draft.candidate, draft.evidence, facts, place.base_url, place.project_id)
-        if finding is not None:
+        if key not in known or known[key][0] is not draft:
+            known[key] = draft, _build(draft, facts, place)
+        if (finding := known[key][1]) is not None:
             built[finding.id] = finding
     tested = [key for key in built if built[key].p_value is not None]
     p_values = [built[key].p_value or 0.0 for key in tested]
     q_values = dict(zip(tested, statistics.benjamini_hochberg(p_values, slices), strict=True))
     judged = {key: _judge(finding, facts, q_values.get(key)) for key, finding in built.items()}
-    judged = _fold(judged, facts)
+    judged = _fold(judged, facts, _title if tell else _untitled)
     if final:
         judged = {key: _if_derived_again(finding) for key, finding in judged.items()}
-    told = sorted((_tell(finding, facts) for finding in judged.values()), key=importance)
+    told = sorted((_tell(finding, facts) if tell else finding for finding in judged.values()), key=importance)
     return Conclusion(
         [finding for finding in told if finding.verdict == "confirmed"],
         [finding for finding in told if finding.verdict != "confirmed"],
         sorted(p_values),
     )
+
+
+def _build(draft: Draft, facts: Facts, place: Place) -> Finding | None:
+    _, metric = detector_of(draft.candidate.metric)
+    return build_finding(metric, draft.candidate, draft.evidence, facts, place.base_url, place.project_id)
 
 
 def _judge(finding: Finding, facts: Facts, q: float | None) -> Finding:
@@ -121,7 +141,7 @@ def _if_derived_again(finding: Finding) -> Finding:
     return finding.model_copy(update={"verdict": "not_measurable", "checks": [*finding.checks, check]})
 
 
-def _fold(judged: dict[str, Finding], facts: Facts) -> dict[str, Finding]:
+def _fold(judged: dict[str, Finding], facts: Facts, title: Callable[[Finding], str]) -> dict[str, Finding]:
     """Takes out confirmed findings that another one explains, and names them there."""
     out = dict(judged)
     standing = _confirmed(judged)
@@ -130,17 +150,17 @@ def _fold(judged: dict[str, Finding], facts: Facts) -> dict[str, Finding]:
     for finding in standing:
         twin = next((other for other in standing if is_twin(finding, other)), None)
         cause = told_by.get(twin.id, twin.id) if twin is not None else None
-        detail = "" if cause is None else say("echo.twin", title=_title(judged[cause]))
+        detail = "" if cause is None else say("echo.twin", title=title(judged[cause]))
         if cause is None and (whole := next((other for other in standing if _is_part(finding, other, facts)), None)):
             cause = told_by.get(whole.id, whole.id)
-            detail = say("echo.part", title=_title(judged[cause]))
+            detail = say("echo.part", title=title(judged[cause]))
         if cause is None:
             for evidence in finding.evidence:
                 other_id = evidence.purpose.partition("without:")[2]
                 if other_id in out and out[other_id].verdict == "confirmed" and is_echo(finding, evidence, facts):
                     cause = other_id
                     left = format_value(max(0.0, min(1.0, left_without(finding, evidence, facts))), "ratio")
-                    detail = say("echo.left", title=_title(judged[cause]), left=left)
+                    detail = say("echo.left", title=title(judged[cause]), left=left)
                     break
         if cause is not None:
             told_by[finding.id] = cause
@@ -165,6 +185,10 @@ def _is_part(finding: Finding, whole: Finding, facts: Facts) -> bool:
 
 def _title(finding: Finding) -> str:
     return name(_tell(finding).title, 120)
+
+
+def _untitled(finding: Finding) -> str:
+    return finding.id
 
 
 def is_echo(finding: Finding, without: Evidence, facts: Facts) -> bool:

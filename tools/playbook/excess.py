@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hansei.tools.playbook.cells import Cells, Floats
+from hansei.tools.playbook.cells import Cells, Floats, Ints, dense
 from hansei.tools.playbook.expectation import Expectation, Question, summed
 
 
@@ -23,20 +24,15 @@ class Look:
     def groups(self, y: Floats, units: Sequence[str], keep: NDArray[np.bool_] | None = None) -> Groups:
         """Sums per group under `units`, of the cells that `keep` names (default: all)."""
         expected, at = self.expected, slice(None) if keep is None else np.flatnonzero(keep)
-        codes = {unit: self.window.codes[unit][at] for unit in units}
-        group, names = Cells(codes, self.window.values, self.window.day[at], {}).group(units)
+        group, names, index, of = self._partition(tuple(units)) if keep is None else self._part(units, at)
         n = len(names)
         x, observed, wanted = self.window.sums[self.question.x][at], y[at], expected.y[at]
-        # The rates that are expected are estimates too, one per context: cells of one context are off together.
-        contexts = int(expected.context.max()) + 1
-        parts, index = np.unique(group * contexts + expected.context[at], return_inverse=True)
-        of = parts // contexts
-        rate_variance = np.zeros(len(parts))
+        rate_variance = np.zeros(len(of))
         rate_variance[index] = expected.rate_variance[at]
-        variance = summed(index, expected.variance[at], len(parts))
-        variance += summed(index, x, len(parts)) ** 2 * rate_variance
-        size = np.abs(summed(index, wanted, len(parts)))
-        apart = summed(index, observed - wanted, len(parts))
+        variance = summed(index, expected.variance[at], len(of))
+        variance += summed(index, x, len(of)) ** 2 * rate_variance
+        size = np.abs(summed(index, wanted, len(of)))
+        apart = summed(index, observed - wanted, len(of))
         precision = size / np.maximum(variance, 1e-12)
         fit = summed(of, apart * precision, n) / np.sqrt(np.maximum(summed(of, size * precision, n), 1e-12))
         return Groups(
@@ -47,6 +43,32 @@ class Look:
             summed(of, variance, n),
             fit,
         )
+
+    def _partition(self, units: tuple[str, ...]) -> _Partition:
+        """The same for all cells: asked again for each cause."""
+        if units not in self._partitions:
+            self._partitions[units] = self._part(units, slice(None))
+        return self._partitions[units]
+
+    @cached_property
+    def _partitions(self) -> dict[tuple[str, ...], _Partition]:
+        return {}
+
+    def _part(self, units: Sequence[str], at: Ints | slice) -> _Partition:
+        window = self.window
+        if isinstance(at, slice):
+            group, names = window.group(units)
+        else:
+            codes = {unit: window.codes[unit][at] for unit in units}
+            group, names = Cells(codes, window.values, window.day[at], {}).group(units)
+        # The rates that are expected are estimates too, one per context: cells of one context are off together.
+        contexts = int(self.expected.context.max(initial=0)) + 1
+        index, parts = dense(group * contexts + self.expected.context[at], len(names) * contexts)
+        return group, names, index, parts // contexts
+
+
+_Partition = tuple[Ints, list[tuple[tuple[str, ...], ...]], Ints, Ints]
+"""Each cell's group, the groups' values, each cell's part (the cells of a group in one context), each part's group."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hansei.tools.playbook.cells import Cells, Floats, Ints
+from hansei.tools.playbook.cells import Cells, Floats, Ints, dense
 
 SHRINK = 20.0
 """Rows' worth of belief that a context is like the wider one."""
@@ -120,15 +120,13 @@ def _lookup(
     window: Cells, reference: Cells, units: Sequence[str], sums: tuple[Floats, ...]
 ) -> tuple[Ints, list[Floats]]:
     """Group index per window cell, and the reference's sums per group."""
-    both = Cells(
-        {unit: np.concatenate([window.codes[unit], reference.codes[unit]]) for unit in units},
-        window.values,
-        np.concatenate([window.day, reference.day]),
-        {},
-    )
-    index, names = both.group(units)
+    index, groups = np.zeros(len(window) + len(reference), dtype=np.int64), 1
+    for unit in units:
+        codes, kinds = np.concatenate([window.codes[unit], reference.codes[unit]]), len(window.values[unit])
+        index, there = dense(index * kinds + codes, groups * kinds)
+        groups = len(there)
     mine, theirs = index[: len(window)], index[len(window) :]
-    return mine, [summed(theirs, column, len(names)) for column in sums]
+    return mine, [summed(theirs, column, groups) for column in sums]
 
 
 def summed(index: Ints, column: Floats, groups: int) -> Floats:
@@ -149,10 +147,11 @@ def _day_scatter(reference: Cells, question: Question, rx: Floats, ry: Floats, r
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = np.where(gx > 0, gy / gx, 0.0)
         spread = rate * (1 - rate) if question.yy is None else np.maximum(np.where(gx > 0, gyy / gx, 0) - rate**2, 0)
-    days, index = np.unique(np.stack([group, reference.day], axis=1), axis=0, return_inverse=True)
-    index = index.reshape(-1)
+    day = reference.day - int(reference.day.min(initial=0))
+    most = int(day.max(initial=0)) + 1
+    index, days = dense(group * most + day, len(names) * most)
     dx, dy = np.bincount(index, weights=rx), np.bincount(index, weights=ry)
-    of = days[:, 0].astype(np.int64)
+    of = days // most
     expected = dx * spread[of]
     usable = expected > 1e-12
     if question.yy is None:
