@@ -19,8 +19,9 @@ from hansei.contracts.asks import ASK, Named, Trace
 from hansei.contracts.spent import Usage
 from hansei.contracts.writes import WriteOutcome
 from hansei.errors import ConnectionFailed, HanseiError
-from hansei.nodes.scope import Costs, Scope, Steps, at_once, bill, context_of, dataset_of, many
+from hansei.nodes.scope import Costs, Scope, Steps, bill, context_of, dataset_of, many
 from hansei.nodes.unanswered import unanswered
+from hansei.tools.at_once import at_once
 from hansei.tools.conversation.answering import answered
 from hansei.tools.conversation.looking import doubts, looks
 from hansei.tools.conversation.naming import Unclear

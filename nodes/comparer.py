@@ -11,7 +11,8 @@ from hansei.context import Context
 from hansei.contracts.evaluation import Verdict
 from hansei.errors import ModelFailed
 from hansei.nodes.evaluating import Evaluating, meter_of_run, pair_judges_of, pairs_of, run_of, store_of
-from hansei.nodes.scope import Steps, at_once, bill, context_of, dataset_of
+from hansei.nodes.scope import Steps, bill, context_of, dataset_of
+from hansei.tools.at_once import at_once
 from hansei.tools.evaluation.pairs import ORDERS, Order, Pair, PairJudge, Tally
 
 

@@ -117,7 +117,7 @@ def critic(state: CriticInput, runtime: Runtime[Context]) -> dict[str, Any]:
 
     try:
         standing = partial(judge, tell=False)
-        doubt(dataset, drafts, lambda: standing().findings, facts, observations_of(state["scope"]), rivals=rivals)
+        doubt(dataset, drafts, lambda: standing().findings, observations_of(state["scope"]), rivals=rivals)
     except BudgetExceeded as error:
         spent = error.message
         steps.running(spent)

@@ -9,11 +9,11 @@ from functools import partial
 
 from hansei.contracts import Evidence, Finding
 from hansei.errors import BudgetExceeded, PermissionMissing, QueryFailed
-from hansei.nodes.scope import at_once
+from hansei.tools.at_once import at_once
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.playbook.assess import Facts, evidence_for
 from hansei.tools.playbook.catalogue import detector_of
-from hansei.tools.playbook.conclude import Draft, Known, Place, cause_rank, conclude, is_echo, may_echo
+from hansei.tools.playbook.conclude import Draft, Known, Place, cause_rank, conclude, may_echo
 from hansei.tools.playbook.doubt import parts, rederive, without
 from hansei.tools.playbook.measure import examples
 from hansei.tools.playbook.model import Metric
@@ -38,7 +38,6 @@ def doubt(
     dataset: Dataset,
     drafts: dict[str, Draft],
     judge: Judge,
-    facts: Facts,
     observations: int,
     only: Collection[str] | None = None,
     rivals: Rivals | None = None,
@@ -49,7 +48,6 @@ def doubt(
         dataset: the data of the run.
         drafts: by fingerprint; changed.
         judge: see `Judge`.
-        facts: the spans and totals.
         observations: how many the project has in both periods.
         only: fingerprints of those that are doubted; the others are taken as they are, and may explain these.
         rivals: what else is asked about what stands.
@@ -86,7 +84,7 @@ def doubt(
         all_standing = judge()
         perhaps = {one.id for one in all_standing if any(_may_be_its_echo(one, two, drafts) for two in all_standing)}
         more = ask({"parts": _parts}, but=perhaps)
-        _hold_against_each_other(dataset, drafts, judge, facts, only)
+        _hold_against_each_other(dataset, drafts, judge, only)
         more |= ask({"parts": _parts})
     # Only what stands is put to the rest; when one falls, what was thought to be its echo stands again.
     while ask({"rederive": partial(_rederive, observations=observations)}):
@@ -129,41 +127,41 @@ def doubt_proposals(
         return conclude(together, facts, slices + len(own), place, final=False, tell=False, known=known).findings
 
     with suppress(BudgetExceeded, PermissionMissing, QueryFailed):
-        doubt(dataset, together, judge, facts, observations, own)
+        doubt(dataset, together, judge, observations, own)
     return {key: together[key] for key in proposals}
 
 
 def _hold_against_each_other(
-    dataset: Dataset, drafts: dict[str, Draft], judge: Judge, facts: Facts, only: Collection[str] | None
+    dataset: Dataset, drafts: dict[str, Draft], judge: Judge, only: Collection[str] | None
 ) -> None:
     """Measures findings without the traces of others that could explain them, likeliest causes first.
 
-    A finding that turns out to be an echo is not held against any more, and explains nothing itself.
+    A finding that turns out to be an echo is not held against any more, and explains nothing itself. So all are asked
+    at once whose own causes are settled.
     """
-    standing = {finding.id: finding for finding in judge()}
+    waiting = sorted(judge(), key=cause_rank)
+    if only is not None:
+        waiting = [finding for finding in waiting if finding.id in only]
     pairs = 0
-    for finding in sorted(standing.values(), key=cause_rank):
-        if only is not None and finding.id not in only:
-            continue
-        draft, (_, metric) = drafts[finding.id], detector_of(finding.metric)
-        causes = [
-            cause
-            for cause in sorted(standing.values(), key=cause_rank)
-            if _may_be_its_echo(finding, cause, drafts) and not draft.has(f"without:{cause.id}")
-        ][: MOST_PAIRS - pairs]
-        pairs += len(causes)
-        asked = []
-        for cause in causes:
-            other = (detector_of(cause.metric)[1], drafts[cause.id].candidate)
-            id = f"{finding.id}.without.{cause.id}"
-            asked.append((finding.id, partial(without, dataset, metric, draft.candidate, other, cause.id, id)))
+    while waiting:
+        standing = sorted(judge(), key=cause_rank)
+        open_ones = {finding.id for finding in waiting}
+        causes_of = {
+            finding.id: [cause for cause in standing if _may_be_its_echo(finding, cause, drafts)] for finding in waiting
+        }
+        now = [one for one in waiting if not any(cause.id in open_ones for cause in causes_of[one.id])] or waiting[:1]
+        asked: list[tuple[str, Callable[[], Evidence]]] = []
+        for finding in now:
+            draft, (_, metric) = drafts[finding.id], detector_of(finding.metric)
+            causes = [cause for cause in causes_of[finding.id] if not draft.has(f"without:{cause.id}")]
+            for cause in causes[: MOST_PAIRS - pairs]:
+                pairs += 1
+                other = (detector_of(cause.metric)[1], drafts[cause.id].candidate)
+                id = f"{finding.id}.without.{cause.id}"
+                asked.append((finding.id, partial(without, dataset, metric, draft.candidate, other, cause.id, id)))
         _keep(drafts, asked)
-        if any(
-            is_echo(finding, evidence, facts)
-            for evidence in drafts[finding.id].evidence
-            if evidence.purpose.startswith("without:")
-        ):
-            standing = {left.id: left for left in judge()}
+        done = {finding.id for finding in now}
+        waiting = [finding for finding in waiting if finding.id not in done]
 
 
 def _may_be_its_echo(finding: Finding, cause: Finding, drafts: Mapping[str, Draft]) -> bool:

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from functools import partial
 
 from hansei.errors import ConnectionFailed, HanseiError
-from hansei.nodes.scope import Screened, at_once
+from hansei.nodes.scope import Screened
+from hansei.tools.at_once import at_once
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.playbook.catalogue import DETECTORS
 from hansei.tools.playbook.model import Detector, Screening

@@ -11,7 +11,8 @@ from hansei.context import Context
 from hansei.contracts.evaluation import Verdict
 from hansei.errors import HanseiError, ModelFailed
 from hansei.nodes.evaluating import Evaluating, judges_of, meter_of_run, store_of
-from hansei.nodes.scope import Steps, at_once, bill, context_of, dataset_of
+from hansei.nodes.scope import Steps, bill, context_of, dataset_of
+from hansei.tools.at_once import at_once
 from hansei.tools.evaluation.asking import Judge, shown_of
 from hansei.tools.langfuse.trace_tree import TraceTree, read_trees
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from langgraph.runtime import Runtime
@@ -11,6 +12,7 @@ from typing_extensions import TypedDict
 from hansei.context import Context
 from hansei.errors import BudgetExceeded
 from hansei.nodes.scope import Costs, Scope, Screened, Steps, bill, dataset_of, observations_of
+from hansei.tools.at_once import together
 from hansei.tools.playbook.attributes import read_cohorts
 from hansei.tools.playbook.catalogue import DETECTORS
 from hansei.tools.playbook.profile import SETTLE, read_profile
@@ -38,8 +40,9 @@ def profile(state: ProfileInput, runtime: Runtime[Context]) -> dict[str, Any]:
     steps = Steps(runtime, "profile", "Adding up every slice of the window and the baseline")
     dataset = dataset_of(state["scope"], runtime, state["costs"])
     try:
-        read = read_profile(dataset)
-        cohorts = read_cohorts(dataset, observations_of(state["scope"]), SETTLE)
+        read, cohorts = together(
+            partial(read_profile, dataset), partial(read_cohorts, dataset, observations_of(state["scope"]), SETTLE)
+        )
         read = replace(read, cohorts=cohorts, notes=(*read.notes, *([cohorts.note] if cohorts.note else [])))
     except BudgetExceeded as error:
         steps.failed(error.message)

@@ -17,7 +17,7 @@ from hansei.contracts import Evidence, Segment, Taxonomy
 from hansei.nodes.desk import Desk
 from hansei.nodes.founded import founded
 from hansei.nodes.prompts import LANGUAGES, PROMPTS
-from hansei.nodes.scope import at_once
+from hansei.tools.at_once import at_once
 from hansei.tools.inquiry.sampling import sample_traces
 from hansei.tools.langfuse.trace_excerpt import excerpt
 from hansei.tools.langfuse.trace_tree import read_trees

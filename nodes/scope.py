@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextvars
 import functools
 import os
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
-from typing import Any, Literal, NotRequired, TypeVar
+from typing import Any, Literal, NotRequired
 from uuid import uuid4
 
 from langgraph.runtime import Runtime
@@ -20,7 +17,6 @@ from typing_extensions import TypedDict
 from hansei.context import Budget, Context
 from hansei.contracts import DetectorStatus, Evidence, Periods, Progress
 from hansei.contracts.spent import Spent
-from hansei.errors import HanseiError
 from hansei.tools.clickhouse import Meter, Reader, meter_of, shared_reader
 from hansei.tools.langfuse.coverage import coverage_of
 from hansei.tools.langfuse.dataset import Dataset
@@ -28,8 +24,6 @@ from hansei.tools.langfuse.schema import adapter_from
 from hansei.tools.playbook.assess import Facts
 from hansei.tools.playbook.conclude import Draft, Place
 from hansei.tools.playbook.model import Candidate
-
-Answer = TypeVar("Answer")
 
 
 class Scope(TypedDict):
@@ -181,39 +175,6 @@ def bill(step: str, *readers: Reader) -> Costs:
     """What a step has asked of ClickHouse, for the state."""
     cost = functools.reduce(Spent.plus, (reader.spent for reader in readers), Spent())
     return {f"{step} {uuid4()}": cost.model_dump()}
-
-
-WORKERS = 4
-"""Queries of one node that are under way at the same time, at most."""
-
-
-def at_once(
-    jobs: Sequence[Callable[[], Answer]], workers: int = WORKERS
-) -> tuple[list[Answer | None], HanseiError | None]:
-    """Runs queries side by side, or other work that waits for somebody else.
-
-    Returns:
-        The answers in the order of the jobs, None where there is none; and the first error, to be raised when the
-        answers are kept.
-    """
-    answers: list[Answer | None] = [None] * len(jobs)
-    failed: HanseiError | None = None
-    stopped = threading.Event()
-
-    def run(job: Callable[[], Answer]) -> Answer | None:
-        # Those that still wait are passed over here: a future that the pool cancels never counts as completed.
-        return None if stopped.is_set() else job()
-
-    with ThreadPoolExecutor(max(1, workers), "hansei-ask") as pool:
-        # Each in a copy of the context: spans find their parent there.
-        running = {pool.submit(contextvars.copy_context().run, run, job): place for place, job in enumerate(jobs)}
-        for done in as_completed(running):
-            try:
-                answers[running[done]] = done.result()
-            except HanseiError as error:
-                failed = failed or error
-                stopped.set()
-    return answers, failed
 
 
 def facts_of(scope: Scope) -> Facts:

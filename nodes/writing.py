@@ -16,7 +16,7 @@ from pydantic import Field
 from hansei.contracts import Finding, Report, Wording
 from hansei.errors import ModelFailed
 from hansei.nodes.prompts import LANGUAGES, PROMPTS
-from hansei.nodes.scope import at_once
+from hansei.tools.at_once import at_once
 from hansei.tools.langfuse.instructions import Instruction
 from hansei.tools.language_model import Endpoint, ModelAnswer, ModelMeter, ask_fitting
 from hansei.tools.language_model.prompt import QuotedText, quotation, quoted_text

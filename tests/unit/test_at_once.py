@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from hansei.errors import HanseiError, QueryFailed
-from hansei.nodes.scope import WORKERS, at_once
+from hansei.tools.at_once import WORKERS, at_once
 
 
 def test_answers_come_in_the_order_of_the_jobs() -> None:

@@ -158,10 +158,11 @@ def _critic(metric: Metric, candidate: Candidate) -> tuple[str, dict[str, object
     # No star: the relations have the columns that are named, and no more.
     asked = f"""SELECT {period} AS period, toFloat64({metric.again}) AS again, count() AS n"""
     where = f"""WHERE {in_spans(time)} AND ({chosen}) AND ({metric.again_where})"""
-    source = f"({metric.again_from})" if metric.again_from else f"raw_{metric.relation}"
+    source = f"raw_{metric.relation}"
     raw = {metric.relation, *needed, *needed_too, *metric.looks_up}
+    if made := _TRACE_ROWS if metric.totals else metric.again_from:
+        source = f"({narrowed(made, f'{asked} {where}')})"
     if metric.totals:
-        source = f"({narrowed(_TRACE_ROWS, f'{asked} {where}')})"
         raw |= {"traces", "observations"}
     sql = f"""
   {asked}

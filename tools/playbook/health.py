@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from hansei.contracts import DayValue, Estimate, Evidence, Health, Periods, Sign, parse_instant
 from hansei.tools import statistics
+from hansei.tools.at_once import together
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.relations import Needs
 from hansei.tools.playbook.assess import DAY
@@ -102,15 +104,14 @@ def read_health(dataset: Dataset, observations: int) -> list[Evidence]:
     """
     traces = dataset.bind(_TRACES, ("traces",), Needs(totals=True))
     scores = dataset.bind(_SCORES, ("scores",))
-    tools = read_tools(dataset, observations)
-    told = dataset.ask("health.scores", "health", scores)
-    return [
-        dataset.ask("health.traces", "health", traces),
-        told,
-        read_steps(dataset),
-        *([tools] if tools else []),
-        *_read_judges(dataset, told),
-    ]
+    told = partial(dataset.ask, "health.scores", "health", scores)
+    answers = together(
+        partial(dataset.ask, "health.traces", "health", traces),
+        lambda: [scored := told(), *_read_judges(dataset, scored)],
+        partial(read_steps, dataset),
+        partial(read_tools, dataset, observations),
+    )
+    return [one for answer in answers for one in (answer if isinstance(answer, list) else [answer]) if one is not None]
 
 
 def _read_judges(dataset: Dataset, scores: Evidence) -> list[Evidence]:

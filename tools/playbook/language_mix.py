@@ -25,8 +25,14 @@ from hansei.tools.playbook.screen import Hit, both_ways, stand_out
 from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_count, format_value
 
-_ASKED, _ANSWERED = language_of("input"), language_of("output")
-_TOLD = f"{_ASKED} != '' AND {_ANSWERED} != ''"
+
+def _asked_and_answered(relation: str) -> str:
+    """Traces with the languages of their questions and answers: long SQL, so it is written once."""
+    columns = ("id", "timestamp", "name", "user_id", "session_id", "environment", "release", "version", "tags")
+    kept = ", ".join(f"s.{name} AS {name}" for name in (*columns, "metadata", "input"))
+    return f"""SELECT {kept}, {language_of("s.input")} AS asked,
+      {language_of("s.output")} AS answered FROM {relation} AS s"""
+
 
 RATE = Metric(
     name="wrong_language_rate",
@@ -34,14 +40,16 @@ RATE = Metric(
     unit="ratio",
     shape="share",
     relation="traces",
-    where=_TOLD,
-    y=f"{_ASKED} != {_ANSWERED}",
+    source=_asked_and_answered("traces"),
+    where="asked != '' AND answered != ''",
+    y="asked != answered",
     min_n=50,
     min_effect=0.02,
     min_relative=0.5,
     per="traces",
-    again=f"1 - countIf({_ANSWERED} = {_ASKED}) / count()",
-    again_where=f"NOT (empty({_ASKED}) OR empty({_ANSWERED}))",
+    again="1 - countIf(answered = asked) / count()",
+    again_from=_asked_and_answered("raw_traces"),
+    again_where="NOT (empty(asked) OR empty(answered))",
 )
 
 # The last model call of a trace is taken for the one that wrote its answer.
@@ -50,10 +58,9 @@ SELECT day, trace_name, environment, release, version, language, call.1 AS promp
   call.3 AS model, count() AS n, sum(wrong) AS wrong
 FROM (
   SELECT toInt32(floor(dateDiff('millisecond', {{window_start:DateTime64(6, 'UTC')}}, timestamp) / 86400000)) AS day,
-    cityHash64(id) AS trace, name AS trace_name, environment, release, version, {_ASKED} AS language,
-    {RATE.y} AS wrong
-  FROM traces
-  WHERE cityHash64(id) % {{sample:UInt64}} = 0 AND {_TOLD}
+    cityHash64(id) AS trace, name AS trace_name, environment, release, version, asked AS language, {RATE.y} AS wrong
+  FROM ({RATE.source})
+  WHERE cityHash64(id) % {{sample:UInt64}} = 0 AND {RATE.where}
 ) AS t
 LEFT ANY JOIN (
   SELECT cityHash64(trace_id) AS trace, argMax((prompt_name, prompt_version, model), start_time) AS call
@@ -146,7 +153,7 @@ def detail(dataset: Dataset, candidate: Candidate, id: str) -> Evidence:
 
     Columns: asked, answered (codes such as en), now, before (traces).
     """
-    rows = rows_of(RATE, candidate, extra=f", {_ASKED} AS asked, {_ANSWERED} AS answered")
+    rows = rows_of(RATE, candidate, extra=", asked, answered")
     sql = f"""
 WITH {rows.cte}
 SELECT asked, answered, countIf(period = 'window') AS now, countIf(period != 'window') AS before

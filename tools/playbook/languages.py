@@ -60,7 +60,9 @@ def language_of(text: str) -> str:
         f" arrayElement({list(_FUNCTION_WORDS)}, indexOf(counts, arrayMax(counts))), ''), [[{counts}]])[1]"
     )
     other = "match(t, '[^\\\\x00-\\\\x7F]|\\\\\\\\u[0-9a-f]{4}')"
+    script = f"if({other}, multiIf({scripts}, ''), '')"
     return (
-        f"arrayMap((t, told) -> multiIf(match(t, '\"system\"'), '', NOT ({other}), {latin}, {scripts}, {latin}),"
+        f"arrayMap((t, told) -> if(match(t, '\"system\"'), '',"
+        f" arrayMap(script -> if(script != '', script, {latin}), [{script}])[1]),"
         f" [leftUTF8({text}, {_LOOKED_AT})], [arrayMap(w -> {known}, {words})])[1]"
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 from hansei.contracts import Evidence, Segment, parse_instant
 from hansei.tools.langfuse.dataset import Dataset
+from hansei.tools.langfuse.narrowing import narrowed
 from hansei.tools.langfuse.relations import Needs
 from hansei.tools.playbook.model import Candidate, Metric
 from hansei.tools.playbook.segments import CLUSTER, TIME, condition, shared
@@ -85,16 +86,21 @@ def rows_of(
     x, y, where = metric.x, metric.y, metric.where
     for key in candidate.parameters:
         y = y.replace(f"{{{key}:", f"{{{prefix}{key}:")
-    cte = f"""{name} AS (
-    SELECT {CLUSTER[metric.relation]} AS cluster, {period} AS period,
+    asked = f"""SELECT {CLUSTER[metric.relation]} AS cluster, {period} AS period,
       toInt32(floor(dateDiff('millisecond', {{window_start:DateTime64(6, 'UTC')}}, {time}) / 86400000)) AS day,
-      toInt64(ifNull({x}, 0)) AS x, toInt256(ifNull({y}, 0)) AS y{_amount(metric)}{extra}
-    FROM {f"({metric.source})" if metric.source else metric.relation}
-    WHERE ({both.sql}) AND ({chosen}) AND ({also}) AND ({where})
+      toInt64(ifNull({x}, 0)) AS x, toInt256(ifNull({y}, 0)) AS y{_amount(metric)}{extra}"""
+    wanted = f"WHERE ({both.sql}) AND ({chosen}) AND ({also}) AND ({where})"
+    source = f"({narrowed(metric.source, f'{asked} {wanted}')})" if metric.source else metric.relation
+    cte = f"""{name} AS (
+    {asked}
+    FROM {source}
+    {wanted}
   )"""
     looked_up = (*mine.looks_up, *theirs.looks_up, *both.looks_up)
     relations = tuple(dict.fromkeys((metric.relation, *looked_up, *metric.looks_up)))
-    trace = with_trace or bool(metric.source) or any(part.needs.trace for part in (both, mine, theirs))
+    trace = ((with_trace or bool(metric.source)) and metric.relation != "traces") or any(
+        part.needs.trace for part in (both, mine, theirs)
+    )
     kept = {dimension: value for dimension, value in in_both.items() if dimension in _NAMES}
     only = (
         condition(kept, metric.relation, f"{prefix}only") if metric.relation == "observations" and also == "1" else None

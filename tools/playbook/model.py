@@ -64,7 +64,7 @@ class Metric:
     again: str = ""
     """The value once more, as the critic writes it: one SQL aggregate over the rows of the raw relation."""
     again_from: str = ""
-    """SELECT over raw_observations that takes the raw relation's place, for what must be added up within a trace; its
+    """SELECT over a raw relation that takes its place, for what must be worked out or added up first; its
     rows keep the columns that segments and times need."""
     again_where: str = "1"
 

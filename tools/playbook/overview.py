@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import zip_longest
+from typing import Any
 
 from hansei.contracts import Evidence, Excerpt, ExcerptLine, Finding, Flows, Health
 from hansei.errors import PermissionMissing, QueryFailed
+from hansei.tools.at_once import together
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.instructions import Instruction, instructions_of
 from hansei.tools.langfuse.trace_excerpt import excerpt
@@ -33,17 +36,21 @@ class Overview:
     """
 
     def __init__(self, dataset: Dataset, observations: int) -> None:
-        self.health: Health | None = None
-        self.flows: Flows | None = None
         self.notes: list[str] = []
+        health, flows = together(
+            partial(self._measured, "The project's health was not measured", read_health, dataset, observations),
+            partial(self._measured, "How the steps ran was not measured", read_flows, dataset, observations),
+        )
+        self.notes.sort()
+        self.health: Health | None = health_of(health, dataset.periods) if health else None
+        self.flows: Flows | None = flows_of(flows) if flows else None
+
+    def _measured(self, otherwise: str, read: Callable[..., Any], *given: Any) -> Any:
         try:
-            self.health = health_of(read_health(dataset, observations), dataset.periods)
+            return read(*given)
         except _LOST as error:
-            self.notes.append(f"The project's health was not measured: {error.message}")
-        try:
-            self.flows = flows_of(read_flows(dataset, observations))
-        except _LOST as error:
-            self.notes.append(f"How the steps ran was not measured: {error.message}")
+            self.notes.append(f"{otherwise}: {error.message}")
+            return None
 
     @property
     def evidence(self) -> list[Evidence]:

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 import numpy as np
 
 from hansei.contracts import Periods
 from hansei.errors import PermissionMissing, QueryFailed
+from hansei.tools.at_once import together
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.relations import Needs
 from hansei.tools.playbook.attributes import Cohorts
@@ -103,14 +105,17 @@ def read_profile(dataset: Dataset) -> Profile:
     When a dimension has so many values that the cells outgrow the bound on results, the release, then the version are
     left out, and the notes say so.
     """
-    steps, left_out = _read(dataset, _steps, STEP_DIMENSIONS)
-    runs, of_runs = _read(dataset, _runs, RUN_DIMENSIONS)
-    tools, of_tools = _read_tools(dataset)
+    (steps, left_out), (runs, of_runs), (tools, of_tools), earlier = together(
+        partial(_read, dataset, _steps, STEP_DIMENSIONS),
+        partial(_read, dataset, _runs, RUN_DIMENSIONS),
+        partial(_read_tools, dataset),
+        partial(_earlier, dataset),
+    )
     dropped = sorted({*left_out, *of_runs, *of_tools})
     notes = [
         f"{name} has too many values to be compared one by one; it was left out of the profile." for name in dropped
     ]
-    return Profile(dataset.periods, steps, runs, _earlier(dataset), tools, tuple(notes))
+    return Profile(dataset.periods, steps, runs, earlier, tools, tuple(notes))
 
 
 def history_start(periods: Periods) -> datetime:
