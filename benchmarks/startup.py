@@ -50,6 +50,8 @@ def spent_on_help() -> Spent:
 
 def spent_on_run(directory: Path) -> Spent:
     """A run on the demo data, in this process, from an open session to the report."""
+    import scipy.special  # noqa: F401  # code as well, though it is loaded when first needed
+
     from hansei import Context, Request, build_graph
     from hansei.tools.clickhouse.reader import shared_reader
 

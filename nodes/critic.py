@@ -18,7 +18,7 @@ from typing_extensions import TypedDict
 from hansei.context import Context
 from hansei.contracts import Evidence, Finding
 from hansei.errors import BudgetExceeded, ModelFailed
-from hansei.nodes.doubting import doubt, doubt_proposals
+from hansei.nodes.doubting import Judge, doubt, doubt_proposals
 from hansei.nodes.rivalling import parts_alone, rivals_of
 from hansei.nodes.scope import (
     ASIDE,
@@ -94,6 +94,8 @@ def critic(state: CriticInput, runtime: Runtime[Context]) -> dict[str, Any]:
     def judge(*, tell: bool = True) -> Conclusion:
         return conclude(drafts, facts, slices, place, language, final=False, tell=tell, known=known)
 
+    standing = _remembering(drafts, lambda: judge(tell=False).findings)
+
     before = dict(drafts)
     spent = ""
     notes: list[str] = []
@@ -116,8 +118,7 @@ def critic(state: CriticInput, runtime: Runtime[Context]) -> dict[str, Any]:
         return [(id, _asked(dataset, drafts[id], rival, number)) for number, (id, rival) in enumerate(proposals, 1)]
 
     try:
-        standing = partial(judge, tell=False)
-        doubt(dataset, drafts, lambda: standing().findings, observations_of(state["scope"]), rivals=rivals)
+        doubt(dataset, drafts, standing, observations_of(state["scope"]), rivals=rivals)
     except BudgetExceeded as error:
         spent = error.message
         steps.running(spent)
@@ -147,6 +148,19 @@ def critic(state: CriticInput, runtime: Runtime[Context]) -> dict[str, Any]:
         **({"usage": meter.stored} if endpoint is not None else {}),
         **({"scope": {**state["scope"], "notes": [*state["scope"]["notes"], *notes]}} if notes else {}),
     }
+
+
+def _remembering(drafts: Mapping[str, Draft], judge: Judge) -> Judge:
+    """What stands, worked out anew only when a draft has changed since it was asked for."""
+    last: list[tuple[list[Draft], Sequence[Finding]]] = []
+
+    def standing() -> Sequence[Finding]:
+        now = list(drafts.values())
+        if not last or len(last[0][0]) != len(now) or any(a is not b for a, b in zip(last[0][0], now, strict=True)):
+            last[:] = [(now, judge())]
+        return last[0][1]
+
+    return standing
 
 
 def _asked(dataset: Dataset, draft: Draft, rival: Rival, number: int) -> Callable[[], Evidence]:

@@ -24,6 +24,7 @@ from hansei.tools.statistics import (
     benjamini_hochberg,
     change_point,
     difference_p,
+    fisher_p,
     dispersion,
     mean_interval,
     proportion_interval,
@@ -386,3 +387,14 @@ def test_without_any_change_the_window_itself_is_the_onset() -> None:
     never = sums_of(np.ones(20), np.zeros(20))
     assert change_point([never] * 14, 7) == 7
     assert change_point([Sums()] * 14, 7) == 7
+
+
+def test_fishers_test_is_scipys() -> None:
+    from scipy.stats import fisher_exact
+
+    rng = np.random.default_rng(11)
+    for _ in range(300):
+        n, m = rng.integers(2, (20, 500, 100_000)[rng.integers(3)], 2)
+        a, b = rng.integers(0, min(n, 9) + 1), rng.integers(0, min(m, 300) + 1)
+        expected = float(fisher_exact([[a, n - a], [b, m - b]]).pvalue)
+        assert fisher_p(int(a), int(n), int(b), int(m)) == pytest.approx(expected, rel=1e-6, abs=1e-250)

@@ -75,14 +75,9 @@ class Dataset:
         """
         return bound(self.adapter.definitions(frozenset(relations), needs), sql)
 
-    def bind_raw(self, sql: str, relations: Sequence[str], only: str = "") -> str:
-        """The same, over relations that are made without FINAL: `raw_traces`, `raw_observations`, `raw_scores`.
-
-        Args:
-            only: of observations, see `Adapter.raw`.
-        """
-        raw = {name: self.adapter.raw(name, only if name == "observations" else "") for name in relations}
-        return bound({f"raw_{name}": select for name, select in raw.items()}, sql)
+    def bind_raw(self, sql: str, relations: Sequence[str]) -> str:
+        """The same, over relations that are made without FINAL: `raw_traces`, `raw_observations`, `raw_scores`."""
+        return bound({f"raw_{name}": self.adapter.raw(name) for name in relations}, sql)
 
     def ask(
         self,

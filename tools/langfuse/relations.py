@@ -34,7 +34,7 @@ more on either side.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -82,18 +82,13 @@ class Adapter(Protocol):
         """
         ...
 
-    def raw(self, relation: str, only: str = "") -> str:
-        """A relation made without FINAL: each row's newest version by aggregation.
+    def raw(self, relation: str) -> str:
+        """A relation made without FINAL: each row's newest version by the latest moment of its key.
 
         For the critic, whose figures must not come from the same construction as the analyst's. Columns as in the
         narrow relations. Rows of other projects, deleted rows, foreign environments and experiments are out. Only two
         spans of time are read, see `in_spans`, and only traces whose hash is a multiple of the parameter ``sample``
         (1: all).
-
-        Args:
-            relation: traces, observations or scores.
-            only: a condition on observations' own columns that every row asked for meets, so that rows of which no
-                version does may be skipped before the newest is looked for; the query tests it itself.
         """
         ...
 
@@ -144,34 +139,26 @@ def environments(column: str = "environment") -> str:
     )
 
 
-def newest(column: str, source: str) -> str:
-    """A column of the newest version of a row, for the relations that are made without FINAL.
-
-    argMax passes over NULLs. A tuple would keep them, at four times the time.
-    """
-    if column in _NULLABLE:
-        found = f"argMax(assumeNotNull({source}), r.event_ts)"
-        return f"if(argMax(isNull({source}), r.event_ts), NULL, {found}) AS {column}"
-    return f"argMax({source}, r.event_ts) AS {column}"
-
-
-def meeting(only: str, key: str, columns: Mapping[str, str], rows: str) -> str:
-    """Condition that some version of a row meets `only`, for the relations that are made without FINAL; '' without one.
+def newest(columns: Mapping[str, str], table: str, key: Sequence[str], where: str) -> str:
+    """A SELECT of the newest version of each row, without FINAL: by the latest moment of each key.
 
     Args:
-        only: over the relation's columns.
-        key: SQL of what the versions of a row have in common. Where rows share it by chance, more of them are read.
-        columns: name → SQL of the relation's columns in one version.
-        rows: SQL after FROM.
+        columns: name → SQL of the relation's columns over a row `r` of the table.
+        table: of Langfuse.
+        key: what the versions of a row have in common, as SQL over `r`.
+        where: condition on a row `r`.
     """
-    if not only:
-        return ""
-    named = ", ".join(f"{source} AS {name}" for name, source in columns.items())
-    return f"""
-        AND {key} IN (SELECT row FROM (SELECT {key} AS row, {named} FROM {rows}) WHERE {only})"""
-
-
-_NULLABLE = frozenset({"end_time", "completion_start_time", "total_cost"})
+    row = f"cityHash64({', '.join(key)})"
+    named = ",\n        ".join(f"{source} AS {name}" for name, source in columns.items())
+    return f"""SELECT * EXCEPT deleted FROM (
+      SELECT {named},
+        r.is_deleted AS deleted
+      FROM {table} AS r
+      WHERE {where}
+        AND ({row}, r.event_ts) IN (SELECT {row}, max(r.event_ts) FROM {table} AS r WHERE {where} GROUP BY {row})
+      LIMIT 1 BY {row}
+    )
+    WHERE deleted = 0 AND {environments()}"""
 
 
 def tokens(details: str = "usage_details") -> str:

@@ -62,7 +62,6 @@ def definitions(database: str) -> Iterator[tuple[str, str]]:
         yield from adapter.definitions(frozenset(NEARBY), Needs()).items()
         for name in sorted(RELATIONS):
             yield f"raw_{name}", adapter.raw(name)
-        yield "raw_observations", adapter.raw("observations", HOLE)
 
 
 def _adapters(database: str) -> Iterator[Adapter]:

@@ -11,7 +11,6 @@ from hansei.tools.langfuse.relations import (
     id_key,
     in_range,
     in_spans,
-    meeting,
     newest,
     same_id,
     tokens,
@@ -142,9 +141,8 @@ class V3:
       GROUP BY trace
     ) AS o ON {id_key("t.id")} = o.trace"""
 
-    def raw(self, relation: str, only: str = "") -> str:
+    def raw(self, relation: str) -> str:
         columns, key, time = _RAW[relation]
-        newest_row = ",\n        ".join(newest(name, source) for name, source in columns.items())
         skip = " AND ifNull(r.dataset_run_id, '') = ''" if relation == "scores" else ""
         cluster = {
             "traces": "r.id",
@@ -154,15 +152,7 @@ class V3:
         trace = {"traces": "id", "observations": "trace_id", "scores": "trace_id"}[relation]
         mine = f"""r.project_id = {{project_id:String}} AND {in_spans(f"r.{time}", slack=True)}{skip}
         AND cityHash64({cluster}) % {{sample:UInt64}} = 0"""
-        some = meeting(only, "cityHash64(r.id)", columns, f"{self._table(relation)} AS r\n        WHERE {mine}")
-        return f"""SELECT * EXCEPT deleted FROM (
-      SELECT r.id AS id, {newest_row},
-        argMax(r.is_deleted, r.event_ts) AS deleted
-      FROM {self._table(relation)} AS r
-      WHERE {mine}{some}
-      GROUP BY {key}
-    )
-    WHERE deleted = 0 AND {environments()}{self._no_experiment(trace)}"""
+        return newest({"id": "r.id", **columns}, self._table(relation), key, mine) + self._no_experiment(trace)
 
 
 _TOOL = "if(JSONHas(t, 'function'), JSONExtractRaw(t, 'function'), t)"
@@ -171,7 +161,7 @@ OFFERED = f"""mapFromArrays(arrayMap(t -> JSONExtractString({_TOOL}, 'name'),
 """What stands under ``tools`` in a call's input, as OpenAI's clients write it, name → JSON."""
 
 _COST = "if(r.provided_model_name != '' OR r.type IN ('GENERATION', 'EMBEDDING'), r.total_cost, NULL)"
-_RAW: dict[str, tuple[dict[str, str], str, str]] = {
+_RAW: dict[str, tuple[dict[str, str], tuple[str, ...], str]] = {
     "traces": (
         {
             "timestamp": "r.timestamp",
@@ -186,7 +176,7 @@ _RAW: dict[str, tuple[dict[str, str], str, str]] = {
             "input": "ifNull(r.input, '')",
             "output": "ifNull(r.output, '')",
         },
-        "toDate(r.timestamp), r.id",
+        ("toDate(r.timestamp)", "r.id"),
         "timestamp",
     ),
     "observations": (
@@ -211,7 +201,7 @@ _RAW: dict[str, tuple[dict[str, str], str, str]] = {
             "input": "ifNull(r.input, '')",
             "output": "ifNull(r.output, '')",
         },
-        "r.type, toDate(r.start_time), r.id",
+        ("r.type", "toDate(r.start_time)", "r.id"),
         "start_time",
     ),
     "scores": (
@@ -226,7 +216,7 @@ _RAW: dict[str, tuple[dict[str, str], str, str]] = {
             "source": "r.source",
             "environment": "r.environment",
         },
-        "toDate(r.timestamp), r.name, r.id",
+        ("toDate(r.timestamp)", "r.name", "r.id"),
         "timestamp",
     ),
 }

@@ -15,7 +15,6 @@ from hansei.tools.langfuse.relations import (
     id_key,
     in_range,
     in_spans,
-    meeting,
     newest,
     same_id,
     tokens,
@@ -183,21 +182,13 @@ class V4:
     FROM ({rows}) AS r
     LEFT ANY JOIN ({self._traces(slack=True, of=of)}) AS t ON {same_id("r.trace_id", "t.id")}"""
 
-    def raw(self, relation: str, only: str = "") -> str:
+    def raw(self, relation: str) -> str:
         if relation == "scores":
             return V3(self.database).raw("scores") + self._no_experiment("trace_id")
-        newest_row = ",\n        ".join(newest(name, source) for name, source in _RAW.items())
         mine = f"""r.project_id = {{project_id:String}} AND {in_spans("r.start_time", slack=True)}
         AND r.experiment_id = '' AND cityHash64(r.trace_id) % {{sample:UInt64}} = 0"""
-        some = meeting(only, "cityHash64(r.trace_id, r.span_id)", _RAW, f"{self._events} AS r\n        WHERE {mine}")
-        spans = f"""SELECT * EXCEPT deleted FROM (
-      SELECT r.trace_id AS trace_id, r.span_id AS id, r.start_time AS start_time, {newest_row},
-        argMax(r.is_deleted, r.event_ts) AS deleted
-      FROM {self._events} AS r
-      WHERE {mine}{some}
-      GROUP BY r.trace_id, r.span_id, r.start_time
-    )
-    WHERE deleted = 0 AND {environments()}{self._no_experiment("trace_id")}"""
+        key = ("r.trace_id", "r.span_id", "r.start_time")
+        spans = newest(_RAW, self._events, key, mine) + self._no_experiment("trace_id")
         if relation == "observations":
             return f"SELECT * FROM ({spans}) WHERE id != concat('t-', trace_id)"
         root = "s.id = concat('t-', s.trace_id) OR s.parent_id = ''"
@@ -216,6 +207,9 @@ class V4:
 
 
 _RAW = {
+    "trace_id": "r.trace_id",
+    "id": "r.span_id",
+    "start_time": "r.start_time",
     "parent_id": "r.parent_span_id",
     "type": "r.type",
     "name": "r.name",

@@ -1,7 +1,7 @@
 """The critic's queries: the same figure by another road, and the rival explanations.
 
-They share nothing with the analyst's queries but the definition of the metric: rows are deduplicated by aggregation
-instead of FINAL, and the value is one flat aggregate instead of sums over traces and days.
+They share nothing with the analyst's queries but the definition of the metric: rows are deduplicated by the latest
+moment of their key instead of FINAL, and the value is one flat aggregate instead of sums over traces and days.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hansei.tools.langfuse.relations import SLACK_DAYS, Needs, in_spans
 from hansei.tools.playbook.assess import DAY
 from hansei.tools.playbook.measure import measure_columns, rows_of
 from hansei.tools.playbook.model import Candidate, Metric
-from hansei.tools.playbook.segments import CLUSTER, TIME, own_condition, raw_condition
+from hansei.tools.playbook.segments import CLUSTER, TIME, raw_condition
 
 SAMPLE_ABOVE = 2_000_000
 """With more observations than this, rows are deduplicated for one day of each period only, and when even these days
@@ -55,11 +55,10 @@ def rederive(
         measured: the candidate's measure, for the days on which it has most rows.
     """
     critic, values, raw = _critic(metric, candidate)
-    only = _only(metric, candidate)
     part = _part(dataset, metric, raw, observations, measured)
     if part.is_whole:
         sql = f"SELECT {_CRITICS} FROM ({critic}) ORDER BY period DESC"
-        return dataset.ask(id, "rederive", dataset.bind_raw(sql, raw, only), {**values, **part.parameters})
+        return dataset.ask(id, "rederive", dataset.bind_raw(sql, raw), {**values, **part.parameters})
     rows = rows_of(
         metric,
         candidate,
@@ -73,18 +72,9 @@ SELECT source, period, value, n FROM (
   SELECT 'analyst' AS source, period, toFloat64({_value(metric)}) AS value, count() AS n FROM rows GROUP BY period
 )
 ORDER BY source DESC, period DESC"""
-    bound = dataset.bind(dataset.bind_raw(sql, raw, only), rows.relations, rows.needs)
+    bound = dataset.bind(dataset.bind_raw(sql, raw), rows.relations, rows.needs)
     since = rows.since(dataset)
     return dataset.ask(id, "rederive", bound, {**rows.parameters, **values, **part.parameters}, since=since)
-
-
-def _only(metric: Metric, candidate: Candidate) -> str:
-    """What each row asked for meets by columns of its own: others need not be deduplicated. '' when nothing is sure."""
-    if metric.relation != "observations" or metric.again_from:
-        return ""
-    sides = (candidate.segment, "mine"), (candidate.comparison.segment, "theirs")
-    parts = dict.fromkeys(own_condition(segment, "observations", prefix) for segment, prefix in sides)
-    return " OR ".join(f"({part})" for part in parts) if all(parts) else ""
 
 
 def _value(metric: Metric) -> str:

@@ -100,15 +100,6 @@ def raw_condition(segment: Segment, relation: Relation, prefix: str) -> tuple[st
     return " AND ".join(parts) or "1", parameters, frozenset({*tests, *looked_up})
 
 
-def own_condition(segment: Segment, relation: Relation, prefix: str) -> str:
-    """The part of `raw_condition` that rows of `relation` are asked by columns of their own; '' when there is none."""
-    own = _OWN[relation].keys() - _OF_TRACE[relation] | ({"tool_name"} if relation == "observations" else set())
-    tests = [
-        _test(dimension, relation, f"{prefix}{i}") for i, dimension in enumerate(sorted(segment)) if dimension in own
-    ]
-    return " AND ".join(test for test in tests if test)
-
-
 def condition(segment: Segment, relation: Relation, prefix: str) -> Condition:
     """The rows of `relation` in `segment`.
 
