@@ -21,6 +21,8 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from hansei.tools.fisher import fisher_p
+
 PRIOR_DAYS = 10.0
 """How many days' worth of belief the dispersion factor has in 1, the value when days differ by chance only, as long as
 the days do not contradict it."""
@@ -244,23 +246,6 @@ def difference_p(current: Sums, reference: Sums, spread: Dispersion, *, proporti
     apart = abs(current.ratio - reference.ratio) / math.sqrt(a + b)
     p = sum(belief * 2 * float(stdtr(welch, -apart / math.sqrt(factor))) for factor, belief in spread.beliefs)
     return min(1.0, p)
-
-
-def fisher_p(hit: int, n: int, other_hit: int, other_n: int) -> float:
-    """Fisher's exact test, two-sided: the probability of all tables with the same margins that are no likelier.
-
-    The same as scipy.stats.fisher_exact, which takes most of a second to import.
-    """
-    from scipy.special import gammaln
-
-    def log_choose(of: int, some: NDArray[np.int64]) -> NDArray[np.float64]:
-        return np.asarray(gammaln(of + 1) - gammaln(some + 1) - gammaln(of - some + 1))
-
-    hits = hit + other_hit
-    there = np.arange(max(0, hits - other_n), min(hits, n) + 1)
-    log_p = log_choose(n, there) + log_choose(other_n, hits - there) - log_choose(n + other_n, np.asarray(hits))
-    p = np.exp(log_p)
-    return float(min(1.0, p[p <= p[hit - there[0]] * (1 + 1e-7)].sum()))
 
 
 def quantile_interval(levels: Sequence[float], values: Sequence[float], level: float, deviation: float) -> Interval:

@@ -16,6 +16,7 @@ from hypothesis import strategies as some
 from numpy.typing import NDArray
 from scipy import stats
 
+from hansei.tools.fisher import fisher_p
 from hansei.tools.statistics import (
     PRIOR_DAYS,
     SMALL_COUNT,
@@ -24,7 +25,6 @@ from hansei.tools.statistics import (
     benjamini_hochberg,
     change_point,
     difference_p,
-    fisher_p,
     dispersion,
     mean_interval,
     proportion_interval,
