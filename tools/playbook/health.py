@@ -103,15 +103,16 @@ def read_health(dataset: Dataset, observations: int) -> list[Evidence]:
         observations: how many the project has in both periods.
     """
     traces = dataset.bind(_TRACES, ("traces",), Needs(totals=True))
-    scores = dataset.bind(_SCORES, ("scores",))
-    told = partial(dataset.ask, "health.scores", "health", scores)
-    answers = together(
-        partial(dataset.ask, "health.traces", "health", traces),
-        lambda: [scored := told(), *_read_judges(dataset, scored)],
-        partial(read_steps, dataset),
-        partial(read_tools, dataset, observations),
+    steps, tools = partial(read_steps, dataset), partial(read_tools, dataset, observations)
+    of_traces, of_scores, *others = together(
+        partial(dataset.ask, "health.traces", "health", traces), partial(_read_scores, dataset), steps, tools
     )
-    return [one for answer in answers for one in (answer if isinstance(answer, list) else [answer]) if one is not None]
+    return [of_traces, *of_scores, *(one for one in others if one is not None)]
+
+
+def _read_scores(dataset: Dataset) -> list[Evidence]:
+    scores = dataset.ask("health.scores", "health", dataset.bind(_SCORES, ("scores",)))
+    return [scores, *_read_judges(dataset, scores)]
 
 
 def _read_judges(dataset: Dataset, scores: Evidence) -> list[Evidence]:
