@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.support.parts import PARTS, SHARE, Part, cells_of, changed, segments
+from tests.support.parts import MEAN, PARTS, SHARE, Part, cells_of, changed, segments
 
 from hansei.tools.playbook.screen import explain
 
@@ -59,3 +59,11 @@ def test_several_faulty_steps_of_an_app_with_many_are_told_one_by_one(seed: int)
     after = [replace(part, rate=worse.get(part.name, part.rate)) for part in steps]
     hits, _ = explain(cells_of([[*steps, *PARTS[3:]]] * 7 + [[*after, *PARTS[3:]]] * 7, seed), SHARE)
     assert sorted(map(str, segments(hits))) == [f"{{'tool_name': '{name}'}}" for name in "abcd"]
+
+
+def test_a_change_is_not_told_release_by_release_because_one_ran_for_some_days_before_it() -> None:
+    before = [replace(part, calls=400) if part.name == "answer" else part for part in PARTS]
+    cheaper = [replace(part, cost=part.cost * 0.7) if part.name == "answer" else part for part in before]
+    newer = [replace(part, release="2") for part in cheaper]
+    hits, _ = explain(cells_of([before] * 9 + [cheaper] * 2 + [newer] * 3), replace(MEAN, sign=-1))
+    assert segments(hits) == [{"observation_name": "answer"}]

@@ -29,8 +29,8 @@ class Look:
         x, observed, wanted = self.window.sums[self.question.x][at], y[at], expected.y[at]
         rate_variance = np.zeros(len(of))
         rate_variance[index] = expected.rate_variance[at]
-        variance = summed(index, expected.variance[at], len(of))
-        variance += summed(index, x, len(of)) ** 2 * rate_variance
+        noise = summed(index, expected.variance[at], len(of))
+        variance = noise + summed(index, x, len(of)) ** 2 * rate_variance
         size = np.abs(summed(index, wanted, len(of)))
         apart = summed(index, observed - wanted, len(of))
         precision = size / np.maximum(variance, 1e-12)
@@ -41,6 +41,7 @@ class Look:
             summed(group, observed, n),
             summed(group, wanted, n),
             summed(of, variance, n),
+            summed(of, noise, n),
             fit,
         )
 
@@ -75,6 +76,7 @@ _Partition = tuple[Ints, list[tuple[tuple[str, ...], ...]], Ints, Ints]
 class Groups:
     """Per group: its values, rows, observed and expected sum, and the variance of their difference.
 
+    `noise`: the variance but for what is not known of the reference, which a group and its parts have in common.
     `fit`: standard errors by which one relative change, the same in all of the group's contexts, differs from none. A
     dear context with much scatter does not drown the cheap ones in it, as it does in the plain sum.
     """
@@ -84,6 +86,7 @@ class Groups:
     observed: Floats
     wanted: Floats
     variance: Floats
+    noise: Floats
     fit: Floats
 
 
@@ -94,7 +97,12 @@ _HALF = 0.5
 _STEPS = 8
 
 
-def gain(look: Look, y: Floats, cells: NDArray[np.bool_]) -> float:
+def kinds(look: Look, y: Floats, cells: NDArray[np.bool_]) -> Groups:
+    """A slice by the kinds of traffic in it."""
+    return look.groups(y, [unit for unit in _KINDS if unit in look.window.codes], cells)
+
+
+def gain(look: Look, y: Floats, cells: NDArray[np.bool_], whole: Groups | None = None) -> float:
     """How much better one change of a slice explains what was seen in it than no change does.
 
     Twice the logarithm of the ratio of the likelihoods, at the change that fits best. The slice's kinds of traffic
@@ -104,12 +112,17 @@ def gain(look: Look, y: Floats, cells: NDArray[np.bool_]) -> float:
     Args:
         look, y: the cells.
         cells: of the slice.
+        whole: by `kinds`, of the slice around it that its gain is held against: what is not known of the reference is
+            the same for all of its parts, and no part may gain by knowing it better.
     """
-    part = look.groups(y, [unit for unit in _KINDS if unit in look.window.codes], cells)
+    part = kinds(look, y, cells)
     there = part.x > 0
     if not there.any():
         return 0.0
     x, seen, variance = part.x[there], part.observed[there], part.variance[there]
+    if whole is not None:
+        widened = dict(zip(whole.names, whole.variance / np.maximum(whole.noise, 1e-12), strict=True))
+        variance = (part.noise * [widened[name] for name in part.names])[there]
     if look.question.yy is not None:
         return max(_normal(seen - part.wanted[there], size, variance) for size in (x, part.wanted[there]))
     # Where next to nothing was expected, half a case is: that none was seen before is chance, too.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hansei.tools.playbook.attributes import HOUR
 from hansei.tools.playbook.cells import Cells, Floats, Ints, is_blank
-from hansei.tools.playbook.excess import Look, gain
+from hansei.tools.playbook.excess import Look, gain, kinds
 from hansei.tools.playbook.expectation import Expectation, Question, summed
 from hansei.tools.playbook.screen import MIN_Z, Hit
 
@@ -87,12 +87,13 @@ def _narrowed(window: Cells, hour: Ints, y: Floats, question: Question, expected
         inside = window.inside(span.units, span.values) & ((hour - span.start) % 24 < span.length)
         x = window.sums[question.x] * inside
         # An app beside a step is asked for nothing: see the screen of other slices.
-        best, least = span, gain(look, y, inside) + (_PER_DIMENSION if unit == "step" or not span.units else 0.0)
+        whole = kinds(look, y, inside)
+        best, least = span, gain(look, y, inside, whole) + (_PER_DIMENSION if unit == "step" or not span.units else 0.0)
         for value in np.unique(window.codes[unit][inside]):
             name = window.values[unit][value]
             part = inside & (window.codes[unit] == value)
             small = question.min_x <= x[part].sum() <= (1 - _LARGE_PART) * x.sum()
-            if small and not is_blank((unit,), (name,)) and (more := gain(look, y, part)) > least:
+            if small and not is_blank((unit,), (name,)) and (more := gain(look, y, part, whole)) > least:
                 best, least = replace(span, units=(*span.units, unit), values=(*span.values, name)), more
         span = best
     if span.units == ("trace_name", "step"):

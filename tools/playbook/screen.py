@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from hansei.contracts import Segment
 from hansei.tools.playbook.cells import PRIORITY, Cells, Floats, is_blank, segment_of
-from hansei.tools.playbook.excess import Groups, Look, gain
+from hansei.tools.playbook.excess import Groups, Look, gain, kinds
 from hansei.tools.playbook.expectation import Expectation, Question, expect, summed
 
 MIN_Z = 3.5
@@ -217,33 +217,40 @@ def _narrowest(look: Look, y: Floats, passing: list[_Slice], stale: frozenset[tu
 def _whole(look: Look, y: Floats, slices: Sequence[_Slice], best: _Slice) -> _Slice:
     """The slice around the best one, of no more dimensions, that rather changed as a whole; itself when none did."""
     inside = best.mask(look.window) & (look.window.sums[look.question.x] > 0)
-    around = [one for one in slices if one.price <= best.price and not (inside & ~one.mask(look.window)).any()]
-    gains = [(_gain(look, y, one) - _gain(look, y, best), one) for one in around if _has_more(look, one, best)]
-    more, whole = max(gains, key=lambda one: one[0], default=(0.0, best))
-    return whole if more > _CLOSE else best
+    found = []
+    for one in slices:
+        outside = one.mask(look.window)
+        if one.price <= best.price and not (inside & ~outside).any() and _has_more(look, one, best):
+            whole = kinds(look, y, outside)
+            found.append((_TIE * gain(look, y, outside, whole) - gain(look, y, inside, whole), one))
+    more, around = max(found, key=lambda one: one[0], default=(0.0, best))
+    return around if more > _CLOSE else best
 
 
 def _part_alone(look: Look, y: Floats, slices: Sequence[_Slice], whole: _Slice) -> _Slice:
     """The part of a slice, narrower by one dimension or more, that rather changed alone, or most, where parts changed
     in ways of their own; the slice itself when all of it rather changed alike."""
+    mask = whole.mask(look.window)
+    around = kinds(look, y, mask)
     inside = sorted((one for one in slices if whole.is_around(one)), key=lambda one: (one.units, one.values))
     found = []
     for units, group in groupby(inside, key=lambda one: one.units):
-        parts = sorted(((_gain(look, y, one), one) for one in group), key=lambda part: -part[0])
+        gains = ((gain(look, y, one.mask(look.window), around), one) for one in group)
+        parts = sorted(gains, key=lambda part: -part[0])
         more, first = parts[0]
         if not _has_more(look, whole, first):
             continue
-        more += sum(max(gained - one.price, 0.0) for gained, one in parts[1:])
+        by = {*units} - {*whole.units}
+        # What comes and goes changes in its own way already when it is there for other days than the rest.
+        if by <= {"trace_name", "step"}:
+            more += sum(max(gained - one.price, 0.0) for gained, one in parts[1:])
         # Steps of one name in two apps may be quite different things: it takes the others' word to tell them too.
-        if not (whole.units and {*units} - {*whole.units} == {"trace_name"}):
+        if by != {"trace_name"} or not whole.units:
             more -= first.price - whole.price
-        found.append((more - _gain(look, y, whole), first))
+        # With much data, parts of one change differ by next to nothing, and yet by more than chance.
+        found.append((more - gain(look, y, mask, around) / _TIE, first))
     more, part = max(found, key=lambda one: one[0], default=(0.0, whole))
     return _part_alone(look, y, slices, part) if more > 0 else whole
-
-
-def _gain(look: Look, y: Floats, slice_: _Slice) -> float:
-    return gain(look, y, slice_.mask(look.window))
 
 
 def _same_rows(look: Look, one: _Slice, other: _Slice) -> bool:
