@@ -148,15 +148,15 @@ def newest(columns: Mapping[str, str], table: str, key: Sequence[str], where: st
         key: what the versions of a row have in common, as SQL over `r`.
         where: condition on a row `r`.
     """
-    row = f"cityHash64({', '.join(key)})"
+    row, version = (f"cityHash64({', '.join(parts)})" for parts in (key, (*key, "r.event_ts")))
     named = ",\n        ".join(f"{source} AS {name}" for name, source in columns.items())
     return f"""SELECT * EXCEPT deleted FROM (
       SELECT {named},
         r.is_deleted AS deleted
       FROM {table} AS r
       WHERE {where}
-        AND ({row}, r.event_ts) IN (SELECT {row}, max(r.event_ts) FROM {table} AS r WHERE {where} GROUP BY {row})
-      LIMIT 1 BY {row}
+        AND {version} IN (SELECT argMax({version}, r.event_ts) FROM {table} AS r WHERE {where} GROUP BY {row})
+      LIMIT 1 BY {version}
     )
     WHERE deleted = 0 AND {environments()}"""
 
