@@ -8,6 +8,7 @@ Model policy: open questions, which only a model asks; see `hansei.nodes.investi
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NotRequired
 
 from langgraph.runtime import Runtime
@@ -34,8 +35,10 @@ from hansei.nodes.scope import (
     context_of,
     dataset_of,
     facts_of,
+    many,
     strongest,
 )
+from hansei.tools.at_once import at_once
 from hansei.tools.clickhouse import Reader
 from hansei.tools.language_model import endpoint_of, model_meter_of
 from hansei.tools.playbook.catalogue import detector as detector_named
@@ -89,7 +92,6 @@ def analyst(state: AnalystInput, runtime: Runtime[Context]) -> dict[str, Any]:
     detector = detector_named(task["detector"])
     steps = Steps(runtime, "analyst", detector.question, task=detector.name)
     out: dict[str, Any] = {"drafts": {}, "screened": {}}
-    read = 0
     readers: list[Reader] = []
     try:
         dataset = dataset_of(state["scope"], runtime, state["costs"])
@@ -103,10 +105,11 @@ def analyst(state: AnalystInput, runtime: Runtime[Context]) -> dict[str, Any]:
             out["screened"][detector.name] = screened_as(screening, [], left_out)
         else:
             candidates = CANDIDATES.validate_python(task["candidates"])
-        for candidate in candidates:
-            draft = measure_candidate(dataset, candidate)
-            read += sum(item.rows_read for item in draft.evidence)
-            out["drafts"][draft.id] = draft.model_dump(mode="json")
+        measured, failed = at_once([partial(measure_candidate, dataset, candidate) for candidate in candidates])
+        drafts = [draft for draft in measured if draft is not None]
+        out["drafts"] = {draft.id: draft.model_dump(mode="json") for draft in drafts}
+        if failed is not None:
+            raise failed
     except HanseiError as error:
         steps.failed(error.message)
         attempt = runtime.execution_info.node_attempt if runtime.execution_info else ATTEMPTS
@@ -114,8 +117,8 @@ def analyst(state: AnalystInput, runtime: Runtime[Context]) -> dict[str, Any]:
             raise
         out["screened"].setdefault(detector.name, {}).update({"status": "partial", "reason": error.message})
         return {**out, "costs": bill("analyst", *readers)}
-    measured = len(out["drafts"])
-    steps.finished(f"{measured} candidate{'' if measured == 1 else 's'} measured", rows_read=read)
+    read = sum(item.rows_read for draft in drafts for item in draft.evidence)
+    steps.finished(f"{many(len(drafts), 'candidate', 'candidates')} measured", rows_read=read)
     return {**out, "costs": bill("analyst", *readers)}
 
 

@@ -30,7 +30,10 @@ Question = Callable[[Dataset, Metric, Draft, str], Evidence]
 Judge = Callable[[], Sequence[Finding]]
 """What stands by the drafts as they are now."""
 
-Rivals = Callable[[Sequence[Finding]], Sequence[tuple[str, Callable[[], Evidence]]]]
+Asked = tuple[str, Callable[[], Evidence]]
+"""A finding's id, and a question about it."""
+
+Rivals = Callable[[Sequence[Finding]], Sequence[Asked]]
 """What stands → questions of others, each with the finding's id."""
 
 
@@ -59,13 +62,13 @@ def doubt(
     def standing() -> Sequence[Finding]:
         return [finding for finding in judge() if only is None or finding.id in only]
 
-    def ask(questions: Mapping[str, Question], *, but: Collection[str] = ()) -> bool:
-        """Puts the questions to what stands, where they have not been put to it yet; whether there were any.
+    def put(questions: Mapping[str, Question], *, but: Collection[str] = ()) -> list[Asked]:
+        """The questions for what stands, where they have not been put to it yet.
 
         Args:
             but: findings that are not asked.
         """
-        asked: list[tuple[str, Callable[[], Evidence]]] = []
+        asked: list[Asked] = []
         for finding in standing():
             if finding.id in but:
                 continue
@@ -75,7 +78,11 @@ def doubt(
                 for purpose, question in questions.items()
                 if not draft.has(purpose) and _applies(purpose, metric, finding)
             ]
-        _keep(drafts, asked)
+        return asked
+
+    def ask(questions: Mapping[str, Question]) -> bool:
+        """Puts the questions; whether there were any."""
+        _keep(drafts, asked := put(questions))
         return bool(asked)
 
     # What turns out to be an echo needs no further question; when its cause falls, it stands again and is asked.
@@ -83,9 +90,9 @@ def doubt(
     while more:
         all_standing = judge()
         perhaps = {one.id for one in all_standing if any(_may_be_its_echo(one, two, drafts) for two in all_standing)}
-        more = ask({"parts": _parts}, but=perhaps)
-        _hold_against_each_other(dataset, drafts, judge, only)
-        more |= ask({"parts": _parts})
+        first = put({"parts": _parts}, but=perhaps)
+        _hold_against_each_other(dataset, drafts, judge, only, first)
+        more = ask({"parts": _parts}) or bool(first)
     # Only what stands is put to the rest; when one falls, what was thought to be its echo stands again.
     while ask({"rederive": partial(_rederive, observations=observations)}):
         pass
@@ -132,12 +139,15 @@ def doubt_proposals(
 
 
 def _hold_against_each_other(
-    dataset: Dataset, drafts: dict[str, Draft], judge: Judge, only: Collection[str] | None
+    dataset: Dataset, drafts: dict[str, Draft], judge: Judge, only: Collection[str] | None, first: Sequence[Asked]
 ) -> None:
     """Measures findings without the traces of others that could explain them, likeliest causes first.
 
     A finding that turns out to be an echo is not held against any more, and explains nothing itself. So all are asked
     at once whose own causes are settled.
+
+    Args:
+        first: other questions, which are put with the first of these.
     """
     waiting = sorted(judge(), key=cause_rank)
     if only is not None:
@@ -150,7 +160,7 @@ def _hold_against_each_other(
             finding.id: [cause for cause in standing if _may_be_its_echo(finding, cause, drafts)] for finding in waiting
         }
         now = [one for one in waiting if not any(cause.id in open_ones for cause in causes_of[one.id])] or waiting[:1]
-        asked: list[tuple[str, Callable[[], Evidence]]] = []
+        asked: list[Asked] = []
         for finding in now:
             draft, (_, metric) = drafts[finding.id], detector_of(finding.metric)
             causes = [cause for cause in causes_of[finding.id] if not draft.has(f"without:{cause.id}")]
@@ -159,9 +169,12 @@ def _hold_against_each_other(
                 other = (detector_of(cause.metric)[1], drafts[cause.id].candidate)
                 id = f"{finding.id}.without.{cause.id}"
                 asked.append((finding.id, partial(without, dataset, metric, draft.candidate, other, cause.id, id)))
-        _keep(drafts, asked)
+        if asked:
+            _keep(drafts, [*asked, *first])
+            first = ()
         done = {finding.id for finding in now}
         waiting = [finding for finding in waiting if finding.id not in done]
+    _keep(drafts, first)
 
 
 def _may_be_its_echo(finding: Finding, cause: Finding, drafts: Mapping[str, Draft]) -> bool:
@@ -170,7 +183,7 @@ def _may_be_its_echo(finding: Finding, cause: Finding, drafts: Mapping[str, Draf
     return may_echo(finding, cause) and not (mine and theirs and mine.isdisjoint(theirs))
 
 
-def _keep(drafts: dict[str, Draft], asked: Sequence[tuple[str, Callable[[], Evidence]]]) -> None:
+def _keep(drafts: dict[str, Draft], asked: Sequence[Asked]) -> None:
     """Asks all at once and puts each answer to its draft, named by its id.
 
     Raises:

@@ -40,8 +40,9 @@ def profile(state: ProfileInput, runtime: Runtime[Context]) -> dict[str, Any]:
     steps = Steps(runtime, "profile", "Adding up every slice of the window and the baseline")
     dataset = dataset_of(state["scope"], runtime, state["costs"])
     try:
-        read, cohorts = together(
-            partial(read_profile, dataset), partial(read_cohorts, dataset, observations_of(state["scope"]), SETTLE)
+        # What takes longest begins first.
+        cohorts, read = together(
+            partial(read_cohorts, dataset, observations_of(state["scope"]), SETTLE), partial(read_profile, dataset)
         )
         read = replace(read, cohorts=cohorts, notes=(*read.notes, *([cohorts.note] if cohorts.note else [])))
     except BudgetExceeded as error:
