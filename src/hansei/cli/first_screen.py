@@ -56,6 +56,8 @@ def tell_report(console: Console, report: Report, files: list[Path]) -> None:
         console.line()
         console.line(words.text("section.health"), style="title")
         console.table(*_health(report))
+        for told, names in _given_by_evaluators(report).items():
+            console.line(f"  * {', '.join(names)} ({told})")
     if report.findings:
         console.line()
         console.table(*_findings(report))
@@ -89,7 +91,7 @@ def _health(report: Report) -> tuple[list[str], list[list[str]]]:
     headings = ["", words.text("period.window"), words.text("period.baseline"), words.text("health.change")]
     rows = [
         [
-            row.name,
+            f"{row.label} *" if row.judged else row.label,
             f"{row.window} ({row.interval})" if row.interval else row.window,
             row.baseline,
             row.state_label if row.state in ("same", "unknown") else f"{row.change} · {row.state_label}",
@@ -98,6 +100,17 @@ def _health(report: Report) -> tuple[list[str], list[list[str]]]:
         for row in report_view(report).signs
     ]
     return [*headings, words.text("sign.trend")], rows
+
+
+def _given_by_evaluators(report: Report) -> dict[str, list[str]]:
+    """How far scores can be believed that evaluators gave, with their names: too long to stand in the table."""
+    from hansei.tools.report.view import report_view
+
+    told: dict[str, list[str]] = {}
+    for row in report_view(report).signs:
+        if row.judged:
+            told.setdefault(row.judged, []).append(row.label)
+    return told
 
 
 def _findings(report: Report) -> tuple[list[str], list[list[str]]]:
