@@ -126,8 +126,8 @@ def _without_condition_cache() -> None:
     """Makes each query read what it filters: with its cache, ClickHouse skips what an earlier round has looked at."""
     settings = sessions.session_settings
 
-    def measured(limits: Any) -> dict[str, int | str]:
-        return {"use_query_condition_cache": 0, **settings(limits)}
+    def measured(limits: Any, *, one_core: bool = False) -> dict[str, int | str]:
+        return {"use_query_condition_cache": 0, **settings(limits, one_core=one_core)}
 
     sessions.session_settings = measured
 
