@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
+from typing import cast
 
 import numpy as np
 import pytest
 
 from hansei.contracts import Segment
+from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.playbook.attributes import DIMENSIONS, HOUR, Cohorts
 from hansei.tools.playbook.cells import Cells
 from hansei.tools.playbook.cohorts import confined
 from hansei.tools.playbook.error import RATE
 from hansei.tools.playbook.expectation import Question, expect
+from hansei.tools.playbook.share_cohorts import read_shares
 
 WORSE = Question("n", "errors", [()], [()], min_x=50, min_effect=0.01, min_relative=0.5)
 ALIKE = [("trace_name", "step"), ("step",)]
@@ -44,6 +48,24 @@ def told(cells: Cells) -> list[Segment]:
 def test_a_value_is_told_whatever_its_share_of_the_traffic(share: float) -> None:
     cells = cells_of({"team": share, "free": (1 - share) / 2, "trial": (1 - share) / 2}, {"team": 0.16})
     assert told(cells) == [{"tag": "team", "tool_name": "tool0", "trace_name": "support"}]
+
+
+def test_where_only_some_steps_were_read_a_value_is_told_with_its_step() -> None:
+    cells = cells_of({"team": 0.3, "free": 0.7}, {"team": 0.16}, steps=1)
+    cells = cells.where(cells.text("trace_name") == "support")
+    for whole, segment in ((True, {"tag": "team"}), (False, {"tag": "team", "tool_name": "tool0"})):
+        found, _ = confined("error", RATE, Cohorts({"tag": cells}, whole=whole), WORSE)
+        assert [candidate.segment for candidate in found] == [segment]
+
+
+def test_nothing_is_asked_of_steps_to_which_next_to_nothing_happened() -> None:
+    """There is no data to ask here."""
+    nobody = cast(Dataset, None)
+    cells = cells_of({"team": 1.0}, {}, seed=2)
+    few = replace(cells, sums={**cells.sums, "errors": np.minimum(cells.sums["errors"], np.arange(len(cells)) < 4)})
+    assert read_shares(nobody, few, {"errors": "n"}, "").cells == {}
+    with pytest.raises(AttributeError):
+        read_shares(nobody, cells, {"errors": "n"}, "")
 
 
 def test_what_hits_all_values_is_told_of_none() -> None:

@@ -13,11 +13,12 @@ from hansei.contracts import Evidence, Finding
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.playbook import telling
 from hansei.tools.playbook.assess import DAY
+from hansei.tools.playbook.cohorts import confined
 from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import STEP_CONTEXTS, STEP_GROUPINGS, against_baseline, against_rest
 from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
-from hansei.tools.playbook.profile import read_some_steps
+from hansei.tools.playbook.profile import look_closer, read_some_steps
 from hansei.tools.playbook.screen import both_ways, stand_out
 from hansei.tools.playbook.templates import count_templates, what_they_say
 from hansei.tools.playbook.texts import ANSWERED, REFUSES, SAYS_NOTHING
@@ -43,7 +44,7 @@ REFUSALS = Metric(
     again_where=ANSWERED,
 )
 EMPTY = replace(REFUSALS, name="empty_answer_rate", y=SAYS_NOTHING, again=f"countIf({SAYS_NOTHING}) / count()")
-_COUNTED = f"count() AS calls, countIf({REFUSES}) AS refused, countIf({SAYS_NOTHING}) AS empty"
+_COUNTED = {"refused": REFUSES, "empty": SAYS_NOTHING}
 
 _GROUPINGS = tuple(units for units in STEP_GROUPINGS if units)
 _WORSE = Question("calls", "refused", STEP_CONTEXTS, _GROUPINGS, min_x=50, min_effect=0.01, min_relative=0.5)
@@ -62,23 +63,27 @@ def screen(dataset: Dataset) -> Screening:
     cells = read_some_steps(dataset, _COUNTED, ANSWERED)
     if not len(cells):
         return Screening.nothing("no generation has a recorded answer")
+    cohorts = look_closer(dataset, cells, _COUNTED, ANSWERED)
     found: list[Candidate] = []
     slices = 0
     for metric, y in ((REFUSALS, "refused"), (EMPTY, "empty")):
         worse, better, looked = both_ways(cells, replace(_WORSE, y=y), replace(_BETTER, y=y))
         found += against_baseline("answer", metric, "regression", cells, worse, "calls")
         found += against_baseline("answer", metric, "improvement", cells, better, "calls")
-        slices += looked
+        hidden, looked_closer = confined("answer", metric, cohorts, replace(_WORSE, y=y), replace(_ALWAYS, y=y))
+        found += hidden
+        slices += looked + looked_closer
         if metric is REFUSALS:
             always, looked_within = stand_out(cells, _ALWAYS, explained=[*worse, *better])
             found += against_rest("answer", metric, always)
             slices += looked_within
-    return Screening.of(found, slices, cells.has_baseline)
+    return Screening.of(found, slices, cells.has_baseline).noted(cohorts.note)
 
 
 def _worth_reading(dataset: Dataset) -> bool:
     """Whether there are few answers, or some on the window's last day refuse or are empty."""
-    sql = f"SELECT {_COUNTED} FROM observations WHERE {ANSWERED}"
+    sums = ", ".join(f"countIf({condition}) AS {name}" for name, condition in _COUNTED.items())
+    sql = f"SELECT count() AS calls, {sums} FROM observations WHERE {ANSWERED}"
     day = dataset.columns(dataset.bind(sql, ("observations",)), since=dataset.periods.window.end - DAY)
     days = dataset.periods.window.days + dataset.periods.baseline.days
     return bool(day["refused"][0] + day["empty"][0]) or int(day["calls"][0]) * days <= ENOUGH

@@ -33,9 +33,17 @@ MOST_VALUES = 60
 LEAST_TRACES = 20
 """Values that fewer traces carry are not told apart."""
 
+FEWEST_EVENTS = 5
+"""A step with fewer events than this can give no finding, so its slices do not count as looked at (Tarone, Biometrics
+46 (1990) 515)."""
+
 DIMENSIONS = ("trace_name", "environment", "type", "name")
 
-_DAY = "toInt32(floor(dateDiff('millisecond', {window_start:DateTime64(6, 'UTC')}, start_time) / 86400000))"
+WHAT = "Users, sessions, tags, languages, metadata and hours"
+WHOLE = "*"
+"""The key of rows that hold everything once, whatever it carries."""
+
+DAY = "toInt32(floor(dateDiff('millisecond', {window_start:DateTime64(6, 'UTC')}, start_time) / 86400000))"
 
 # A name as programs write it: what is free text is no kind of traffic, and would have to be quoted everywhere.
 _NOTED = r"""arrayMap(t -> ('tag', t), tags), [('language', @language)],
@@ -86,7 +94,7 @@ SELECT day, trace_name, environment, type, name, carried.1 AS key, carried.2 AS 
   sum(o.cost) AS cost, sum(o.cost2) AS cost2, sum(o.counted) AS counted, sum(o.tokens) AS tokens,
   sum(o.tokens2) AS tokens2, sum(o.calls) AS calls, sum(o.failed) AS failed
 FROM (
-  SELECT cityHash64(trace_id) AS trace, {_DAY} AS day, toHour(start_time, 'UTC') AS hour, environment, type, name,
+  SELECT cityHash64(trace_id) AS trace, {DAY} AS day, toHour(start_time, 'UTC') AS hour, environment, type, name,
     count() AS n, countIf(level = 'ERROR') AS errors,
     countIf(type != 'EVENT' AND start_time < {{settled:DateTime64(6, 'UTC')}}) AS due,
     countIf(type != 'EVENT' AND start_time < {{settled:DateTime64(6, 'UTC')}} AND end_time IS NULL) AS unfinished,
@@ -118,10 +126,12 @@ class Cohorts:
     Args:
         cells: key (a segment's dimension) → its cells, with the key as a unit.
         note: what was left out, '' when nothing was.
+        whole: whether there are several steps, and all of them were read.
     """
 
     cells: Mapping[str, Cells]
     note: str = ""
+    whole: bool = True
 
 
 def read_cohorts(dataset: Dataset, observations: int, settle: timedelta) -> Cohorts:
@@ -131,7 +141,7 @@ def read_cohorts(dataset: Dataset, observations: int, settle: timedelta) -> Coho
         observations: how many the project has in both periods.
         settle: rows younger than this at the window's end may still be running.
     """
-    spans, sample, note = part_of(dataset, observations, "Users, sessions, tags, languages, metadata and hours")
+    spans, sample, note = part_of(dataset, observations, WHAT)
     given: dict[str, Any] = {"sample": sample, "settled": dataset.periods.window.end - settle}
     try:
         now = {**given, **spans[0], "least": max(5, LEAST_TRACES // sample)}
@@ -143,13 +153,13 @@ def read_cohorts(dataset: Dataset, observations: int, settle: timedelta) -> Coho
     except (QueryFailed, PermissionMissing) as error:
         if isinstance(error, QueryFailed) and error.retryable:
             raise
-        return Cohorts({}, _not_read(error))
+        return Cohorts({}, not_read(error))
     columns = {name: [value for part in parts for value in part[name]] for name in parts[0]}
     return Cohorts(_by_key(columns), note)
 
 
-def part_of(dataset: Dataset, rows: int, what: str) -> tuple[list[dict[str, datetime]], int, str]:
-    """The spans to read so that about `ENOUGH` rows are; one in how many traces; and what to say of it.
+def part_of(dataset: Dataset, rows: int, what: str, enough: int = ENOUGH) -> tuple[list[dict[str, datetime]], int, str]:
+    """The spans to read so that about `enough` rows are; one in how many traces; and what to say of it.
 
     Args:
         rows: how many both periods have.
@@ -158,7 +168,7 @@ def part_of(dataset: Dataset, rows: int, what: str) -> tuple[list[dict[str, date
     Returns:
         Parameters for each span, the window's first; the sample; '' when all is read.
     """
-    if rows <= ENOUGH:
+    if rows <= enough:
         return [{}], 1, ""
     window, baseline = dataset.periods.window, dataset.periods.baseline
     day = timedelta(days=1)
@@ -170,13 +180,14 @@ def part_of(dataset: Dataset, rows: int, what: str) -> tuple[list[dict[str, date
         spans = [{"range_start": start, "range_end": start + day} for start in starts]
         share = 2 * day / (window.length + baseline.length)
         note = "{what} were looked for on {day} and {before} only, in one of {sample} traces."
-    sample = max(1, math.ceil(rows * share / ENOUGH))
+    sample = max(1, math.ceil(rows * share / enough))
     days = {"day": starts[0].strftime("%Y-%m-%d"), "before": starts[1].strftime("%Y-%m-%d")}
     return spans, sample, note.format(what=what, sample=sample, **days)
 
 
-def _not_read(error: HanseiError) -> str:
-    return f"Users, sessions, tags, languages, metadata and hours were not looked at: {error.message}"
+def not_read(error: HanseiError) -> str:
+    """The note that a query for them failed."""
+    return f"{WHAT} were not looked at: {error.message}"
 
 
 def _keys(chosen: Mapping[str, Sequence[Any]]) -> list[str]:
@@ -203,3 +214,31 @@ def _by_key(columns: Mapping[str, Sequence[Any]]) -> dict[str, Cells]:
         part[key] = [columns["value"][i] for i in mine]
         found[key] = Cells.read(part, (*DIMENSIONS, key))
     return found
+
+
+def with_the_rest(
+    part: dict[str, list[Any]], key: str, columns: Mapping[str, Sequence[Any]], whole: Sequence[int],
+    dimensions: Sequence[str], sums: Sequence[str],
+) -> None:  # fmt: skip
+    """Adds to a key's rows those that lack the key, as value ''.
+
+    Args:
+        part: columns of the rows that have the key: day, the dimensions, the sums, and the key with its values.
+        columns: of all rows.
+        whole: places of the rows that hold everything once (`WHOLE`).
+        sums: the first counts rows.
+    """
+    place = (*dimensions, "day")
+    left: dict[tuple[Any, ...], list[float]] = {}
+    for i in whole:
+        held = left.setdefault(tuple(columns[name][i] for name in place), [0.0] * len(sums))
+        for at, name in enumerate(sums):
+            held[at] += float(columns[name][i])
+    for i in range(len(part[key])):
+        held = left[tuple(part[name][i] for name in place)]
+        for at, name in enumerate(sums):
+            held[at] -= float(part[name][i])
+    for where, held in left.items():
+        if held[0] > 0:
+            for name, value in (*zip(place, where, strict=True), *zip(sums, held, strict=True), (key, "")):
+                part[name].append(value)

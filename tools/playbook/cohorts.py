@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hansei.contracts import Comparison, Direction, Segment
-from hansei.tools.playbook.attributes import HOUR, Cohorts
+from hansei.tools.playbook.attributes import FEWEST_EVENTS, HOUR, Cohorts
 from hansei.tools.playbook.cells import Cells
 from hansei.tools.playbook.expectation import Expectation, Question, expect
 from hansei.tools.playbook.hours import hours_compared, hours_in_excess
@@ -31,10 +31,6 @@ _SINGLE = ("user_id", "session_id")
 
 _CLEAR = 4.5
 """Standard errors that make a candidate here: so many slices are looked at that less would not stand afterwards."""
-
-_FEWEST_EVENTS = 5
-"""A step with fewer events than this can give no finding, so its slices do not count as looked at (Tarone, Biometrics
-46 (1990) 515)."""
 
 
 def confined(
@@ -53,29 +49,51 @@ def confined(
             # An average over a single user's calls is made by its few largest; and prices and prompts have no hours.
             continue
         cells = cells.where(cells.sums[question.x] > 0)
-        window, baseline = cells.where(cells.in_window), cells.where(~cells.in_window)
-        if not len(window):
-            continue
-        told: list[Hit] = []
-        if len(baseline):
-            asked = replace(question, limit=MOST)
-            told, looked = _look(key, window, asked, _moved(key, window, baseline, question))
-            slices += looked
-            found += _candidates(detector, metric, key, cells, told, question.x, "regression")
-        if always is not None and not (key == HOUR and question.yy is not None):
-            keep = np.ones(len(window), dtype=bool)
-            for hit in told:
-                keep &= ~hit.cells
-            rest = window.where(keep)
-            # What a call costs or takes differs from app to app: amounts are held against others of the same app only.
-            contexts = _alike(cells) if always.yy is None else _alike(cells)[:-1]
-            asked = replace(always, contexts=contexts, limit=MOST, min_x=min(always.min_x, metric.min_n))
-            if len(rest):
-                alike = expect(rest, rest, asked, scatter=False, others=_others(key))
-                hot, looked = _look(key, rest, asked, alike)
+        for step, part in [(None, cells)] if cohorts.whole else _by_step(cells, question):
+            for direction, hits, looked in _hits(key, part, metric, question, always):
                 slices += looked
-                found += _candidates(detector, metric, key, cells, hot, question.x, "hotspot")
+                named = [_at(hit, step) for hit in hits]
+                found += _candidates(detector, metric, key, cells, named, question.x, direction)
     return list(_strongest(found)), slices
+
+
+def _hits(
+    key: str, cells: Cells, metric: Metric, question: Question, always: Question | None
+) -> Iterator[tuple[Direction, list[Hit], int]]:
+    """What is in excess in each direction, and how many slices were compared."""
+    window, baseline = cells.where(cells.in_window), cells.where(~cells.in_window)
+    if not len(window):
+        return
+    told: list[Hit] = []
+    if len(baseline):
+        asked = replace(question, limit=MOST)
+        told, looked = _look(key, window, asked, _moved(key, window, baseline, question))
+        yield "regression", told, looked
+    if always is not None and not (key == HOUR and question.yy is not None):
+        keep = np.ones(len(window), dtype=bool)
+        for hit in told:
+            keep &= ~hit.cells
+        rest = window.where(keep)
+        # What a call costs or takes differs from app to app: amounts are held against others of the same app only.
+        contexts = _alike(cells) if always.yy is None else _alike(cells)[:-1]
+        asked = replace(always, contexts=contexts, limit=MOST, min_x=min(always.min_x, metric.min_n))
+        if len(rest):
+            yield "hotspot", *_look(key, rest, asked, expect(rest, rest, asked, scatter=False, others=_others(key)))
+
+
+def _by_step(cells: Cells, question: Question) -> Iterator[tuple[tuple[str, ...], Cells]]:
+    """The cells of each step by itself: where others were not read, nothing can be told without its step."""
+    events = cells.sums[question.y] * cells.in_window
+    for at, step in enumerate(cells.values["step"]):
+        mine = cells.codes["step"] == at
+        if events[mine].sum() >= FEWEST_EVENTS:
+            yield step, cells.where(mine)
+
+
+def _at(hit: Hit, step: tuple[str, ...] | None) -> Hit:
+    if step is None or "step" in hit.units:
+        return hit
+    return replace(hit, units=(*hit.units, "step"), values=(*hit.values, step))
 
 
 def _alike(cells: Cells) -> tuple[tuple[str, ...], ...]:
@@ -111,7 +129,7 @@ def _able(cells: Cells, question: Question) -> NDArray[np.bool_]:
     if question.yy is not None or question.sign < 0:
         return np.ones(len(cells), dtype=bool)
     group, names = cells.group((_what(cells),))
-    return np.bincount(group, weights=cells.sums[question.y], minlength=len(names))[group] >= _FEWEST_EVENTS
+    return np.bincount(group, weights=cells.sums[question.y], minlength=len(names))[group] >= FEWEST_EVENTS
 
 
 def _moved(key: str, window: Cells, baseline: Cells, question: Question) -> Expectation:

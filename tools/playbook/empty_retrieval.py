@@ -9,6 +9,7 @@ from __future__ import annotations
 from hansei.contracts import Evidence, Finding
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.playbook import telling
+from hansei.tools.playbook.cohorts import confined
 from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import STEP_GROUPINGS, against_baseline, against_rest
 from hansei.tools.playbook.measure import rows_of
@@ -53,12 +54,14 @@ def screen(profile: Profile) -> Screening:
         return Screening.nothing("no searches: there are no observations of type RETRIEVER, and no tool is named so")
     worse, better, looked = both_ways(cells, _WORSE, _BETTER)
     always, looked_within = stand_out(cells, _ALWAYS, explained=[*worse, *better])
+    hidden, looked_closer = confined("empty_retrieval", RATE, profile.uses, _WORSE, _ALWAYS)
     candidates = [
+        *hidden,
         *against_baseline("empty_retrieval", RATE, "regression", cells, worse, "searches"),
         *against_baseline("empty_retrieval", RATE, "improvement", cells, better, "searches"),
         *against_rest("empty_retrieval", RATE, always),
     ]
-    return Screening.of(candidates, looked + looked_within, cells.has_baseline)
+    return Screening.of(candidates, looked + looked_within + looked_closer, cells.has_baseline)
 
 
 def detail(dataset: Dataset, candidate: Candidate, id: str) -> Evidence:

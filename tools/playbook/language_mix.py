@@ -117,8 +117,7 @@ def screen(dataset: Dataset) -> Screening:
         *against_baseline("language_mix", RATE, "improvement", cells, better, "n"),
         *(_in_its_app(hit) for hit in often if _is_slip(cells, hit)),
     ]
-    whole = Screening.of(found, looked + looked_within, cells.has_baseline)
-    return replace(whole, status="partial", reason=note) if note else whole
+    return Screening.of(found, looked + looked_within, cells.has_baseline).noted(note)
 
 
 def _traces(dataset: Dataset) -> int:

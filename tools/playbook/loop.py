@@ -12,6 +12,7 @@ from __future__ import annotations
 from hansei.contracts import Evidence, Finding
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.playbook import telling
+from hansei.tools.playbook.cohorts import confined
 from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import STEP_GROUPINGS, against_baseline, against_rest
 from hansei.tools.playbook.measure import rows_of
@@ -23,15 +24,20 @@ from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_count, format_value
 
 # One row per trace and tool: how often its most repeated input was sent, and one of these. Hashes do for counting; the
-# texts are only kept by queries that name `input`.
+# texts are only kept by queries that name `input`, and the first call's metadata by those that name that.
 _USES = f"""SELECT any(o.trace_id) AS trace_id, any(o.type) AS type, any(o.name) AS name,
       max(o.trace_name) AS trace_name, max(o.environment) AS environment, max(o.release) AS release,
-      max(o.version) AS version, max(o.user_id) AS user_id, min(o.start_time) AS start_time,
+      max(o.version) AS version, max(o.user_id) AS user_id, max(o.session_id) AS session_id,
+      min(o.start_time) AS start_time, argMin(o.metadata, (o.start_time, o.id)) AS metadata,
       groupArrayArray(o.keys) AS keys, arrayMax(arrayEnumerateUniq(keys)) AS repeats,
       arrayMax(arrayEnumerateUniq(groupArrayIf(cityHash64(o.input), notEmpty(o.keys)))) AS identical,
       arraySort(groupArrayIf((o.input, o.keys), notEmpty(o.keys))) AS inputs,
       arrayFirst(i -> arrayExists(key -> countEqual(keys, key) = repeats, i.2), inputs).1 AS input
-    FROM (SELECT *, {input_keys()} AS keys FROM observations WHERE {TOOLS}) AS o
+    FROM (
+      SELECT id, trace_id, type, name, trace_name, environment, release, version, user_id, session_id, start_time,
+        metadata, input, {input_keys()} AS keys
+      FROM observations WHERE {TOOLS}
+    ) AS o
     GROUP BY cityHash64(o.trace_id, o.type, o.name)"""
 
 RATE = Metric(
@@ -49,9 +55,10 @@ RATE = Metric(
     per="traces that use it",
     again="countIf(arrayMax(input -> countEqual(inputs, input), inputs) >= {repeats:Float64}) / count()",
     again_from=f"""SELECT trace_id, type, name, any(environment) AS environment, any(version) AS version,
-      min(start_time) AS start_time, groupArrayArray(o.keys) AS inputs
+      min(start_time) AS start_time, argMin(o.metadata, (o.start_time, o.id)) AS metadata,
+      groupArrayArray(o.keys) AS inputs
     FROM (
-      SELECT trace_id, type, name, environment, version, start_time, {input_keys()} AS keys
+      SELECT id, trace_id, type, name, environment, version, start_time, metadata, {input_keys()} AS keys
       FROM raw_observations WHERE {TOOLS}
     ) AS o GROUP BY trace_id, type, name""",
 )
@@ -72,13 +79,15 @@ def screen(profile: Profile) -> Screening:
         return Screening.nothing("no tool calls: there are no observations of type TOOL, RETRIEVER or SPAN")
     worse, better, looked = both_ways(cells, _WORSE, _BETTER)
     always, looked_within = stand_out(cells, _ALWAYS, explained=[*worse, *better])
+    hidden, looked_closer = confined("loop", RATE, profile.uses, _WORSE, _ALWAYS)
     found = [
+        *hidden,
         *against_baseline("loop", RATE, "regression", cells, worse, "uses"),
         *against_baseline("loop", RATE, "improvement", cells, better, "uses"),
         *against_rest("loop", RATE, always),
     ]
     candidates = [c.model_copy(update={"parameters": {"repeats": float(REPEATS)}}) for c in found]
-    return Screening.of(candidates, looked + looked_within, cells.has_baseline)
+    return Screening.of(candidates, looked + looked_within + looked_closer, cells.has_baseline)
 
 
 def detail(dataset: Dataset, candidate: Candidate, id: str) -> Evidence:

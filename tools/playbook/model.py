@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from pydantic import Field
@@ -92,6 +92,10 @@ class Screening:
     """How many slices were compared; each counts for the bound on false alarms."""
     status: Literal["ran", "partial", "skipped"] = "ran"
     reason: str = ""
+
+    def noted(self, left_out: str) -> Screening:
+        """The same, partial if something was left out."""
+        return replace(self, status="partial", reason=left_out) if left_out else self
 
     @classmethod
     def nothing(cls, reason: str) -> Screening:

@@ -7,7 +7,7 @@ are sums of its cells.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -21,6 +21,7 @@ from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.relations import Needs
 from hansei.tools.playbook.attributes import Cohorts
 from hansei.tools.playbook.cells import Cells
+from hansei.tools.playbook.share_cohorts import CHOSEN, read_shares
 from hansei.tools.playbook.texts import (
     FINDS_NOTHING,
     LOOKS_EMPTY,
@@ -87,7 +88,8 @@ class Profile:
     whose output is an error or empty), errors (whose output is an error), searches and empty (those that found
     nothing); or why there are none: texts take longest to read, and the other tables stand without them.
     `earlier` are the traces before the baseline, of which only n is known: a weekly pattern takes `HISTORY_DAYS`.
-    `cohorts` are the steps by what their traces carry, see `attributes`.
+    `cohorts` are the steps by what their traces carry, see `attributes`; `uses` are the uses of tools and the searches
+    of which there is something to ask, see `share_cohorts`.
     """
 
     periods: Periods
@@ -97,6 +99,7 @@ class Profile:
     tools: Cells | str
     notes: tuple[str, ...] = ()
     cohorts: Cohorts = field(default_factory=lambda: Cohorts({}))
+    uses: Cohorts = field(default_factory=lambda: Cohorts({}))
 
 
 def read_profile(dataset: Dataset) -> Profile:
@@ -105,17 +108,18 @@ def read_profile(dataset: Dataset) -> Profile:
     When a dimension has so many values that the cells outgrow the bound on results, the release, then the version are
     left out, and the notes say so.
     """
-    (steps, left_out), (runs, of_runs), (tools, of_tools), earlier = together(
+    (steps, left_out), (runs, of_runs), (tools, of_tools, uses), earlier = together(
         partial(_read, dataset, _steps, STEP_DIMENSIONS),
         partial(_read, dataset, _runs, RUN_DIMENSIONS),
-        partial(_read_tools, dataset),
+        partial(_read_closer, dataset),
         partial(_earlier, dataset),
     )
     dropped = sorted({*left_out, *of_runs, *of_tools})
     notes = [
         f"{name} has too many values to be compared one by one; it was left out of the profile." for name in dropped
     ]
-    return Profile(dataset.periods, steps, runs, earlier, tools, tuple(notes))
+    notes += [uses.note] if uses.note else []
+    return Profile(dataset.periods, steps, runs, earlier, tools, tuple(notes), uses=uses)
 
 
 def history_start(periods: Periods) -> datetime:
@@ -141,20 +145,36 @@ def _read_tools(dataset: Dataset) -> tuple[Cells | str, list[str]]:
         return error.message, []
 
 
-def read_some_steps(dataset: Dataset, sums: str, where: str) -> Cells:
+def read_some_steps(dataset: Dataset, counts: Mapping[str, str], where: str) -> Cells:
     """Cells of the observations that meet a condition, for what would be too dear to read of all of them.
 
+    The sum ``calls`` counts them.
+
     Args:
-        sums: SQL of the sums, each with its name.
+        counts: name of a sum → SQL condition on the observations that it counts.
         where: SQL condition on an observation.
     """
+    sums = "".join(f", countIf({condition}) AS {name}" for name, condition in counts.items())
 
     def build(dropped: frozenset[str]) -> tuple[str, Needs, tuple[str, ...]]:
         dimensions = _dimensions(STEP_DIMENSIONS, dropped, {})
-        sql = f"SELECT {_DAY % 'start_time'}, {dimensions}, {sums} FROM observations WHERE {where} GROUP BY ALL"
+        sql = f"""SELECT {_DAY % "start_time"}, {dimensions}, count() AS calls{sums}
+FROM observations WHERE {where} GROUP BY ALL"""
         return sql, Needs(trace=True), ("observations",)
 
     return _read(dataset, build, STEP_DIMENSIONS)[0]
+
+
+def look_closer(dataset: Dataset, cells: Cells, counts: Mapping[str, str], where: str) -> Cohorts:
+    """The cells of `read_some_steps` once more, by what traces carry: of the steps of which there is something to ask.
+
+    Args:
+        cells: what `read_some_steps` gave for the same counts and condition.
+    """
+    sums = "".join(f", {condition} AS {name}" for name, condition in counts.items())
+    source = f"""SELECT trace_id, start_time, environment, type, name, 1 AS calls{sums}
+      FROM observations WHERE {where} AND {CHOSEN}"""
+    return read_shares(dataset, cells, dict.fromkeys(counts, "calls"), source)
 
 
 _TOO_MANY_ROWS = 396
@@ -228,15 +248,24 @@ GROUP BY ALL""",
 
 
 def _tools(dropped: frozenset[str]) -> tuple[str, Needs, tuple[str, ...]]:
-    attributes = ("trace_name", "environment", "release", "version")
-    dimensions = "".join(f"'' AS {name}, " if name in dropped else f"max(o.{name}) AS {name}, " for name in attributes)
+    dimensions = ("trace_name", "environment", "release", "version")
+    of_trace = "".join(f"'' AS {name}, " if name in dropped else f"max(o.{name}) AS {name}, " for name in dimensions)
     return (
         f"""
 SELECT {_DAY % "start_time"}, {", ".join(TOOL_DIMENSIONS)},
   count() AS uses, countIf(repeats >= {REPEATS}) AS looping, sum(calls) AS calls, sum(failed) AS failed,
   sum(errors) AS errors, sum(searches) AS searches, sum(empty) AS empty
-FROM (
-  SELECT {dimensions}any(o.type) AS type, any(o.name) AS name, min(o.start_time) AS start_time,
+FROM ({_uses(of_trace)})
+GROUP BY ALL""",
+        Needs(trace=True),
+        ("observations",),
+    )
+
+
+def _uses(of_trace: str, also: str = "1") -> str:
+    """SQL of the uses of a tool in a trace, a row each: how often an input repeats, and what was answered."""
+    return f"""
+  SELECT {of_trace}any(o.type) AS type, any(o.name) AS name, min(o.start_time) AS start_time,
     arrayMax(arrayEnumerateUniq(groupArrayArray(o.keys))) AS repeats,
     countIf(o.is_quiet) AS calls, countIf(o.is_error) AS errors, countIf(o.is_error OR o.is_empty) AS failed,
     countIf(o.is_search) AS searches, countIf(o.finds_nothing) AS empty
@@ -245,11 +274,20 @@ FROM (
       {SEARCHES} AS is_search, is_search AND {FINDS_NOTHING} AS finds_nothing,
       {input_keys("level = 'ERROR' OR is_error OR finds_nothing")} AS keys
     FROM observations
-    WHERE {TOOLS}
+    WHERE {TOOLS} AND {also}
   ) AS o
   GROUP BY cityHash64(o.trace_id, o.type, o.name)
-)
-GROUP BY ALL""",
-        Needs(trace=True),
-        ("observations",),
-    )
+"""
+
+
+_USES_OF_STEPS = f"""SELECT trace_id, start_time, environment, type, name, 1 AS uses, repeats >= {REPEATS} AS looping,
+  searches, empty
+FROM ({_uses("any(o.trace_id) AS trace_id, max(o.environment) AS environment, ", CHOSEN)})"""
+
+
+def _read_closer(dataset: Dataset) -> tuple[Cells | str, list[str], Cohorts]:
+    """The tools, and those of which there is something to ask by what their traces carry as well."""
+    tools, dropped = _read_tools(dataset)
+    if isinstance(tools, str) or not len(tools):
+        return tools, dropped, Cohorts({})
+    return tools, dropped, read_shares(dataset, tools, {"looping": "uses", "empty": "searches"}, _USES_OF_STEPS)

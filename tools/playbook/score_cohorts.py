@@ -6,11 +6,17 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hansei.tools.playbook.attributes import LANGUAGE, LEAST_TRACES, MOST_VALUES, NOTED, Cohorts, keys_of
+from hansei.tools.playbook.attributes import (
+    LANGUAGE,
+    LEAST_TRACES,
+    MOST_VALUES,
+    NOTED,
+    WHOLE,
+    Cohorts,
+    keys_of,
+    with_the_rest,
+)
 from hansei.tools.playbook.cells import Cells
-
-WHOLE = "*"
-"""The key of the rows that hold all scores once."""
 
 _NO_CALL = "('', '', '')"
 CARRIED = f"""arrayConcat([('{WHOLE}', '', {_NO_CALL})], if(attributes.1 = [] OR NOT has(attributes.1, 'tag'),
@@ -51,24 +57,6 @@ def cohorts_of(columns: Mapping[str, Sequence[Any]]) -> Cohorts:
         part: dict[str, list[Any]] = {name: [columns[name][i] for i in mine] for name in (*names, "day", *_SUMS)}
         part[key] = [columns["value"][i] for i in mine]
         if key.startswith("metadata."):
-            _add_the_rest(part, key, columns, rows[WHOLE])
+            with_the_rest(part, key, columns, rows[WHOLE], _DIMENSIONS, _SUMS)
         found[key] = Cells.read(part, (*names, key))
     return Cohorts(found)
-
-
-def _add_the_rest(part: dict[str, list[Any]], key: str, columns: Mapping[str, Sequence[Any]], whole: list[int]) -> None:
-    """Adds the scores whose traces lack the key, as value ''."""
-    place = (*_DIMENSIONS, "day")
-    left: dict[tuple[Any, ...], list[float]] = {}
-    for i in whole:
-        sums = left.setdefault(tuple(columns[name][i] for name in place), [0.0] * len(_SUMS))
-        for at, name in enumerate(_SUMS):
-            sums[at] += float(columns[name][i])
-    for i in range(len(part[key])):
-        sums = left[tuple(part[name][i] for name in place)]
-        for at, name in enumerate(_SUMS):
-            sums[at] -= float(part[name][i])
-    for where, sums in left.items():
-        if sums[0] > 0:
-            for name, value in (*zip(place, where, strict=True), *zip(_SUMS, sums, strict=True), (key, "")):
-                part[name].append(value)

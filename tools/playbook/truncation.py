@@ -11,11 +11,12 @@ from hansei.contracts import Evidence, Finding
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.playbook import telling
 from hansei.tools.playbook.assess import DAY
+from hansei.tools.playbook.cohorts import confined
 from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import STEP_CONTEXTS, STEP_GROUPINGS, against_baseline, against_rest
 from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
-from hansei.tools.playbook.profile import read_some_steps
+from hansei.tools.playbook.profile import look_closer, read_some_steps
 from hansei.tools.playbook.screen import both_ways, stand_out
 from hansei.tools.playbook.side_by_side import beside
 from hansei.tools.playbook.texts import ENDS_AT_LIMIT, ENDS_KNOWN, TOKEN_LIMIT
@@ -51,6 +52,7 @@ RATE = Metric(
     again_where=f"{_ENDED} AND {_tells(_USED)}",
 )
 
+_COUNTED = {"cut": _CUT}
 _GROUPINGS = tuple(units for units in STEP_GROUPINGS if units)
 _WORSE = Question("calls", "cut", STEP_CONTEXTS, _GROUPINGS, min_x=50, min_effect=0.01, min_relative=0.5)
 _BETTER = Question("calls", "cut", STEP_CONTEXTS, _GROUPINGS, sign=-1, min_x=50, min_effect=0.02, min_relative=0.4)
@@ -61,19 +63,23 @@ def screen(dataset: Dataset) -> Screening:
     """The model calls' ends, in a query of its own, since it reads texts."""
     if not _is_told(dataset):
         return Screening.nothing("no generation tells why it ended, or how many tokens it may use")
-    cells = read_some_steps(dataset, f"count() AS calls, countIf({_CUT}) AS cut", f"{_ENDED} AND {_TELLS}")
+    cells = read_some_steps(dataset, _COUNTED, RATE.where)
     if not len(cells):
         return Screening.nothing("no generation tells why it ended, or how many tokens it may use")
     worse, better, looked = both_ways(cells, _WORSE, _BETTER)
     always, looked_within = stand_out(cells, _ALWAYS, explained=[*worse, *better])
     others, looked_beside = beside("truncation", RATE, cells, _WORSE)
+    cohorts = look_closer(dataset, cells, _COUNTED, RATE.where)
+    hidden, looked_closer = confined("truncation", RATE, cohorts, _WORSE, _ALWAYS)
     candidates = [
+        *hidden,
         *others,
         *against_baseline("truncation", RATE, "regression", cells, worse, "calls"),
         *against_baseline("truncation", RATE, "improvement", cells, better, "calls"),
         *against_rest("truncation", RATE, always),
     ]
-    return Screening.of(candidates, looked + looked_within + looked_beside, cells.has_baseline)
+    slices = looked + looked_within + looked_beside + looked_closer
+    return Screening.of(candidates, slices, cells.has_baseline).noted(cohorts.note)
 
 
 def _is_told(dataset: Dataset) -> bool:
