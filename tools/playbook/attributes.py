@@ -16,7 +16,6 @@ from hansei.errors import HanseiError, PermissionMissing, QueryFailed
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.playbook.cells import Cells
 from hansei.tools.playbook.languages import language_of
-from hansei.tools.playbook.texts import LOOKS_EMPTY, LOOKS_FAILED, QUIET
 
 HOUR = "hour_of_day"
 LANGUAGE = "language"
@@ -92,7 +91,7 @@ SELECT day, trace_name, environment, type, name, carried.1 AS key, carried.2 AS 
   sum(o.n) AS n, sum(o.errors) AS errors, sum(o.due) AS due, sum(o.unfinished) AS unfinished,
   sum(o.timed) AS timed, sum(o.log_ms) AS log_ms, sum(o.log2_ms) AS log2_ms, sum(o.costed) AS costed,
   sum(o.cost) AS cost, sum(o.cost2) AS cost2, sum(o.counted) AS counted, sum(o.tokens) AS tokens,
-  sum(o.tokens2) AS tokens2, sum(o.calls) AS calls, sum(o.failed) AS failed
+  sum(o.tokens2) AS tokens2
 FROM (
   SELECT cityHash64(trace_id) AS trace, {DAY} AS day, toHour(start_time, 'UTC') AS hour, environment, type, name,
     count() AS n, countIf(level = 'ERROR') AS errors,
@@ -102,8 +101,7 @@ FROM (
     sum(ifNull(log(latency_ms + 1) * log(latency_ms + 1), 0)) AS log2_ms,
     count(total_cost) AS costed, sum(ifNull(toFloat64(total_cost), 0)) AS cost,
     sum(ifNull(toFloat64(total_cost) * toFloat64(total_cost), 0)) AS cost2, count(total_tokens) AS counted,
-    sum(ifNull(total_tokens, 0)) AS tokens, sum(ifNull(toFloat64(total_tokens) * total_tokens, 0)) AS tokens2,
-    countIf({QUIET}) AS calls, countIf({QUIET} AND ({LOOKS_FAILED} OR {LOOKS_EMPTY})) AS failed
+    sum(ifNull(total_tokens, 0)) AS tokens, sum(ifNull(toFloat64(total_tokens) * total_tokens, 0)) AS tokens2
   FROM observations
   WHERE cityHash64(trace_id) % {{sample:UInt64}} = 0
   GROUP BY trace, day, hour, environment, type, name

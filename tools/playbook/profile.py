@@ -88,8 +88,8 @@ class Profile:
     whose output is an error or empty), errors (whose output is an error), searches and empty (those that found
     nothing); or why there are none: texts take longest to read, and the other tables stand without them.
     `earlier` are the traces before the baseline, of which only n is known: a weekly pattern takes `HISTORY_DAYS`.
-    `cohorts` are the steps by what their traces carry, see `attributes`; `uses` are the uses of tools and the searches
-    of which there is something to ask, see `share_cohorts`.
+    `cohorts` are the steps by what their traces carry, see `attributes`; `uses` are the uses of tools of which
+    there is something to ask, see `share_cohorts`.
     """
 
     periods: Periods
@@ -281,8 +281,11 @@ def _uses(of_trace: str, also: str = "1") -> str:
 
 
 _USES_OF_STEPS = f"""SELECT trace_id, start_time, environment, type, name, 1 AS uses, repeats >= {REPEATS} AS looping,
-  searches, empty
+  searches, empty, calls, failed
 FROM ({_uses("any(o.trace_id) AS trace_id, max(o.environment) AS environment, ", CHOSEN)})"""
+
+
+_SHARES = {"looping": "uses", "empty": "searches", "failed": "calls"}
 
 
 def _read_closer(dataset: Dataset) -> tuple[Cells | str, list[str], Cohorts]:
@@ -290,4 +293,4 @@ def _read_closer(dataset: Dataset) -> tuple[Cells | str, list[str], Cohorts]:
     tools, dropped = _read_tools(dataset)
     if isinstance(tools, str) or not len(tools):
         return tools, dropped, Cohorts({})
-    return tools, dropped, read_shares(dataset, tools, {"looping": "uses", "empty": "searches"}, _USES_OF_STEPS)
+    return tools, dropped, read_shares(dataset, tools, _SHARES, _USES_OF_STEPS)

@@ -61,7 +61,7 @@ FROM (
         SELECT cityHash64(id) AS trace, name AS trace_name, user_id, session_id, tags, metadata, input
         FROM traces WHERE cityHash64(id) % {{sample:UInt64}} = 0
       ) AS t
-      INNER JOIN (
+      INNER ANY JOIN (
         SELECT cityHash64(trace_id) AS trace,
           groupArray(({DAY}, toHour(start_time, 'UTC'), environment, type, name, @counts)) AS calls
         FROM (@source) GROUP BY trace
