@@ -18,6 +18,7 @@ from hansei.context import Budget, Context
 from hansei.contracts import DetectorStatus, Evidence, Periods, Progress
 from hansei.contracts.spent import Spent
 from hansei.tools.clickhouse import Meter, Reader, meter_of, shared_reader
+from hansei.tools.langfuse.copied import AT_MOST, RANGE, Copied
 from hansei.tools.langfuse.coverage import coverage_of
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.schema import adapter_from
@@ -113,15 +114,22 @@ def dataset_of(scope: Scope, runtime: Runtime[Context], costs: Costs | None = No
         costs: of the steps before this one.
     """
     reader = shared_reader(context_of(runtime), project_id=scope["project_id"])
-    if observations_of(scope) <= SMALL:
-        reader.side_by_side(os.cpu_count() or 1)
-    return Dataset(
+    dataset = Dataset(
         reader.metered(_meter(scope, runtime, costs)),
         adapter_from(scope["adapter"]),
         scope["project_id"],
         Periods.model_validate(scope["periods"]),
         tuple(scope["environments"]),
     )
+    size, cores = observations_of(scope), os.cpu_count() or 1
+    if size <= AT_MOST and reader.engine == "chdb":
+        values = dataset.parameters()
+        copied = Copied(scope["run_id"], dataset.adapter, {name: values[name] for name in RANGE})
+        dataset.reader.hold(cores, copied.copies)
+        return replace(dataset, copied=copied)
+    if size <= SMALL:
+        reader.side_by_side(cores)
+    return dataset
 
 
 ASIDE = "model"

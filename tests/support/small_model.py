@@ -68,7 +68,7 @@ def set_up() -> None:
 
 
 @contextmanager
-def serving(room: int = 8192) -> Iterator[str]:
+def serving(room: int = 4096) -> Iterator[str]:
     """A llama.cpp server on a free port of 127.0.0.1; gives its base URL.
 
     Args:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 _import_lock = threading.Lock()
+_opening = threading.Lock()
 _clients: weakref.WeakSet[Client] = weakref.WeakSet()
 _give_way: list[Callable[[], None]] = []
 
@@ -72,7 +73,8 @@ def open_embedded(target: Target, database: str) -> Client:
     import clickhouse_connect
 
     keep_driver_quiet()
-    with engine_config({target.database, database, *databases_in(target.path)} - {EMPTY_DATABASE}) as config:
+    databases = {target.database, database, *databases_in(target.path)} - {EMPTY_DATABASE}
+    with _opening, engine_config(databases) as config:
         client = call(
             lambda: clickhouse_connect.get_client(
                 interface="chdb",
@@ -95,13 +97,19 @@ def open_embedded(target: Target, database: str) -> Client:
     return client
 
 
-def open_session(target: Target, settings: Mapping[str, int | str], project_id: str | None) -> tuple[Client, bool]:
+def open_session(
+    target: Target,
+    settings: Mapping[str, int | str],
+    project_id: str | None,
+    prepare: Callable[[Client], None] | None = None,
+) -> tuple[Client, bool]:
     """A client that may only read, for good.
 
     Args:
         target: the directory, or memory.
         settings: in the order in which they are set, the one that locks the others last.
         project_id: the session is held to this project; None: it reads all of the database.
+        prepare: what the client does before it may only read; it sees the project's rows, and is bound by the settings.
 
     Returns:
         The client, and whether the engine itself holds it to its tables and its project. It cannot where another
@@ -113,23 +121,32 @@ def open_session(target: Target, settings: Mapping[str, int | str], project_id: 
     # The database of the URL is looked for in either case, so that a wrong one is told at once.
     client = open_embedded(target, target.database)
     try:
-        return client, call(lambda: _restrict(client, target, settings, project_id), target)
+        return client, call(lambda: _restrict(client, target, settings, project_id, prepare), target)
     except HanseiError:
         client.close()
         raise
 
 
-def _restrict(client: Client, target: Target, settings: Mapping[str, int | str], project_id: str | None) -> bool:
+def _restrict(
+    client: Client,
+    target: Target,
+    settings: Mapping[str, int | str],
+    project_id: str | None,
+    prepare: Callable[[Client], None] | None,
+) -> bool:
     role = connecting_role(target.database) if project_id is None else run_role(target.database)
     if project_id is not None:
         client.database = EMPTY_DATABASE
+        client.set_client_setting("log_comment", project_mark(project_id))
+    *bounds, lock = settings.items()
+    for name, value in bounds:
+        client.set_client_setting(name, value)
+    if prepare is not None:
+        prepare(client)
     is_known = bool(client.query("SELECT has(enabledRoles(), {role:String})", {"role": role}).result_rows[0][0])
     if is_known:
         client.command(f"SET ROLE {role}")
-    if project_id is not None:
-        client.set_client_setting("log_comment", project_mark(project_id))
-    for name, value in settings.items():
-        client.set_client_setting(name, value)
+    client.set_client_setting(*lock)
     return is_known
 
 

@@ -6,7 +6,12 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from hansei.errors import HanseiError
+from hansei.tools.clickhouse.copies import Copies
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -15,42 +20,71 @@ PATIENCE = 5.0
 """Seconds that a query gets to be done when its handle is to be closed."""
 
 
-class Handles:
-    """Handles with the same bounds, each for one query at a time; one, until `widen` asks for more.
+@dataclass(frozen=True, eq=False)
+class Handle:
+    """One handle, for one query at a time."""
 
-    A query over many rows runs on all cores by itself. Small ones do not: they run side by side, each on one core.
+    client: Client
+    copies: Copies | None = None
+    """What it holds copies of."""
+
+
+class Handles:
+    """Handles with the same bounds, each for one query at a time; one, until others take its place.
+
+    A query over many rows runs on all cores by itself. Small ones do not: they run side by side, each on one core, and
+    maybe over copies of their rows.
 
     Args:
         first: is there from the start, for queries on all cores.
-        open: opens another one; told whether it is for queries side by side.
+        open: opens another one; told whether it is for queries side by side, and what it is to hold copies of.
     """
 
-    def __init__(self, first: Client, open: Callable[[bool], Client]) -> None:
-        self.first = first
+    def __init__(self, first: Client, open: Callable[[bool, Copies | None], Client]) -> None:
         self._open = open
-        self._free: queue.SimpleQueue[Client] = queue.SimpleQueue()
-        self._free.put(first)
-        self._count = 1
-        self._replaced: Client | None = None
-        """The handle for queries on all cores, once others take its place."""
-        self._retired: list[Client] = []
+        self._here = [Handle(first)]
+        self._free: queue.SimpleQueue[Handle] = queue.SimpleQueue()
+        self._free.put(self._here[0])
+        self._are_wide = False
+        self._failed: list[Handle] = []
+        self._apart: Client | None = None
+        self._in_use_apart = threading.Lock()
         self._is_closed = False
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+
+    @property
+    def first(self) -> Client:
+        """The client of one of them."""
+        return self._here[0].client
+
+    @property
+    def copies(self) -> Copies | None:
+        """What they hold copies of."""
+        return next((handle.copies for handle in self._here if handle.copies is not None), None)
 
     def widen(self, count: int) -> None:
         """Lets as many queries run side by side; never fewer than before."""
         with self._lock:
-            if count <= self._count or self._is_closed:
-                return
-            more = [self._open(True) for _ in range(count - (self._count if self._replaced else 0))]
-            if self._replaced is None:
-                self._replaced, self.first = self.first, more[0]
-            for handle in more:
-                self._free.put(handle)
-            self._count = count
+            if count > len(self._here):
+                self._replace(count, None)
+
+    def hold(self, count: int, copies: Copies) -> None:
+        """The same, over copies, instead of any that are held by now.
+
+        Raises:
+            HanseiError: they cannot be copied; then all is as before.
+        """
+        with self._lock:
+            self._replace(max(count, len(self._here)), copies)
+
+    def let_go(self) -> None:
+        """Gives up the copies that are held, if any."""
+        with self._lock:
+            if self.copies is not None:
+                self._replace(len(self._here), None)
 
     @contextlib.contextmanager
-    def one(self) -> Iterator[Client]:
+    def one(self) -> Iterator[Handle]:
         """A handle for one query, as soon as one is free.
 
         When the query fails, another handle takes its place: rows of a query that failed while it answered stay in the
@@ -63,41 +97,88 @@ class Handles:
             handle = self._in_place_of(handle)
             raise
         finally:
-            self._free.put(handle)
+            self._put(handle)
+
+    @contextlib.contextmanager
+    def without_copies(self) -> Iterator[Handle]:
+        """A handle that holds no copies, for a query that somebody else wrote.
+
+        ClickHouse lets a read-only session change its own temporary tables. The guard lets no such statement through;
+        if it ever did, there must be nothing to change.
+        """
+        if self.copies is None:
+            with self.one() as handle:
+                yield handle
+            return
+        with self._in_use_apart:
+            if self._apart is None:
+                self._apart = self._open(False, None)
+            try:
+                yield Handle(self._apart)
+            except Exception:
+                failed, self._apart = self._apart, None
+                failed.close()
+                raise
 
     def close(self) -> None:
         """Closes all of them, each when its query is done; one that takes long is left to the end of the process."""
         with self._lock:
             self._is_closed = True
+            if self._apart is not None and self._in_use_apart.acquire(timeout=PATIENCE):
+                self._apart.close()
             with contextlib.suppress(queue.Empty):
-                for _ in range(self._count):
-                    self._take(PATIENCE).close()
-                while True:
-                    self._take(0).close()
-            for handle in self._retired:
-                handle.close()
+                for _ in self._here:
+                    self._take(PATIENCE).client.close()
+            for handle in self._failed:
+                handle.client.close()
 
-    def _take(self, seconds: float | None = None) -> Client:
-        """A free handle, but for the one that others have taken the place of.
+    def _take(self, seconds: float | None = None) -> Handle:
+        """A free handle of those that are to be used.
 
         Raises:
             queue.Empty: none got free within so many seconds.
         """
-        handle = self._free.get(timeout=seconds)
-        if handle is not self._replaced:
-            return handle
-        self._retired.append(handle)
-        return self._free.get(timeout=seconds)
+        while (handle := self._free.get(timeout=seconds)) not in self._here:
+            handle.client.close()
+        return handle
 
-    def _in_place_of(self, failed: Client) -> Client:
+    def _put(self, handle: Handle) -> None:
+        """Frees a handle, for good when others have taken its place in the meantime."""
+        if handle in self._here:
+            self._free.put(handle)
+        else:
+            handle.client.close()
+
+    def _replace(self, count: int, copies: Copies | None) -> None:
+        """Puts new handles, for queries side by side, in the place of all that are there."""
+        if self._is_closed:
+            return
+        with ThreadPoolExecutor(count, "hansei-open") as pool:
+            opening = [pool.submit(self._open, True, copies) for _ in range(count)]
+        failed = [error for one in opening if (error := one.exception()) is not None]
+        if failed:
+            for one in opening:
+                if one.exception() is None:
+                    one.result().close()
+            raise failed[0]
+        self._here = [Handle(one.result(), copies) for one in opening]
+        self._are_wide = True
+        for handle in self._here:
+            self._free.put(handle)
+
+    def _in_place_of(self, failed: Handle) -> Handle:
         with self._lock:
-            if self._is_closed or failed is self._replaced:
+            if self._is_closed or failed not in self._here:
                 return failed
-            new = self._open(self._replaced is not None)
-            if failed is self.first:
-                self.first = new
+            try:
+                new = Handle(self._open(self._are_wide, failed.copies), failed.copies)
+            except HanseiError:
+                if failed.copies is None:
+                    raise
+                new = Handle(self._open(True, None))
+            self._here[self._here.index(failed)] = new
             # Whoever looks at the first handle may still be looking at it.
-            self._retired.append(failed)
-            if len(self._retired) > 2:
-                self._retired.pop(0).close()
+            self._failed.append(failed)
+            if len(self._failed) > 2:
+                self._failed.pop(0).client.close()
             return new

@@ -15,6 +15,7 @@ from hansei.context import Budget, Context, Limits
 from hansei.contracts.spent import Spent
 from hansei.errors import UsageError
 from hansei.tools.clickhouse.budget import Meter
+from hansei.tools.clickhouse.copies import Copies, Shortcut
 from hansei.tools.clickhouse.session import Answer, Session, SessionFacts, open_session
 from hansei.tools.clickhouse.urls import Engine, Target, parse_url
 from hansei.tools.clickhouse.values import bindable, plain_rows
@@ -98,6 +99,23 @@ class Reader:
         """
         self._session.side_by_side(queries)
 
+    def hold(self, queries: int, copies: Copies) -> None:
+        """The same, over copies of what they ask for, in the memory of an embedded engine.
+
+        A run whose budget is nearly spent, a server, and data that are too large have none; nobody needs to know, since
+        a question brings its shortcut along.
+        """
+        if self._meter is not None and self._meter.rows_left < self.limits.rows_read:
+            self._session.side_by_side(queries)
+        else:
+            cost = self._session.hold(queries, copies)
+            if cost.queries:
+                self._count(cost)
+
+    def let_go(self) -> None:
+        """Gives up the copies, when nobody asks for them any more."""
+        self._session.let_go()
+
     def metered(self, meter: Meter) -> Reader:
         """The same session for one step of a run: its cost is counted in `meter` too, whose budget it cannot exceed."""
         return Reader(self._session, meter)
@@ -108,6 +126,7 @@ class Reader:
         parameters: Mapping[str, Any] | None = None,
         *,
         at_most: int | None = None,
+        shortcut: Shortcut | None = None,
         foreign: bool = False,
     ) -> Result:
         """Asks and returns the answer as plain JSON values: the whole one, or an error when it has too many rows.
@@ -117,6 +136,7 @@ class Reader:
             parameters: their values; the server binds them. Times may be datetimes (naive ones count as UTC) or
                 ISO 8601 texts; what has no placeholder is ignored.
             at_most: the answer is cut after exactly this many rows, and `Result.more` says whether it was.
+            shortcut: the same question, for a session that holds the copies that it is about. For whole answers.
             foreign: somebody else wrote it, a model or a person. What it would read is estimated before it runs, and an
                 error names the word of it that ClickHouse stumbled over.
 
@@ -128,7 +148,7 @@ class Reader:
         """
         started = time.perf_counter()
         wanted = sql if at_most is None else f"SELECT * FROM (\n{sql}\n) LIMIT {at_most + 1}"
-        answer = self._ask(wanted, parameters, foreign=foreign)
+        answer = self._ask(wanted, parameters, shortcut=shortcut, foreign=foreign)
         rows = plain_rows(answer.columns)
         more = at_most is not None and len(rows) > at_most
         return Result(
@@ -140,10 +160,12 @@ class Reader:
             more,
         )
 
-    def columns(self, sql: str, parameters: Mapping[str, Any] | None = None) -> dict[str, Sequence[Any]]:
+    def columns(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, *, shortcut: Shortcut | None = None
+    ) -> dict[str, Sequence[Any]]:
         """Like `query`, for large results: column → values as the driver delivers them (ints, floats, Decimals,
         aware datetimes, …), without conversion."""
-        answer = self._ask(sql, parameters)
+        answer = self._ask(sql, parameters, shortcut=shortcut)
         return dict(zip(answer.names, answer.columns, strict=True))
 
     def estimate(self, sql: str, parameters: Mapping[str, Any] | None = None) -> int:
@@ -160,7 +182,14 @@ class Reader:
         """Ends the session. An embedded directory is free for others once its last session is closed."""
         self._session.close()
 
-    def _ask(self, sql: str, parameters: Mapping[str, Any] | None, *, foreign: bool = False) -> Answer:
+    def _ask(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None,
+        *,
+        shortcut: Shortcut | None = None,
+        foreign: bool = False,
+    ) -> Answer:
         bound = bindable(sql, parameters)
         kept = 0
         if self._meter is not None:
@@ -173,7 +202,7 @@ class Reader:
                 self._meter.admit(kept)
         started = time.perf_counter()
         try:
-            answer = self._session.ask(sql, bound, foreign=foreign)
+            answer = self._session.ask(sql, bound, shortcut=shortcut, foreign=foreign)
         except BaseException:
             # What it had read until then is not told.
             self._count(Spent(queries=1, seconds=time.perf_counter() - started))

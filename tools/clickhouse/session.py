@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from hansei.context import Limits
+from hansei.contracts.spent import Spent
 from hansei.errors import HanseiError, QueryFailed
 from hansei.tools.clickhouse import embedded, server
 from hansei.tools.clickhouse.calls import call
+from hansei.tools.clickhouse.copies import Copies, Shortcut, begin_to_hold, cease_to_hold
 from hansei.tools.clickhouse.failures import too_many_rows
 from hansei.tools.clickhouse.handles import Handles
 from hansei.tools.clickhouse.running import Running, interruptible
@@ -62,6 +65,11 @@ class Session:
         self._running = Running(self._kill)
         self._is_closed = False
         self._handles = Handles(client, self._another)
+        self._copying = threading.Lock()
+        self._counting = threading.Lock()
+        self._copied = Spent()
+        self._tried = ""
+        """The name of the copies that were asked for last, made or not."""
 
     @property
     def client(self) -> Client:
@@ -73,15 +81,41 @@ class Session:
         if self.target.engine == "chdb" and not self._is_closed:
             self._handles.widen(queries)
 
-    def ask(self, sql: str, bound: dict[str, Any], *, foreign: bool = False) -> Answer:
+    def hold(self, queries: int, copies: Copies) -> Spent:
+        """The same, over copies, where they can be made; what making them has cost. They are tried once."""
+        if self.target.engine != "chdb" or self._is_closed:
+            return Spent()
+        with self._copying:
+            if self._tried == copies.name:
+                return Spent()
+            self._tried, self._copied = copies.name, Spent()
+            begin_to_hold(self)
+            try:
+                self._handles.hold(queries, copies)
+            except HanseiError:
+                # Too large, or no memory: the questions are asked of the tables, as they are of a server's.
+                cease_to_hold(self)
+                self._handles.let_go()
+                self._handles.widen(queries)
+            return self._copied
+
+    def let_go(self) -> None:
+        """Gives up the copies that are held, and so their memory."""
+        cease_to_hold(self)
+        self._handles.let_go()
+
+    def ask(
+        self, sql: str, bound: dict[str, Any], *, shortcut: Shortcut | None = None, foreign: bool = False
+    ) -> Answer:
         """Asks a SELECT; `bound` holds what `values.bindable` made of its parameters.
 
-        An error names words of a `foreign` query, one that somebody else wrote.
+        Where copies are held of which `shortcut` knows, it is asked instead. An error names words of a `foreign` query,
+        one that somebody else wrote.
 
         Raises:
             HanseiError: as `Reader.query`.
         """
-        answer, seconds = self.send(sql, bound, foreign=foreign)
+        answer, seconds = self.send(sql, bound, shortcut=shortcut, foreign=foreign)
         names = list(answer.column_names)
         columns: Sequence[Sequence[Any]] = answer.result_columns
         if not names:
@@ -100,19 +134,26 @@ class Session:
             seconds,
         )
 
-    def send(self, sql: str, bound: dict[str, Any], *, foreign: bool = False) -> tuple[QueryResult, float]:
+    def send(
+        self, sql: str, bound: dict[str, Any], *, shortcut: Shortcut | None = None, foreign: bool = False
+    ) -> tuple[QueryResult, float]:
         """Sends one statement, again when it was lost on the way. Returns its result, and the seconds that it took."""
         if self._is_closed:
             raise QueryFailed("The ClickHouse session is closed.", "Open a new one.")
-        send = self._send_embedded if self.target.engine == "chdb" else self._send_http
-        words_of = sql if foreign else ""
-        return call(lambda: send(sql, bound), self.target, self.limits, repeat=True, words_of=words_of)
+
+        def send() -> tuple[QueryResult, float]:
+            if self.target.engine == "chdb":
+                return self._send_embedded(sql, bound, shortcut, foreign)
+            return self._send_http(sql, bound)
+
+        return call(send, self.target, self.limits, repeat=True, words_of=sql if foreign else "")
 
     def close(self) -> None:
         """Ends the session."""
         if not self._is_closed:
             self._is_closed = True
             if self.target.engine == "chdb":
+                cease_to_hold(self)
                 self._handles.close()
             else:
                 self._client.close()
@@ -121,19 +162,28 @@ class Session:
         with self._running.query() as id:
             return _query(self._client, sql, bound, {"query_id": id})
 
-    def _send_embedded(self, sql: str, bound: dict[str, Any]) -> tuple[QueryResult, float]:
+    def _send_embedded(
+        self, sql: str, bound: dict[str, Any], shortcut: Shortcut | None, foreign: bool
+    ) -> tuple[QueryResult, float]:
+        def ask(mark: str) -> tuple[QueryResult, float]:
+            with self._handles.without_copies() if foreign else self._handles.one() as handle:
+                held = handle.copies.name if handle.copies is not None else None
+                asked = shortcut.sql if shortcut is not None and shortcut.copies == held else sql
+                return _query(handle.client, f"{mark} {asked}", bound, None)
+
         # There are no query ids: a comment tells which one it is.
         with self._running.query() as id:
-            marked = f"{_marker(id)} {sql}"
-            return interruptible(lambda: self._query_in_turn(marked, bound), lambda: self._kill(id))
+            return interruptible(lambda: ask(_marker(id)), lambda: self._kill(id))
 
-    def _query_in_turn(self, sql: str, bound: dict[str, Any]) -> tuple[QueryResult, float]:
-        with self._handles.one() as handle:
-            return _query(handle, sql, bound, None)
+    def _another(self, side_by_side: bool, copies: Copies | None) -> Client:
+        def copy(client: Client) -> None:
+            if copies is not None:
+                spent = copies.make(client)
+                with self._counting:
+                    self._copied = self._copied.plus(spent)
 
-    def _another(self, side_by_side: bool) -> Client:
         settings = session_settings(self.limits, one_core=side_by_side)
-        return embedded.open_session(self.target, settings, self.project_id)[0]
+        return embedded.open_session(self.target, settings, self.project_id, copy)[0]
 
     def _kill(self, id: str) -> None:
         """Ends a query: on a server by its id, as everyone may with their own; embedded from another handle."""

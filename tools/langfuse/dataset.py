@@ -11,8 +11,10 @@ from typing import Any
 
 from hansei.contracts import Evidence, Periods, hash_result
 from hansei.tools.clickhouse import Reader
+from hansei.tools.clickhouse.copies import Shortcut
 from hansei.tools.clickhouse.guard import Admitted, Guard, parser_of
-from hansei.tools.langfuse.narrowing import narrowed
+from hansei.tools.langfuse.copied import Copied
+from hansei.tools.langfuse.narrowing import bound
 from hansei.tools.langfuse.relations import Adapter, Needs
 from hansei.tools.langfuse.tracing import query_span
 
@@ -35,6 +37,19 @@ MOST_ROWS = 1_000
 """Rows of an answer to SQL that somebody wrote, unless more are asked for."""
 
 
+class Bound(str):
+    """A query with the definitions of its relations, and the same over a run's copies of them, if there may be any."""
+
+    shortcut: Shortcut | None = None
+
+    @classmethod
+    def of(cls, sql: str, shortcut: Shortcut | None) -> Bound:
+        """The two together. What is made of the text by other means is a plain text again."""
+        made = cls(sql)
+        made.shortcut = shortcut
+        return made
+
+
 @dataclass(frozen=True)
 class Dataset:
     """One project, in one schema, over the window and the baseline.
@@ -45,6 +60,7 @@ class Dataset:
         project_id: the project.
         periods: the window and the baseline.
         environments: only these; empty: all but Langfuse's own.
+        copied: copies of the relations that the session may hold; None: it holds none.
     """
 
     reader: Reader
@@ -52,6 +68,7 @@ class Dataset:
     project_id: str
     periods: Periods
     environments: Sequence[str] = field(default_factory=tuple)
+    copied: Copied | None = None
 
     def parameters(self, since: datetime | None = None) -> dict[str, Any]:
         """Values of the parameters that every bound query may use.
@@ -67,13 +84,15 @@ class Dataset:
             "environments": list(self.environments),
         }
 
-    def bind(self, sql: str, relations: Sequence[str], needs: Needs = NARROW) -> str:
+    def bind(self, sql: str, relations: Sequence[str], needs: Needs = NARROW) -> Bound:
         """`sql` with the definitions of the logical relations that it names put before it.
 
         Of a definition only the columns that `sql` names are there; `sql` may begin with ``WITH`` and relations of its
         own.
         """
-        return bound(self.adapter.definitions(frozenset(relations), needs), sql)
+        named = frozenset(relations)
+        shortcut = self.copied.shortcut(sql, named, needs) if self.copied else None
+        return Bound.of(bound(self.adapter.definitions(named, needs), sql), shortcut)
 
     def bind_raw(self, sql: str, relations: Sequence[str]) -> str:
         """The same, over relations that are made without FINAL: `raw_traces`, `raw_observations`, `raw_scores`."""
@@ -94,7 +113,7 @@ class Dataset:
         """
         values = {**self.parameters(since), **(parameters or {})}
         used = {name: value for name, value in values.items() if f"{{{name}:" in sql}
-        return run_evidence(self.reader, id, purpose, sql, used)
+        return run_evidence(self.reader, id, purpose, sql, used, shortcut=self._shortcut(sql, values))
 
     def ask_untrusted(
         self,
@@ -158,23 +177,37 @@ class Dataset:
         values = {**self.parameters(since), **(parameters or {})}
         started = time.perf_counter()
         with query_span("clickhouse", purpose="cells", sql=sql) as span:
-            found = self.reader.columns(sql, {name: value for name, value in values.items() if f"{{{name}:" in sql})
+            used = {name: value for name, value in values.items() if f"{{{name}:" in sql}
+            found = self.reader.columns(sql, used, shortcut=self._shortcut(sql, values))
             count = len(next(iter(found.values()), ()))
             # The driver does not tell what a bulk answer read.
             span.answered(rows_read=0, row_count=count, seconds=time.perf_counter() - started)
         return found
 
+    def _shortcut(self, sql: str, parameters: Mapping[str, Any]) -> Shortcut | None:
+        """How the session may ask the same of its copies."""
+        about_all = self.copied is not None and self.copied.are_for(parameters)
+        return sql.shortcut if about_all and isinstance(sql, Bound) else None
+
 
 def run_evidence(
-    reader: Reader, id: str, purpose: str, sql: str, parameters: Mapping[str, Any], *, foreign: bool = False
+    reader: Reader,
+    id: str,
+    purpose: str,
+    sql: str,
+    parameters: Mapping[str, Any],
+    *,
+    shortcut: Shortcut | None = None,
+    foreign: bool = False,
 ) -> Evidence:
     """Runs a complete query; `parameters` are stored as plain JSON values that bind to the same query again.
 
-    What a `foreign` query would read is estimated before it runs: see `Reader.query`.
+    What a `foreign` query would read is estimated before it runs: see `Reader.query`. A session that holds the copies
+    which `shortcut` is about asks them.
     """
     plain = {name: _plain(value) for name, value in parameters.items()}
     with query_span("clickhouse", purpose=purpose, sql=sql) as span:
-        result = reader.query(sql, plain, foreign=foreign)
+        result = reader.query(sql, plain, shortcut=shortcut, foreign=foreign)
         span.answered(rows_read=result.rows_read, row_count=len(result.rows), seconds=result.seconds)
     return Evidence(
         id=id,
@@ -196,15 +229,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value
-
-
-def bound(definitions: Mapping[str, str], sql: str) -> str:
-    """`sql` with definitions of relations put before it, each with the columns that `sql` names."""
-    body = sql.strip()
-    ctes = ",\n".join(
-        f"  {name} AS (\n    {narrowed(select, sql).strip()}\n  )" for name, select in definitions.items()
-    )
-    first, _, rest = body.partition("\n") if body.startswith("WITH\n") else body.partition(" ")
-    if first.upper() == "WITH":
-        return f"WITH\n{ctes},\n{rest.lstrip()}"
-    return f"WITH\n{ctes}\n{body}"

@@ -10,7 +10,7 @@ less; a query with ``*`` keeps all.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
 _STAR = re.compile(r"(?:\bSELECT|\bDISTINCT|,)\s+\*(?!\s+FROM\s+\()|\w\.\*")
@@ -19,6 +19,18 @@ _WORD = re.compile(r"\w+")
 _NAME = re.compile(r"(\w+)\s*$")
 _SELECT = re.compile(r"\s*SELECT\s")
 _FROM = re.compile(r"\sFROM\s")
+
+
+def bound(definitions: Mapping[str, str], sql: str) -> str:
+    """`sql` with definitions of relations put before it, each with the columns that `sql` names."""
+    body = sql.strip()
+    ctes = ",\n".join(
+        f"  {name} AS (\n    {narrowed(select, sql).strip()}\n  )" for name, select in definitions.items()
+    )
+    first, _, rest = body.partition("\n") if body.startswith("WITH\n") else body.partition(" ")
+    if first.upper() == "WITH":
+        return f"WITH\n{ctes},\n{rest.lstrip()}"
+    return f"WITH\n{ctes}\n{body}"
 
 
 @lru_cache(maxsize=1024)

@@ -49,6 +49,26 @@ NEARBY = ("nearby_traces", "nearby_observations")
 INTERNAL_ENVIRONMENTS = "langfuse-"
 
 
+COLUMNS = {
+    "traces": (
+        "id", "timestamp", "name", "user_id", "session_id", "environment", "release", "version", "tags", "metadata",
+        "input", "output", "steps", "errors", "unfinished", "latency_ms", "total_cost", "input_tokens",
+        "output_tokens", "total_tokens",
+    ),
+    "observations": (
+        "id", "trace_id", "parent_id", "type", "name", "start_time", "end_time", "latency_ms", "first_token_ms",
+        "level", "status_message", "model", "prompt_name", "prompt_version", "version", "environment", "total_cost",
+        "input_tokens", "output_tokens", "cached_tokens", "total_tokens", "model_parameters", "metadata", "input",
+        "output", "trace_name", "user_id", "session_id", "release", "tags",
+    ),
+    "scores": (
+        "id", "timestamp", "trace_id", "observation_id", "session_id", "name", "value", "string_value", "data_type",
+        "source", "comment", "environment", "trace_name", "user_id", "release", "tags", "version", "metadata", "input",
+    ),
+}  # fmt: skip
+"""The columns of the widest form of each relation, see `Adapter.widest`."""
+
+
 @dataclass(frozen=True)
 class Needs:
     """Which of the wider forms of the relations a query uses; the narrow forms are cheaper."""
@@ -79,6 +99,14 @@ class Adapter(Protocol):
         """Name → SELECT, for the relations asked for, in the order in which they must be defined.
 
         The SELECTs use the parameters project_id, range_start, range_end and environments.
+        """
+        ...
+
+    def widest(self) -> dict[str, str]:
+        """Relation → SELECT of all that any of its forms has, but for tools: traces with totals, observations and
+        scores with their trace, traces and observations with a day more on either side.
+
+        The SELECTs use the parameters that definitions use.
         """
         ...
 

@@ -15,7 +15,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from hansei.contracts import Evidence, parse_instant
-from hansei.tools.langfuse.dataset import Dataset, bound
+from hansei.tools.langfuse.dataset import Dataset
+from hansei.tools.langfuse.narrowing import bound
 from hansei.tools.langfuse.relations import environments, in_range
 from hansei.tools.langfuse.v3 import V3
 from hansei.tools.langfuse.v4 import V4

@@ -57,6 +57,13 @@ class V3:
             out["nearby_observations"] = self._observations(slack=True)
         return out
 
+    def widest(self) -> dict[str, str]:
+        return {
+            "traces": self._traces_with_totals(slack=True),
+            "observations": self._with_trace(self._observations(slack=True)),
+            "scores": self._with_trace(self._scores(), versions=True),
+        }
+
     def _traces(self, *, slack: bool = False) -> str:
         return f"""SELECT id, timestamp, ifNull(name, '') AS name, ifNull(user_id, '') AS user_id,
       ifNull(session_id, '') AS session_id, environment, ifNull(release, '') AS release,
@@ -123,13 +130,13 @@ class V3:
     FROM ({rows}) AS r
     LEFT ANY JOIN ({self._traces(slack=True)}) AS t ON {same_id("r.trace_id", "t.id")}"""
 
-    def _traces_with_totals(self) -> str:
+    def _traces_with_totals(self, *, slack: bool = False) -> str:
         return f"""SELECT t.*, o.steps AS steps, o.errors AS errors, o.unfinished AS unfinished,
       if(o.steps = 0, NULL, o.latency_ms) AS latency_ms, if(o.costed = 0, NULL, o.total_cost) AS total_cost,
       if(o.counted = 0, NULL, o.input_tokens) AS input_tokens,
       if(o.counted = 0, NULL, o.output_tokens) AS output_tokens,
       if(o.counted = 0, NULL, o.total_tokens) AS total_tokens
-    FROM ({self._traces()}) AS t
+    FROM ({self._traces(slack=slack)}) AS t
     LEFT ANY JOIN (
       SELECT {id_key("s.trace_id")} AS trace, count() AS steps, countIf(s.level = 'ERROR') AS errors,
         countIf(s.end_time IS NULL AND s.type != 'EVENT') AS unfinished,

@@ -73,12 +73,8 @@ class V4:
         if "traces" in relations:
             out["traces"] = self._traces(totals=needs.totals)
         if "observations" in relations:
-            if needs.trace and self.attributes_on_spans:
-                out["observations"] = self._observations(trace=True, tools=needs.tools)
-            elif needs.trace:
-                out["observations"] = self._with_trace(self._observations(tools=needs.tools), "session_id")
-            else:
-                out["observations"] = self._observations(tools=needs.tools)
+            rows = self._observations_with_trace if needs.trace else self._observations
+            out["observations"] = rows(tools=needs.tools)
         if "scores" in relations:
             out["scores"] = self._with_trace(self._scores(), "version", few=True) if needs.trace else self._scores()
         if "nearby_traces" in relations:
@@ -86,6 +82,13 @@ class V4:
         if "nearby_observations" in relations:
             out["nearby_observations"] = self._observations(slack=True)
         return out
+
+    def widest(self) -> dict[str, str]:
+        return {
+            "traces": self._traces(totals=True, slack=True),
+            "observations": self._observations_with_trace(slack=True),
+            "scores": self._with_trace(self._scores(), "version", few=True),
+        }
 
     def _where(self, *, slack: bool, row: str = "") -> str:
         """Condition on a span; `row` is the prefix of its columns, where their bare names mean something else."""
@@ -125,6 +128,11 @@ class V4:
       model_parameters, mapFromArrays(metadata_names, metadata_values) AS metadata, input, output{definitions}
     FROM {f"({rows})" if rows else f"{self._events} FINAL"}
     WHERE {self._where(slack=slack)} AND NOT ({_SYNTHETIC})"""
+
+    def _observations_with_trace(self, *, tools: bool = False, slack: bool = False) -> str:
+        if self.attributes_on_spans:
+            return self._observations(trace=True, tools=tools, slack=slack)
+        return self._with_trace(self._observations(tools=tools, slack=slack), "session_id")
 
     def _traces(self, *, totals: bool = False, slack: bool = False, of: str = "") -> str:
         """One row per trace; of those whose ids the SELECT `of` gives, if it is there.

@@ -1,0 +1,195 @@
+"""Copies of a run's rows in the memory of an embedded session: used where they hold, harmless where they do not."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.job import analyse, differences, fill, told, writing
+from tests.support.schemas import both
+from tests.support.world import PERIODS, PROJECT, make_world
+
+from hansei import Report
+from hansei.demo.tables import Schema, create_tables
+from hansei.errors import HanseiError, QueryRefused
+from hansei.nodes import scope
+from hansei.tools.clickhouse import Reader, close_readers, open_reader
+from hansei.tools.clickhouse.copies import MOST_HOLDERS, Copies, Shortcut
+from hansei.tools.langfuse.dataset import Dataset
+from hansei.tools.langfuse.relations import COLUMNS, Adapter
+from hansei.tools.langfuse.v3 import V3
+from hansei.tools.langfuse.v4 import V4
+
+NUMBERS = Copies("a run", {"hansei_numbers": "SELECT number FROM numbers({count:UInt32})"}, {"count": 7})
+TABLES = "SELECT 'tables' AS x"
+SHORTCUT = Shortcut("a run", "SELECT toString(count()) AS x FROM hansei_numbers")
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An embedded database without rows."""
+    url = f"chdb://{tmp_path_factory.mktemp('copies')}"
+    with writing(url) as client:
+        client.command("CREATE TABLE empty (x UInt8) ENGINE = MergeTree ORDER BY x")
+    yield url
+    close_readers()
+
+
+@pytest.fixture
+def reader(url: str) -> Iterator[Reader]:
+    session = open_reader(url, project_id=PROJECT)
+    yield session
+    session.close()
+
+
+def asked_of(reader: Reader, shortcut: Shortcut = SHORTCUT) -> set[str]:
+    """What answers a question: the copies ('7', so many rows) or 'tables'. Asked often enough to meet every handle."""
+    answers = {reader.query(TABLES, shortcut=shortcut).rows[0][0] for _ in range(4)}
+    return answers | {reader.columns(TABLES, shortcut=shortcut)["x"][0] for _ in range(4)}
+
+
+def test_a_session_asks_the_copies_that_a_question_is_about(reader: Reader) -> None:
+    assert asked_of(reader) == {"tables"}
+    reader.hold(2, NUMBERS)
+    assert asked_of(reader) == {"7"}
+    assert asked_of(reader, replace(SHORTCUT, copies="another run")) == {"tables"}
+    assert reader.query(TABLES).rows == [["tables"]]
+    reader.let_go()
+    assert asked_of(reader) == {"tables"}
+
+
+def test_what_copying_reads_is_counted_once(reader: Reader) -> None:
+    reader.hold(2, NUMBERS)
+    spent = reader.spent
+    assert (spent.queries, spent.rows) == (2, 14)
+    reader.hold(2, NUMBERS)
+    assert reader.spent == spent
+
+
+def test_a_handle_that_failed_is_replaced_by_one_with_copies(reader: Reader) -> None:
+    reader.hold(2, NUMBERS)
+    for _ in range(3):
+        with pytest.raises(HanseiError):
+            reader.query("SELECT throwIf(1)")
+    assert asked_of(reader) == {"7"}
+
+
+def test_what_is_too_large_is_asked_of_the_tables(reader: Reader) -> None:
+    endless = replace(NUMBERS, parameters={"count": 100_000_000})
+    reader.hold(2, endless)
+    assert asked_of(reader) == {"tables"}
+    reader.hold(2, endless)
+    assert asked_of(reader) == {"tables"}
+
+
+def test_the_copies_of_another_run_take_their_place(reader: Reader) -> None:
+    reader.hold(2, NUMBERS)
+    reader.hold(2, replace(NUMBERS, name="next", parameters={"count": 9}))
+    assert asked_of(reader) == {"tables"}
+    assert asked_of(reader, replace(SHORTCUT, copies="next")) == {"9"}
+
+
+@pytest.mark.parametrize(
+    "statement", ["TRUNCATE TABLE hansei_numbers", "SELECT 1; TRUNCATE TABLE hansei_numbers", "SELECT throwIf(1)"]
+)
+def test_queries_that_others_wrote_meet_no_copies(reader: Reader, statement: str) -> None:
+    reader.hold(2, NUMBERS)
+    for _ in range(3):
+        # ClickHouse lets a read-only session change its own temporary tables, so there must be none.
+        with suppress(HanseiError):
+            reader.query(statement, foreign=True)
+    with pytest.raises(HanseiError):
+        reader.query("SELECT count() FROM hansei_numbers", foreign=True)
+    assert asked_of(reader) == {"7"}
+
+
+def test_sql_of_strangers_cannot_name_them(url: str) -> None:
+    reader = open_reader(url, project_id=PROJECT)
+    dataset = Dataset(reader, V4("default"), PROJECT, PERIODS)
+    with pytest.raises(QueryRefused):
+        dataset.admit("SELECT count() FROM hansei_traces")
+    reader.close()
+
+
+def test_nobody_else_sees_them_and_nothing_stays(reader: Reader, url: str) -> None:
+    def files() -> set[Path]:
+        return {path for path in Path(url.removeprefix("chdb://")).rglob("*") if "tmp" not in path.parts}
+
+    before = files()
+    reader.hold(2, NUMBERS)
+    other = open_reader(url)
+    with pytest.raises(HanseiError):
+        other.query("SELECT count() FROM hansei_numbers")
+    assert other.query("SELECT count() AS n FROM system.tables WHERE name LIKE 'hansei%'").rows == [[0]]
+    other.close()
+    assert files() == before
+
+
+def test_few_sessions_hold_copies_at_a_time(url: str) -> None:
+    sessions = [open_reader(url, project_id=f"project {at}") for at in range(MOST_HOLDERS + 1)]
+    try:
+        for session in sessions:
+            session.hold(1, NUMBERS)
+        assert [asked_of(session) for session in sessions] == [{"tables"}, *([{"7"}] * MOST_HOLDERS)]
+        sessions[-1].let_go()
+        sessions[0].hold(1, replace(NUMBERS, name="a run"))
+        # Copies are tried once a run: what was taken away is not fought for.
+        assert asked_of(sessions[0]) == {"tables"}
+    finally:
+        for session in sessions:
+            session.close()
+
+
+def adapters() -> list[Adapter]:
+    found: list[Adapter] = []
+    for plain in (V3("v3"), V4("v4")):
+        found.append(plain)
+        flags = [field.name for field in fields(plain) if isinstance(getattr(plain, field.name), bool)]
+        found += [replace(plain, **{flag: not getattr(plain, flag)}) for flag in flags]
+    return found
+
+
+@pytest.mark.parametrize("adapter", adapters(), ids=str)
+def test_the_widest_form_has_all_columns(adapter: Adapter, url: str) -> None:
+    with writing(f"{url}?database={adapter.version}") as client:
+        create_tables(client, adapter.version, adapter.version)
+        table = "dataset_run_items_rmt (project_id String, trace_id String)"
+        client.command(f"CREATE TABLE IF NOT EXISTS {table} ENGINE = MergeTree ORDER BY trace_id")
+    session = open_reader(f"{url}?database={adapter.version}")
+    moments = {"range_start": datetime(2026, 1, 1, tzinfo=UTC), "range_end": datetime(2026, 12, 31, tzinfo=UTC)}
+    values: dict[str, Any] = {"project_id": PROJECT, "environments": [], **moments}
+    try:
+        for name, select in adapter.widest().items():
+            found = session.query(f"DESCRIBE TABLE ({select})", values)
+            assert sorted(row[0] for row in found.rows) == sorted(COLUMNS[name])
+    finally:
+        session.close()
+
+
+@pytest.mark.parametrize("schema", both("v4"))
+def test_a_run_over_copies_gives_the_report_of_one_over_the_tables(
+    schema: Schema, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(visit: Any) -> None:
+        for step in visit.steps:
+            if step.name == "lookup_order" and visit.day >= 0 and visit.random.random() < 0.2:
+                step.level, step.status = "ERROR", "order service: 503"
+
+    filled = fill(f"{url}?database=d{uuid.uuid4().hex[:8]}_{schema}", schema, make_world(failing))
+    over_copies = analyse(filled, PROJECT)
+    monkeypatch.setattr(scope, "AT_MOST", 0)
+    over_tables = analyse(filled, PROJECT)
+    assert over_copies.findings
+    assert differences(told(over_copies), told(over_tables)) == []
+    assert asked(over_copies) == asked(over_tables)
+
+
+def asked(report: Report) -> list[tuple[str, str]]:
+    """All SQL and hashes of its answers."""
+    return [(item.sql, item.result_hash) for finding in report.findings for item in finding.evidence]
