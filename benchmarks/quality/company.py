@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field, replace
 from random import Random
 
+from benchmarks.quality.texts import languages_of
+
 PROJECT = "proj-scorecard"
 
 _APPS = (
@@ -54,6 +56,8 @@ class Step:
     """Share of the traces that use it in which one input is sent again and again."""
     hangs: float = 0.0
     """Share of calls that take eight times as long."""
+    cut: float = 0.0
+    """Share of calls that end at the limit on tokens; only companies with texts tell."""
 
     @property
     def mean_calls(self) -> float:
@@ -89,6 +93,8 @@ class App:
     staging: float
     weekend: float
     """Traffic of a Saturday or Sunday relative to a weekday."""
+    misses: float = 0.0
+    """Share of the questions that are answered in another language; only companies with texts tell."""
 
 
 @dataclass
@@ -108,6 +114,8 @@ class Company:
     """Tag of a trace → its share. One for each trace."""
     regions: dict[str, float] = field(default_factory=dict)
     """Value of the metadata key `region` → its share."""
+    languages: dict[str, float] = field(default_factory=dict)
+    """Language of a question → its share. Empty: questions, answers and why calls ended are not recorded."""
     peak_hour: float = 13.0
     peakedness: float = 0.8
     day_noise: float = 0.03
@@ -151,6 +159,17 @@ def make_company(seed: int, *, small: bool = False) -> Company:
         peakedness=rng.uniform(0.2, 0.95),
         day_noise=rng.uniform(0.0, 0.06),
     )
+
+
+def add_texts(company: Company) -> None:
+    """From now on the company records questions, answers, and why its model calls end."""
+    rng = Random(f"texts {company.seed}")
+    company.languages = languages_of(rng)
+    for app in company.apps:
+        app.misses = rng.uniform(0.002, 0.01)
+    for _, step in company.pairs:
+        if step.type == "GENERATION":
+            step.cut = rng.uniform(0.002, 0.01)
 
 
 def _shares(rng: Random, names: tuple[str, ...]) -> dict[str, float]:

@@ -34,7 +34,8 @@ class Spot:
     deploys: Deploys = ""
     """What was brought at the onset: everything after it carries the new version."""
     only: tuple[str, str] | None = None
-    """What the visit must carry: `user`, `plan`, `region` or `arm` with its value, or `hours` such as 09-12 (UTC)."""
+    """What the visit must carry: `user`, `plan`, `region`, `language` or `arm` with its value, or `hours` such as 09-12
+    (UTC)."""
 
     def has(self, visit: Visit, step: Step | None = None) -> bool:
         """Whether the visit (and the step) is in the spot."""
@@ -82,6 +83,10 @@ class Fault:
     traffic: int = 0
     """-1: the app loses visits, 1: it gains some."""
     runaways: bool = False
+    misses: bool = False
+    """Its answers are in another language than its questions."""
+    metric: str = ""
+    """The only metric that tells it; '': any of its kinds that is not another fault's own."""
 
 
 # Where
@@ -106,8 +111,8 @@ def a_step(*types: str, priced: bool | None = None, seconds: float = 0.0, deploy
 
 
 def only_with(name: str, place: Place) -> Place:
-    """A part of another place: the calls of one frequent user, of a plan, a region, some hours or an experiment's
-    new arm."""
+    """A part of another place: the calls of one frequent user, of a plan, a region, a language, some hours or an
+    experiment's new arm."""
 
     def narrower(company: Company, rng: Random) -> Spot | None:
         spot = place(company, rng)
@@ -119,7 +124,8 @@ def only_with(name: str, place: Place) -> Place:
         elif name == "arm":
             value = "B"
         else:
-            value = rng.choice(sorted(company.plans if name == "plan" else company.regions))
+            carried = {"plan": company.plans, "region": company.regions, "language": company.languages}[name]
+            value = rng.choice(sorted(set(carried) - {""}))
         return None if spot is None else replace(spot, only=(name, value))
 
     return narrower
@@ -283,3 +289,22 @@ FAULTS: tuple[Fault, ...] = (
     Fault("runs_away", ("runaway",), "traces", an_app, runaways=True, most=0.3),
 )  # fmt: skip
 """All that can be planted. Adding one: an entry here; the scorer needs to know nothing else."""
+
+_MISSES = Fault("wrong_language", ("silent_failure",), "traces", an_app, misses=True, most=0.5,
+                metric="wrong_language_rate")  # fmt: skip
+
+TEXT_FAULTS: tuple[Fault, ...] = (
+    _MISSES,
+    replace(_MISSES, id="prompt_wrong_language", place=a_step("GENERATION", deploys="prompt")),
+    replace(_MISSES, id="language_missed", place=only_with("language", an_app)),
+    Fault("calls_cut", ("truncation",), "observations", a_step("GENERATION"), of_share("cut"), raises("cut"), most=0.6),
+    Fault("plan_cut", ("truncation",), "observations", only_with("plan", a_step("GENERATION")), of_share("cut"),
+          raises("cut"), most=0.6),
+    Fault("region_cut", ("truncation",), "observations", only_with("region", a_step("GENERATION")), of_share("cut"),
+          raises("cut"), most=0.6),
+    Fault("plan_loops", ("loop",), "uses", only_with("plan", a_step("TOOL")), of_share("loops"), raises("loops"),
+          most=0.6),
+    Fault("region_loops", ("loop",), "uses", only_with("region", a_step("TOOL")), of_share("loops"), raises("loops"),
+          most=0.6),
+)  # fmt: skip
+"""What can be planted where texts are recorded. They are drawn apart, so that the other faults of a world stay."""

@@ -11,13 +11,23 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from statistics import NormalDist
 
+from benchmarks.quality.texts import LANGUAGE_OF
 from benchmarks.quality.visits import HANG, Drawn, Expected
 
 from hansei.contracts import Periods, Segment, Window
 from hansei.demo.rows import ObservationRow, ScoreRow, TraceRow
 
 Row = ObservationRow | TraceRow | ScoreRow
-TRACES = frozenset({"trace_latency_p95", "trace_latency_p50", "cost_per_trace", "runaway_rate", "traces_per_day"})
+TRACES = frozenset(
+    {
+        "trace_latency_p95",
+        "trace_latency_p50",
+        "cost_per_trace",
+        "runaway_rate",
+        "traces_per_day",
+        "wrong_language_rate",
+    }
+)
 
 
 class Unknown(KeyError):
@@ -67,6 +77,9 @@ class Figures:
                 row.id for row in self.drawn.rows.traces
                 if (value in row.tags if dimension == "tag" else row.metadata.get(key) == value)
             }  # fmt: skip
+            return lambda row: _trace_id(row) in mine
+        if dimension == "language":
+            mine = {row.id for row in self.drawn.rows.traces if _language(row.input) == value}
             return lambda row: _trace_id(row) in mine
         if dimension == "hour_of_day":
             first, last = int(value[:2]), int(value[6:8])
@@ -152,6 +165,9 @@ class Figures:
         if metric == "generations_without_cost":
             ended = row.type == "GENERATION" and row.level != "ERROR" and row.end_time is not None
             return float(row.total_cost is None) if ended else None
+        if metric == "truncation_rate":
+            tells = row.type == "GENERATION" and row.level != "ERROR" and "finish_reason" in row.metadata
+            return float(row.metadata["finish_reason"] == "length") if tells else None
         if metric in ("step_latency_p95", "step_latency_p50"):
             return (row.end_time - row.start_time).total_seconds() if row.end_time else None
         if metric == "cost_per_call":
@@ -161,6 +177,9 @@ class Figures:
         raise Unknown(metric)
 
     def _of_trace(self, metric: str, row: Row, parameters: Mapping[str, float]) -> float | None:
+        if metric == "wrong_language_rate" and isinstance(row, TraceRow):
+            asked, answered = _language(row.input), _language(row.output)
+            return float(asked != answered) if asked and answered else None
         calls = self.calls.get(row.id, [])
         if metric == "runaway_rate":
             return float(len(calls) > parameters["many_steps"]) if calls else None
@@ -183,9 +202,12 @@ class Figures:
         if metric == "runaway_rate":
             return None if any(row.id not in drawn.expected_runaway for row in rows) else _mean(
                 drawn.expected_runaway[row.id] for row in rows)  # fmt: skip
+        if metric == "wrong_language_rate":
+            told = [row for row in rows if self._of_trace(metric, row, {}) is not None]
+            return _mean(drawn.expected_miss.get(row.id, math.nan) for row in told)
         name = {
             "error_rate": "errors", "silent_failure_rate": "silent", "unfinished_rate": "unfinished",
-            "tokens_per_call": "tokens", "cost_per_call": "cost",
+            "tokens_per_call": "tokens", "cost_per_call": "cost", "truncation_rate": "cut",
         }.get(metric)  # fmt: skip
         counted = [row for row in rows if isinstance(row, ObservationRow)]
         if name is not None:
@@ -210,6 +232,10 @@ def _moment(row: Row) -> datetime:
 
 def _trace_id(row: Row) -> str:
     return row.id if isinstance(row, TraceRow) else row.trace_id or ""
+
+
+def _language(text: str | None) -> str:
+    return LANGUAGE_OF.get(text or "", "")
 
 
 def _loops(rows: list[Row], repeats: float) -> list[float]:

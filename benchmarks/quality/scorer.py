@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from benchmarks.quality.faults import TEXT_FAULTS
 from benchmarks.quality.figures import Figures, Unknown
 from benchmarks.quality.world import Planted, World
 
@@ -29,6 +30,7 @@ FOLLOWS: dict[str, frozenset[str]] = {
     "loop": frozenset({"loop", "runaway", "latency"}),
     "silent_failure": frozenset({"silent_failure", "empty_retrieval"}),
     "unfinished": frozenset({"unfinished", "instrumentation_gap", "latency"}),
+    "truncation": frozenset({"truncation"}),
     "traffic": frozenset({"traffic"}),
     "runaway": frozenset({"runaway", "latency", "cost", "error", "loop"}),
 }
@@ -52,6 +54,15 @@ class Overlap:
         return "narrow" if self.precision >= RIGHT else "other"
 
 
+_OWN = frozenset(fault.metric for fault in TEXT_FAULTS if fault.metric)
+
+
+def _names(found: Finding, one: Planted) -> bool:
+    """Whether a finding tells of the same kind of thing as a fault."""
+    mine = found.metric == one.metric if one.metric else found.metric not in _OWN
+    return mine and found.kind in one.kinds and found.direction == one.direction
+
+
 class Scorer:
     """Judges the findings of one world's report."""
 
@@ -72,11 +83,7 @@ class Scorer:
     # Faults
 
     def _planted(self, one: Planted) -> dict[str, Any]:
-        named = [
-            (self._overlap(one, found), found)
-            for found in self._report.findings
-            if found.kind in one.kinds and found.direction == one.direction
-        ]
+        named = [(self._overlap(one, found), found) for found in self._report.findings if _names(found, one)]
         hits = [(overlap, found) for overlap, found in named if overlap.recall >= HIT]
         entry: dict[str, Any] = {
             "number": one.number, "fault": one.fault, "strength": one.strength, "kind": one.kinds[0],
@@ -103,7 +110,7 @@ class Scorer:
             f"{found.kind} {found.segment}: " + "; ".join(
                 f"{check.name}: {check.detail}" for check in found.checks if check.passed is False)
             for found in self._report.refuted
-            if found.kind in one.kinds and found.direction == one.direction and self._overlap(one, found).recall >= HIT
+            if _names(found, one) and self._overlap(one, found).recall >= HIT
         ]  # fmt: skip
 
     def _since(self, one: Planted) -> Window:
@@ -154,8 +161,9 @@ class Scorer:
         if found.id in best:
             return "hit", planted[best[found.id]].fault
         for one in planted:
+            mine = found.metric == one.metric if one.metric else found.metric not in _OWN
             follows = found.kind in FOLLOWS.get(one.kinds[0], ()) and found.direction in (one.direction, "hotspot")
-            if follows and self._shares_traces(one, found.segment):
+            if mine and follows and self._shares_traces(one, found.segment):
                 return "echo", one.fault
         if found.kind == "instrumentation_gap" and found.direction == "hotspot":
             return "tolerated", "what the company never recorded"

@@ -3,9 +3,9 @@
 Weak is the change that a careful statistician sees in 8 of 10 worlds, when she compares the window's calls of the right
 segment with the baseline's, allows for calls of one trace being alike, and guards against chance over 300 slices: then
 the change must be ``z(1 - 0.05 / 300 / 2) + z(0.8)`` = 4.6 standard errors; 5.1 for what is confined to a user, a tag,
-a value of metadata or some hours, where ten times as many slices have to be looked at. What is planted is larger,
-since it holds only from its first day on. Medium is 1.6 times, strong 2.5 times as large. No fault is smaller than what
-a person would care about (`MATTERS`), however much data there is.
+a language, a value of metadata or some hours, where ten times as many slices have to be looked at. What is planted is
+larger, since it holds only from its first day on. Medium is 1.6 times, strong 2.5 times as large. No fault is smaller
+than what a person would care about (`MATTERS`), however much data there is.
 """
 
 from __future__ import annotations

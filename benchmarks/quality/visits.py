@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -13,6 +13,7 @@ from random import Random
 from statistics import NormalDist
 
 from benchmarks.quality.company import PROJECT, App, Company, Score, Step
+from benchmarks.quality.texts import CUT, ENDED, conversation
 
 from hansei.contracts import Periods
 from hansei.demo.rows import ObservationRow, Rows, ScoreRow, TraceRow
@@ -41,6 +42,10 @@ class Visit:
     region: str = ""
     arm: str = "A"
     """Of an experiment that splits the traffic in two, if there is one."""
+    language: str = ""
+    """Of its question; '': none that can be told."""
+    misses: float = 0.0
+    """How likely its answer is in another one."""
     marks: set[int] = field(default_factory=set)
     """Numbers of the faults that the trace is exposed to."""
 
@@ -58,6 +63,7 @@ class Expected:
     tokens: float
     cost: float
     loops: float
+    cut: float = 0.0
 
 
 @dataclass
@@ -71,6 +77,7 @@ class Drawn:
     expected_runaway: dict[str, float]
     exposed: dict[int, set[str]]
     """Fault → ids of the rows (observations, traces or scores, as the fault says) that it touched."""
+    expected_miss: dict[str, float] = field(default_factory=dict)
 
 
 def periods_of(company: Company) -> Periods:
@@ -82,6 +89,7 @@ def periods_of(company: Company) -> Periods:
 def make_visits(company: Company, periods: Periods, draw: int) -> list[Visit]:
     """The traffic as it would be without any fault or trap."""
     rng, carried = Random(f"visits {company.seed} {draw}"), Random(f"carried {company.seed} {draw}")
+    spoken, languages = Random(f"spoken {company.seed} {draw}"), list(company.languages)
     per_day = company.size / (company.window_days + company.baseline_days)
     hours = [
         1 + company.peakedness * math.cos((hour - company.peak_hour) / 24 * 2 * math.pi) for hour in range(24)
@@ -105,6 +113,9 @@ def make_visits(company: Company, periods: Periods, draw: int) -> list[Visit]:
                 (visit.plan,) = carried.choices(list(company.plans), list(company.plans.values()))
                 (visit.region,) = carried.choices(list(company.regions), list(company.regions.values()))
                 visit.arm = carried.choice("AB")
+                if languages:
+                    (visit.language,) = spoken.choices(languages, list(company.languages.values()))
+                    visit.misses = app.misses
                 visits.append(visit)
     return visits
 
@@ -128,7 +139,23 @@ def draw_rows(company: Company, visits: list[Visit], draw: int) -> Drawn:
     drawn = Drawn(Rows(), {}, {}, {}, {})
     for visit in visits:
         _draw(drawn, visit, Random(f"luck {company.seed} {draw} {visit.id}"))
+        if company.languages:
+            _say(drawn, visit, company.languages, Random(f"said {company.seed} {draw} {visit.id}"))
     return drawn
+
+
+def _say(drawn: Drawn, visit: Visit, languages: dict[str, float], rng: Random) -> None:
+    """What was asked and answered in the trace that was drawn last, and why its model calls ended."""
+    trace, luck = drawn.rows.traces[-1], _Luck(rng)
+    trace.input, trace.output = conversation(visit.language, visit.misses, languages, rng)
+    drawn.expected_miss[visit.id] = visit.misses
+    cut = {step.name: step.cut for step in visit.steps}
+    for call in reversed(drawn.rows.observations):
+        if call.trace_id != visit.id:
+            break
+        if call.type == "GENERATION":
+            call.metadata = CUT if luck.happens("cut", cut[call.name]) else ENDED
+            drawn.expected[call.id] = replace(drawn.expected[call.id], cut=cut[call.name])
 
 
 class _Luck:

@@ -10,8 +10,8 @@ from random import Random
 from typing import Literal
 
 from benchmarks.quality import strengths
-from benchmarks.quality.company import Company, make_company
-from benchmarks.quality.faults import FAULTS, Fault, Spot
+from benchmarks.quality.company import Company, add_texts, make_company
+from benchmarks.quality.faults import FAULTS, TEXT_FAULTS, Fault, Spot
 from benchmarks.quality.strengths import STRENGTHS, Sample, Strength
 from benchmarks.quality.traps import DILUTING, Trapped, alter_visits, choose_traps, rows_of_traps
 from benchmarks.quality.visits import Drawn, Visit, draw_rows, make_visits, periods_of
@@ -38,6 +38,8 @@ class Planted:
     """First moment of it; None: always there."""
     change: float
     """Points of a share, or the factor, as the fault means it."""
+    metric: str = ""
+    """See `Fault.metric`."""
 
 
 @dataclass
@@ -70,6 +72,10 @@ class World:
         path.write_text(json.dumps(told, indent=1, default=str), encoding="utf-8")
 
 
+TEXTS = 0.5
+"""How many companies record texts."""
+
+
 def make_world(condition: Condition, seed: int, *, small: bool = False, only: tuple[str, ...] = ()) -> World:
     """A world; everything follows from the seed.
 
@@ -80,6 +86,9 @@ def make_world(condition: Condition, seed: int, *, small: bool = False, only: tu
         only: the ids of the only faults to plant, at medium strength.
     """
     company = make_company(seed, small=small)
+    texts = Random(f"text faults {seed}")
+    if texts.random() < TEXTS or {fault.id for fault in TEXT_FAULTS} & {*only}:
+        add_texts(company)
     rng = Random(f"{condition} {seed}")
     periods = periods_of(company)
     visits = make_visits(company, periods, 0)
@@ -92,6 +101,8 @@ def make_world(condition: Condition, seed: int, *, small: bool = False, only: tu
     if condition == "faulty":
         planter = _Planter(company, periods, visits, rng, busy, diluted=any(trap.id in DILUTING for trap in trapped))
         visits = planter.plant(only)
+        if company.languages:
+            visits = planter.plant_texts(only, texts)
         planted, skipped = planter.planted, planter.skipped
     visits = alter_visits(company, visits, trapped, rng)
     drawn = draw_rows(company, visits, 0)
@@ -145,6 +156,17 @@ class _Planter:
                 self.skipped.append(fault.id)
         return self._visits
 
+    def plant_texts(self, only: tuple[str, ...], rng: Random) -> list[Visit]:
+        """Plants one to three of the faults that texts tell, with luck of their own, where there is room for them."""
+        self._rng = rng
+        wanted = len(self.planted) + rng.randint(1, 3)
+        for fault in rng.sample(TEXT_FAULTS, len(TEXT_FAULTS)):
+            if len(self.planted) < wanted and (not only or fault.id in only):
+                strength: Strength = "medium" if only else rng.choice(STRENGTHS)
+                if not any(self._try(fault, strength) for _ in range(6)):
+                    self.skipped.append(fault.id)
+        return self._visits
+
     def _try(self, fault: Fault, strength: Strength) -> bool:
         company = self._company
         spot = fault.place(company, self._rng)
@@ -166,7 +188,16 @@ class _Planter:
         onset = None if fault.always else self._periods.window.start + timedelta(days=onset_day)
         self.planted.append(
             Planted(
-                len(self.planted), fault.id, fault.kinds, fault.direction, strength, fault.rows, spot, onset, change
+                len(self.planted),
+                fault.id,
+                fault.kinds,
+                fault.direction,
+                strength,
+                fault.rows,
+                spot,
+                onset,
+                change,
+                fault.metric,
             )
         )
         self._apply(fault, spot, onset_day, change)
@@ -182,6 +213,9 @@ class _Planter:
             return own | {(spot.app or "", "scores")}
         if fault.traffic:
             return {(spot.app or "", "traffic")}
+        if fault.misses:
+            deployed = {(spot.app or "", spot.step)} if spot.step else set()
+            return {(spot.app or "", "language"), *deployed}
         if fault.runaways:
             return {
                 (spot.app or "", step.name) for app in self._company.apps for step in app.steps if app.name == spot.app
@@ -220,6 +254,8 @@ class _Planter:
 
     def _calls(self, fault: Fault, spot: Spot, visit: Visit) -> float:
         steps = [step for step in visit.steps if spot.has(visit, step)]
+        if fault.misses:
+            return float(visit.language != "")
         if fault.rows == "observations":
             return sum(step.mean_calls for step in steps)
         if fault.rows == "scores":
@@ -244,6 +280,8 @@ class _Planter:
             )
         if fault.runaways:
             return strengths.share_change(sample, apps[0].runaways, strength, least=0.005)
+        if fault.misses:
+            return strengths.share_change(sample, apps[0].misses, strength)
         steps = [
             step
             for app, step in company.pairs
@@ -277,6 +315,9 @@ class _Planter:
 def _harm(fault: Fault, spot: Spot, visit: Visit, change: float) -> None:
     if fault.runaways:
         visit.runaways += change
+        return
+    if fault.misses:
+        visit.misses = min(0.97, visit.misses + change)
         return
     for score in visit.scores:
         if fault.score and score.name == spot.score:

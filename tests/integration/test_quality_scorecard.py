@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.quality.faults import FAULTS, Spot
+from benchmarks.quality.faults import FAULTS, TEXT_FAULTS, Spot
 from benchmarks.quality.lies import hand_in
 from benchmarks.quality.probes import probe
 from benchmarks.quality.readme import table
@@ -115,13 +115,43 @@ def test_a_world_follows_from_its_seed_and_holds_the_truth_apart(tmp_path: Path)
     assert json.loads((tmp_path / "truth.json").read_text())["planted"][0]["fault"] == one.planted[0].fault
 
 
+def test_what_texts_tell_is_planted_beside_the_other_faults(monkeypatch: pytest.MonkeyPatch) -> None:
+    worlds = {}
+    for share in (0.0, 1.0):
+        monkeypatch.setattr("benchmarks.quality.world.TEXTS", share)
+        worlds[share] = make_world("faulty", 7, small=True)
+    without, beside = worlds[0.0].planted, worlds[1.0].planted
+    assert beside[: len(without)] == without
+    assert {one.fault for one in beside[len(without) :]} & {fault.id for fault in TEXT_FAULTS}
+
+
+@pytest.mark.parametrize(
+    ("fault", "seed", "dimension"),
+    [("language_missed", 1, "language"), ("plan_cut", 2, "tag"), ("region_loops", 4, "metadata.region")],
+)
+def test_what_texts_tell_is_recognised_with_its_place_and_values(fault: str, seed: int, dimension: str) -> None:
+    world = make_world("faulty", seed, small=True, only=(fault,))
+    with analysed(world) as session:
+        score = Scorer(world, session.report).score()
+    (planted,) = score["planted"]
+    assert planted["place"] == "right"
+    assert dimension in planted["segment"]
+    told = [one for one in score["findings"] if one["ruling"] != "tolerated"]
+    assert [(one["ruling"], one["values"]) for one in told] == [("hit", {"checked": True, "right": True})]
+    # Called a fault of another kind, it is none that was planted.
+    found = next(one for one in session.report.findings if one.id == planted["finding"])
+    other = found.model_copy(update={"metric": "silent_failure_rate", "kind": "silent_failure"})
+    lie = session.report.model_copy(update={"findings": [other]})
+    assert Scorer(world, lie).score()["planted"][0]["finding"] is None
+
+
 def test_faults_grow_with_their_strength_and_shrink_with_the_data() -> None:
     few, many = Sample(300, 300, 1.0), Sample(30_000, 30_000, 1.0)
     weak, medium, strong = (share_change(few, 0.01, strength) for strength in ("weak", "medium", "strong"))  # type: ignore[arg-type]
     assert weak < medium < strong
     assert share_change(many, 0.01, "weak") == 0.02  # never less than what matters to a person
     assert share_change(few, 0.01, "weak") > 0.04
-    assert len({fault.id for fault in FAULTS}) == len(FAULTS) >= 25
+    assert len({fault.id for fault in (*FAULTS, *TEXT_FAULTS)}) == len(FAULTS) + len(TEXT_FAULTS) >= 25
 
 
 @pytest.mark.parametrize(
@@ -131,6 +161,7 @@ def test_faults_grow_with_their_strength_and_shrink_with_the_data() -> None:
         (("user", "u0002"), 9, False),
         (("plan", "trial"), 9, True),
         (("arm", "A"), 9, False),
+        (("language", "ja"), 9, True),
         (("hours", "08-10"), 9, True),
         (("hours", "08-10"), 10, False),
         (("hours", "22-01"), 0, True),
@@ -138,7 +169,7 @@ def test_faults_grow_with_their_strength_and_shrink_with_the_data() -> None:
 )
 def test_a_fault_can_be_confined_to_what_a_trace_carries(only: tuple[str, str], hour: int, inside: bool) -> None:
     at = datetime(2026, 10, 1, hour, 30, tzinfo=UTC)
-    visit = Visit("v", "app", at, 0, "u0001", "production", "1", [], [], 0.0, "trial", "eu-west", "B")
+    visit = Visit("v", "app", at, 0, "u0001", "production", "1", [], [], 0.0, "trial", "eu-west", "B", "ja")
     assert Spot("app", only=only).has(visit) is inside
 
 

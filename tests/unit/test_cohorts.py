@@ -22,7 +22,9 @@ WORSE = Question("n", "errors", [()], [()], min_x=50, min_effect=0.01, min_relat
 ALIKE = [("trace_name", "step"), ("step",)]
 
 
-def cells_of(shares: dict[str, float], rates: dict[str, float], steps: int = 2, seed: int = 1) -> Cells:
+def cells_of(
+    shares: dict[str, float], rates: dict[str, float], steps: int = 2, seed: int = 1, usual: float = 0.02
+) -> Cells:
     """Two apps that call the same tools for 14 days; the first app's first tool fails in the window by `rates`."""
     random = np.random.default_rng(seed)
     rows = []
@@ -32,7 +34,7 @@ def cells_of(shares: dict[str, float], rates: dict[str, float], steps: int = 2, 
                 for plan, share in shares.items():
                     calls = round(150 * share)
                     hit = day >= 0 and app == "support" and step == 0
-                    rate = rates.get(plan, 0.02) if hit else 0.02
+                    rate = rates.get(plan, usual) if hit else usual
                     errors = int(random.binomial(calls, rate))
                     rows.append((day, app, "production", "TOOL", f"tool{step}", plan, calls, errors))
     names = ("day", *DIMENSIONS, "tag", "n", "errors")
@@ -48,6 +50,14 @@ def told(cells: Cells) -> list[Segment]:
 def test_a_value_is_told_whatever_its_share_of_the_traffic(share: float) -> None:
     cells = cells_of({"team": share, "free": (1 - share) / 2, "trial": (1 - share) / 2}, {"team": 0.16})
     assert told(cells) == [{"tag": "team", "tool_name": "tool0", "trace_name": "support"}]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_value_is_told_that_hardly_ever_failed_before(seed: int) -> None:
+    shares = {"team": 0.15, "free": 0.5, "trial": 0.35}
+    failing = cells_of(shares, {"team": 0.3}, steps=1, seed=seed, usual=0.002)
+    assert told(failing) == [{"tag": "team", "trace_name": "support"}]
+    assert told(cells_of(shares, {}, steps=1, seed=seed, usual=0.002)) == []
 
 
 def test_where_only_some_steps_were_read_a_value_is_told_with_its_step() -> None:

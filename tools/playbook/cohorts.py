@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hansei.contracts import Comparison, Direction, Segment
 from hansei.tools.playbook.attributes import FEWEST_EVENTS, HOUR, Cohorts
-from hansei.tools.playbook.cells import Cells
+from hansei.tools.playbook.cells import Cells, Floats
 from hansei.tools.playbook.expectation import Expectation, Question, expect
 from hansei.tools.playbook.hours import hours_compared, hours_in_excess
 from hansei.tools.playbook.model import Candidate, Metric
@@ -28,6 +28,9 @@ _NEARLY_ALL = 0.8
 """A value that this share of its place's rows carry has no others to be held against."""
 
 _SINGLE = ("user_id", "session_id")
+
+_LIKE_OTHERS = 50.0
+"""Rows' worth of belief that a value is as the others are, against what was seen of it before."""
 
 _CLEAR = 4.5
 """Standard errors that make a candidate here: so many slices are looked at that less would not stand afterwards."""
@@ -141,12 +144,26 @@ def _moved(key: str, window: Cells, baseline: Cells, question: Question) -> Expe
     now = expect(window, window, alike, scatter=False, others=others)
     before = expect(window, baseline, alike, others=others)
     shift = np.maximum(question.sign * (now.y - before.y), 0.0) * question.sign
-    y = own.y + shift
+    y, variance = own.y + shift, np.maximum(own.variance, now.variance)
     if question.yy is None:
         y = np.clip(y, 0.0, window.sums[question.x])
+    if question.yy is None and question.sign > 0:
+        # That nothing was seen of it before may be chance, the more so the fewer rows there were.
+        y = np.maximum(y, now.y * _LIKE_OTHERS / (_LIKE_OTHERS + _known_rows(window, baseline, question, key)))
+        variance = np.maximum(own.variance, now.variance * np.minimum(1.0, y / np.maximum(now.y, 1e-12)))
     # How far the others moved is an estimate as well, and a rough one where they are few.
     rate_variance = own.rate_variance + (shift != 0) * (now.rate_variance + before.rate_variance)
-    return Expectation(y, np.maximum(own.variance, now.variance), own.context, rate_variance, own.known & now.known)
+    return Expectation(y, variance, own.context, rate_variance, own.known & now.known)
+
+
+def _known_rows(window: Cells, baseline: Cells, question: Question, key: str) -> Floats:
+    """How many rows the baseline has of each cell's step, app and value."""
+    units = (*_alike(window)[1], key)
+    both = {unit: np.concatenate([window.codes[unit], baseline.codes[unit]]) for unit in units}
+    days = np.concatenate([window.day, baseline.day])
+    group, names = Cells(both, window.values, days, {}).group(units)
+    rows = np.bincount(group[len(window) :], weights=baseline.sums[question.x], minlength=len(names))
+    return np.asarray(rows[group[: len(window)]], dtype=np.float64)
 
 
 def _others(key: str) -> str:

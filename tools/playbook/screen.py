@@ -73,8 +73,9 @@ def explain(cells: Cells, question: Question, *, explained: Sequence[Hit] = ()) 
     baseline = cells.where(~cells.in_window)
     if not len(window) or not len(baseline):
         return [], 0
-    stale = _stale_prompts(window, baseline, question.x) if "prompt" in cells.codes else frozenset()
-    return _causes(window, question, expect(window, baseline, question), explained, stale)
+    return _causes(
+        window, question, expect(window, baseline, question), explained, _stale(window, baseline, question.x)
+    )
 
 
 def both_ways(cells: Cells, worse: Question, better: Question) -> tuple[list[Hit], list[Hit], int]:
@@ -107,12 +108,21 @@ def causes(window: Cells, question: Question, expected: Expectation) -> tuple[li
     return _causes(window, question, expected)
 
 
-def _stale_prompts(window: Cells, baseline: Cells, x: str) -> frozenset[tuple[str, ...]]:
-    """Prompt versions that were there before as well: they explain nothing that the step's own name does not."""
-    n = len(window.values["prompt"])
-    now = summed(window.codes["prompt"], window.sums[x], n)
-    before = summed(baseline.codes["prompt"], baseline.sums[x], n)
-    return frozenset(window.values["prompt"][i] for i in np.flatnonzero(before >= 0.3 * now))
+_Stale = frozenset[tuple[str, tuple[str, ...]]]
+"""Units with values that were there before as well."""
+
+
+def _stale(window: Cells, baseline: Cells, x: str) -> _Stale:
+    """Prompt versions that were there before as well: they explain nothing that the step's own name does not. And so
+    of models, where rows are whole traces: other traces may have called the same model for something else."""
+    found = set()
+    for unit in ("prompt", *(() if {"step", "score"} & {*window.codes} else ("model",))):
+        if unit in window.codes:
+            n = len(window.values[unit])
+            now = summed(window.codes[unit], window.sums[x], n)
+            before = summed(baseline.codes[unit], baseline.sums[x], n)
+            found |= {(unit, window.values[unit][i]) for i in np.flatnonzero(before >= 0.3 * now)}
+    return frozenset(found)
 
 
 def _causes(
@@ -120,7 +130,7 @@ def _causes(
     question: Question,
     expected: Expectation,
     explained: Sequence[Hit] = (),
-    stale: frozenset[tuple[str, ...]] = frozenset(),
+    stale: _Stale = frozenset(),
 ) -> tuple[list[Hit], int]:
     look = Look(window, question, expected)
     remaining = np.where(expected.known, window.sums[question.y], expected.y)
@@ -201,7 +211,7 @@ def _binomial_z(sums: Groups, sign: int) -> Floats:
     return np.asarray(sign * np.sign(sums.observed - sums.wanted) * np.sqrt(np.maximum(2 * ratio, 0) / scale))
 
 
-def _narrowest(look: Look, y: Floats, passing: list[_Slice], stale: frozenset[tuple[str, ...]]) -> _Slice:
+def _narrowest(look: Look, y: Floats, passing: list[_Slice], stale: _Stale) -> _Slice:
     """The best slice of which every large part shows the change; the best at all when there is none."""
     left = list(passing)
     while left:
@@ -340,12 +350,12 @@ def _ties(slices: Sequence[_Slice]) -> list[_Slice]:
     return [one for one in slices if one.score >= _TIE * top - _CLOSE]
 
 
-def _best(slices: list[_Slice], stale: frozenset[tuple[str, ...]]) -> _Slice:
+def _best(slices: list[_Slice], stale: _Stale) -> _Slice:
     near = _ties(slices)
 
     def names(slice_: _Slice) -> list[int]:
         return [
-            len(PRIORITY) if unit not in PRIORITY or (value in stale and unit == "prompt") else PRIORITY.index(unit)
+            len(PRIORITY) if unit not in PRIORITY or (unit, value) in stale else PRIORITY.index(unit)
             for unit, value in zip(slice_.units, slice_.values, strict=True)
         ]
 
