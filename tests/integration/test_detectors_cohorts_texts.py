@@ -1,9 +1,10 @@
-"""What texts tell of (loops, cut-off answers, refusals, searches that find nothing), confined to what traces carry."""
+"""What texts tell of (loops, cut-off answers, refusals, searches that find nothing), confined to what traces carry; and
+answers that start late for some alone."""
 
 from __future__ import annotations
 
 import pytest
-from tests.support.faults import answers, ends_with, on_step, on_visits, repeats
+from tests.support.faults import answers, ends_with, on_step, on_visits, repeats, starts_after, streams
 from tests.support.in_memory import Analyse
 from tests.support.world import Fault, Visit, make_world
 
@@ -138,3 +139,16 @@ def test_what_happens_now_and_then_is_no_finding(engine: Analyse) -> None:
         rows = make_world(carrying, *TELLS, loud, *now_and_then, seed=seed, per_day=200)
         report = engine(rows, SCHEMAS[seed % 2])
         assert report.findings == [], [found.title for found in report.findings]
+
+
+def test_answers_that_start_later_in_one_region(engine: Analyse) -> None:
+    streaming = [
+        on_step("support", "answer", streams, day=ALWAYS), on_step("research", "summarise", streams, day=ALWAYS),
+    ]  # fmt: skip
+    late = on_step("support", "answer", starts_after(2.5), day=2)
+    rows = make_world(
+        carrying, *streaming, on_visits(lambda visit: visit.metadata["region"] == "eu", late), seed=34, per_day=200
+    )
+    found = only(engine(rows, "v3"))
+    assert (found.metric, found.direction) == ("first_token_p95", "regression")
+    assert found.segment == {"metadata.region": "eu", "observation_name": "answer"}

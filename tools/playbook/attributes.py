@@ -44,6 +44,9 @@ WHOLE = "*"
 
 DAY = "toInt32(floor(dateDiff('millisecond', {window_start:DateTime64(6, 'UTC')}, start_time) / 86400000))"
 
+STREAMED = """count(first_token_ms) AS streamed, sum(ifNull(log(greatest(first_token_ms, 0) + 1), 0)) AS log_first,
+  sum(ifNull(log(greatest(first_token_ms, 0) + 1) * log(greatest(first_token_ms, 0) + 1), 0)) AS log2_first"""
+
 # A name as programs write it: what is free text is no kind of traffic, and would have to be quoted everywhere.
 _NOTED = r"""arrayMap(t -> ('tag', t), tags), [('language', @language)],
       arrayFilter(a -> match(a.1, '^metadata[.][A-Za-z][A-Za-z0-9_.-]{0,39}$'), arrayMap(
@@ -89,7 +92,8 @@ ORDER BY key, traces DESC, value"""
 _CELLS = f"""
 SELECT day, trace_name, environment, type, name, carried.1 AS key, carried.2 AS value,
   sum(o.n) AS n, sum(o.errors) AS errors, sum(o.due) AS due, sum(o.unfinished) AS unfinished,
-  sum(o.timed) AS timed, sum(o.log_ms) AS log_ms, sum(o.log2_ms) AS log2_ms, sum(o.costed) AS costed,
+  sum(o.timed) AS timed, sum(o.log_ms) AS log_ms, sum(o.log2_ms) AS log2_ms, sum(o.streamed) AS streamed,
+  sum(o.log_first) AS log_first, sum(o.log2_first) AS log2_first, sum(o.costed) AS costed,
   sum(o.cost) AS cost, sum(o.cost2) AS cost2, sum(o.counted) AS counted, sum(o.tokens) AS tokens,
   sum(o.tokens2) AS tokens2
 FROM (
@@ -98,7 +102,7 @@ FROM (
     countIf(type != 'EVENT' AND start_time < {{settled:DateTime64(6, 'UTC')}}) AS due,
     countIf(type != 'EVENT' AND start_time < {{settled:DateTime64(6, 'UTC')}} AND end_time IS NULL) AS unfinished,
     count(latency_ms) AS timed, sum(ifNull(log(latency_ms + 1), 0)) AS log_ms,
-    sum(ifNull(log(latency_ms + 1) * log(latency_ms + 1), 0)) AS log2_ms,
+    sum(ifNull(log(latency_ms + 1) * log(latency_ms + 1), 0)) AS log2_ms, {STREAMED},
     count(total_cost) AS costed, sum(ifNull(toFloat64(total_cost), 0)) AS cost,
     sum(ifNull(toFloat64(total_cost) * toFloat64(total_cost), 0)) AS cost2, count(total_tokens) AS counted,
     sum(ifNull(total_tokens, 0)) AS tokens, sum(ifNull(toFloat64(total_tokens) * total_tokens, 0)) AS tokens2

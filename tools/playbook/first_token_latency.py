@@ -11,6 +11,7 @@ from dataclasses import replace
 from hansei.contracts import Evidence, Finding
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.playbook import telling
+from hansei.tools.playbook.cohorts import confined
 from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import STEP_CONTEXTS, STEP_GROUPINGS, against_baseline
 from hansei.tools.playbook.measure import rows_of
@@ -46,6 +47,8 @@ P50 = replace(P95, name="first_token_p50", level=0.5, min_effect=0.1, again=f"qu
 _LATER = Question(
     "streamed", "log_first", STEP_CONTEXTS, STEP_GROUPINGS, yy="log2_first", min_x=60, min_effect=math.log(1.2)
 )
+_TWICE = Question("streamed", "log_first", (), (), yy="log2_first", min_x=100, min_effect=math.log(2))
+"""What waits twice as long as others do for the same steps, all the time."""
 _TAIL = Question("streamed", "slow", STEP_CONTEXTS, STEP_GROUPINGS, min_x=60, min_effect=0.03, min_relative=0.5)
 
 
@@ -57,11 +60,13 @@ def screen(profile: Profile) -> Screening:
     later = explain(cells, _LATER)
     worse, looked = merged(later, explain(cells, _TAIL, explained=later[0]))
     better, looked_again = explain(cells, replace(_LATER, sign=-1))
+    hidden, looked_closer = confined("first_token_latency", P95, profile.cohorts, _LATER, _TWICE)
     candidates = [
+        *hidden,
         *against_baseline("first_token_latency", P95, "regression", cells, worse, "streamed"),
         *against_baseline("first_token_latency", P50, "improvement", cells, better, "streamed"),
     ]
-    return Screening.of(candidates, looked + looked_again, cells.has_baseline)
+    return Screening.of(candidates, looked + looked_again + looked_closer, cells.has_baseline)
 
 
 def detail(dataset: Dataset, candidate: Candidate, id: str) -> Evidence:

@@ -19,7 +19,7 @@ from hansei.errors import PermissionMissing, QueryFailed
 from hansei.tools.at_once import together
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.relations import Needs
-from hansei.tools.playbook.attributes import Cohorts
+from hansei.tools.playbook.attributes import STREAMED, Cohorts
 from hansei.tools.playbook.cells import Cells
 from hansei.tools.playbook.share_cohorts import CHOSEN, read_shares
 from hansei.tools.playbook.texts import (
@@ -58,9 +58,7 @@ _DAY = "toInt32(floor(dateDiff('millisecond', {window_start:DateTime64(6, 'UTC')
 _OVER = ", ".join(f"countIf(latency_ms > {ms}) AS over_{ms}" for ms in SLOW_MS)
 _TIMED = f"""count(latency_ms) AS timed, sum(ifNull(log(latency_ms + 1), 0)) AS log_ms,
   sum(ifNull(log(latency_ms + 1) * log(latency_ms + 1), 0)) AS log2_ms, {_OVER}"""
-_STREAMED = f"""count(first_token_ms) AS streamed, sum(ifNull(log(greatest(first_token_ms, 0) + 1), 0)) AS log_first,
-  sum(ifNull(log(greatest(first_token_ms, 0) + 1) * log(greatest(first_token_ms, 0) + 1), 0)) AS log2_first,
-  {", ".join(f"countIf(first_token_ms > {ms}) AS first_over_{ms}" for ms in FIRST_TOKEN_MS)}"""
+_STREAMED = f"{STREAMED}, {', '.join(f'countIf(first_token_ms > {ms}) AS first_over_{ms}' for ms in FIRST_TOKEN_MS)}"
 _CACHED = """countIf(input_tokens > 0) AS fed, sum(if(input_tokens > 0, cached_tokens / input_tokens, 0)) AS cached,
   sum(if(input_tokens > 0, cached_tokens / input_tokens * (cached_tokens / input_tokens), 0)) AS cached2"""
 _ENDED = "type = 'GENERATION' AND level != 'ERROR' AND end_time IS NOT NULL"
