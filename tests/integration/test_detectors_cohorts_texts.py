@@ -88,6 +88,17 @@ def test_a_new_fault_of_one_cohort_is_told_as_that(
     assert len(found.example_trace_ids) == 3
 
 
+def test_of_many_rows_a_day_of_each_period_is_looked_at(engine: Analyse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hansei.tools.playbook.share_cohorts.ENOUGH", 2000)
+    new = on_visits(lambda visit: visit.day >= 2 and visit.metadata["plan"] == "pro", CUT)
+    report = engine(make_world(carrying, *TELLS, new, seed=31, per_day=300), "v4")
+    assert only(report).segment == {"metadata.plan": "pro", "observation_name": "answer"}
+    (truncation,) = [one for one in report.coverage.detectors if one.name == "truncation"]
+    assert truncation.status == "partial"
+    assert truncation.reason.startswith("Where texts tell of failures, users, sessions, tags")
+    assert truncation.reason.endswith("were looked for on 2026-11-15 and 2026-11-08 only.")
+
+
 def loud(visit: Visit) -> None:
     """One customer asks more than the others, in a session that never ends."""
     if visit.app == "support" and visit.random.random() < 0.05:

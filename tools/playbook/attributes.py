@@ -175,21 +175,20 @@ def part_of(dataset: Dataset, rows: int, what: str, enough: int = ENOUGH) -> tup
     window, baseline = dataset.periods.window, dataset.periods.baseline
     day = timedelta(days=1)
     starts = [window.end - day, window.end - day - 7 * math.ceil(window.days / 7) * day]
-    share = 1.0
+    share, on_days = 1.0, ""
     spans: list[dict[str, datetime]] = [{}]
-    note = "{what} were looked for in one of {sample} traces."
     if starts[0] >= window.start and starts[1] >= baseline.start:
         spans = [{"range_start": start, "range_end": start + day} for start in starts]
         share = 2 * day / (window.length + baseline.length)
-        note = "{what} were looked for on {day} and {before} only, in one of {sample} traces."
+        on_days = f" on {starts[0]:%Y-%m-%d} and {starts[1]:%Y-%m-%d} only"
     sample = max(1, math.ceil(rows * share / enough))
-    days = {"day": starts[0].strftime("%Y-%m-%d"), "before": starts[1].strftime("%Y-%m-%d")}
-    return spans, sample, note.format(what=what, sample=sample, **days)
+    of_traces = f" in one of {sample} traces" if sample > 1 else ""
+    return spans, sample, f"{what} were looked for{','.join(filter(None, (on_days, of_traces)))}."
 
 
-def not_read(error: HanseiError) -> str:
+def not_read(error: HanseiError, what: str = WHAT) -> str:
     """The note that a query for them failed."""
-    return f"{WHAT} were not looked at: {error.message}"
+    return f"{what} were not looked at: {error.message}"
 
 
 def _keys(chosen: Mapping[str, Sequence[Any]]) -> list[str]:

@@ -39,6 +39,7 @@ CHOSEN = "has({steps:Array(String)}, concat(type, ' ', name)) AND cityHash64(tra
 ENOUGH = 250_000
 """Rows that are enough here: each is looked at by all that its trace carries, whatever its values are."""
 
+_WHAT = f"Where texts tell of failures, {WHAT[:1].lower()}{WHAT[1:]}"
 _NAMES = ("day", "hour", "environment", "type", "name")
 
 # A trace's language is worked out once, and only of traces with such steps: so traces come first in the join.
@@ -91,7 +92,7 @@ def read_shares(dataset: Dataset, cells: Cells, shares: Mapping[str, str], sourc
     if not chosen:
         return Cohorts({})
     rows = max(_rows(cells, steps[name], cells.sums[x]) for name, x in shares.items())
-    spans, sample, note = part_of(dataset, rows, WHAT, ENOUGH)
+    spans, sample, note = part_of(dataset, rows, _WHAT, ENOUGH)
     given: dict[str, Any] = {
         "sample": sample, "least": max(5, LEAST_TRACES // sample), "steps": [" ".join(step) for step in chosen],
     }  # fmt: skip
@@ -102,7 +103,7 @@ def read_shares(dataset: Dataset, cells: Cells, shares: Mapping[str, str], sourc
     except (QueryFailed, PermissionMissing) as error:
         if isinstance(error, QueryFailed) and error.retryable:
             raise
-        return Cohorts({}, not_read(error))
+        return Cohorts({}, not_read(error, _WHAT))
     columns = {name: [one for part in parts for one in part[name]] for name in parts[0]}
     return Cohorts(_by_key(columns, ("n", *sums)), note, whole=len(chosen) > 1 and len(chosen) == _steps(cells, shares))
 
