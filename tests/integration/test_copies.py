@@ -162,12 +162,16 @@ def test_the_widest_form_has_all_columns(adapter: Adapter, url: str) -> None:
         table = "dataset_run_items_rmt (project_id String, trace_id String)"
         client.command(f"CREATE TABLE IF NOT EXISTS {table} ENGINE = MergeTree ORDER BY trace_id")
     session = open_reader(f"{url}?database={adapter.version}")
-    moments = {"range_start": datetime(2026, 1, 1, tzinfo=UTC), "range_end": datetime(2026, 12, 31, tzinfo=UTC)}
-    values: dict[str, Any] = {"project_id": PROJECT, "environments": [], **moments}
+    ends = ("range", "first", "second")
+    moments = {f"{which}_start": datetime(2026, 1, 1, tzinfo=UTC) for which in ends}
+    moments |= {f"{which}_end": datetime(2026, 12, 31, tzinfo=UTC) for which in ends}
+    values: dict[str, Any] = {"project_id": PROJECT, "environments": [], "sample": 1, "slack_days": 1, **moments}
     try:
         for name, select in adapter.widest().items():
             found = session.query(f"DESCRIBE TABLE ({select})", values)
             assert sorted(row[0] for row in found.rows) == sorted(COLUMNS[name])
+            raw = session.query(f"SELECT {', '.join(adapter.raw_columns(name))} FROM ({adapter.raw(name)})", values)
+            assert raw.rows == []
     finally:
         session.close()
 

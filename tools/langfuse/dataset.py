@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -38,15 +38,18 @@ MOST_ROWS = 1_000
 
 
 class Bound(str):
-    """A query with the definitions of its relations, and the same over a run's copies of them, if there may be any."""
+    """A query with the definitions of its relations. What is made of the text by other means is a plain text again."""
 
     shortcut: Shortcut | None = None
+    """The same over a run's copies of the relations, if there may be any."""
+    holds_for: Callable[[Mapping[str, Any]], bool] = staticmethod(lambda parameters: False)
+    """Whether that gives the same answer, with these parameters."""
 
     @classmethod
-    def of(cls, sql: str, shortcut: Shortcut | None) -> Bound:
-        """The two together. What is made of the text by other means is a plain text again."""
+    def of(cls, sql: str, shortcut: Shortcut | None, holds_for: Callable[[Mapping[str, Any]], bool]) -> Bound:
+        """The text with what it was made of."""
         made = cls(sql)
-        made.shortcut = shortcut
+        made.shortcut, made.holds_for = shortcut, holds_for
         return made
 
 
@@ -91,12 +94,17 @@ class Dataset:
         own.
         """
         named = frozenset(relations)
-        shortcut = self.copied.shortcut(sql, named, needs) if self.copied else None
-        return Bound.of(bound(self.adapter.definitions(named, needs), sql), shortcut)
+        text = bound(self.adapter.definitions(named, needs), sql)
+        if (copied := self.copied) is None:
+            return Bound(text)
+        return Bound.of(text, copied.shortcut(sql, named, needs), lambda values: copied.are_for(values, named, needs))
 
-    def bind_raw(self, sql: str, relations: Sequence[str]) -> str:
+    def bind_raw(self, sql: str, relations: Sequence[str]) -> Bound:
         """The same, over relations that are made without FINAL: `raw_traces`, `raw_observations`, `raw_scores`."""
-        return bound({f"raw_{name}": self.adapter.raw(name) for name in relations}, sql)
+        text = bound({f"raw_{name}": self.adapter.raw(name) for name in relations}, sql)
+        if (copied := self.copied) is None:
+            return Bound(text)
+        return Bound.of(text, copied.raw_shortcut(sql, frozenset(relations)), copied.are_raw_for)
 
     def ask(
         self,
@@ -186,8 +194,7 @@ class Dataset:
 
     def _shortcut(self, sql: str, parameters: Mapping[str, Any]) -> Shortcut | None:
         """How the session may ask the same of its copies."""
-        about_all = self.copied is not None and self.copied.are_for(parameters)
-        return sql.shortcut if about_all and isinstance(sql, Bound) else None
+        return sql.shortcut if isinstance(sql, Bound) and sql.holds_for(parameters) else None
 
 
 def run_evidence(

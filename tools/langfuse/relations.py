@@ -102,12 +102,19 @@ class Adapter(Protocol):
         """
         ...
 
-    def widest(self) -> dict[str, str]:
+    def widest(self, traces: str = "") -> dict[str, str]:
         """Relation → SELECT of all that any of its forms has, but for tools: traces with totals, observations and
         scores with their trace, traces and observations with a day more on either side.
 
         The SELECTs use the parameters that definitions use.
+
+        Args:
+            traces: a table with the first of them, in which the others then look their traces up.
         """
+        ...
+
+    def raw_columns(self, relation: str) -> tuple[str, ...]:
+        """The columns of `raw`."""
         ...
 
     def raw(self, relation: str) -> str:

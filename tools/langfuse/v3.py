@@ -57,11 +57,11 @@ class V3:
             out["nearby_observations"] = self._observations(slack=True)
         return out
 
-    def widest(self) -> dict[str, str]:
+    def widest(self, traces: str = "") -> dict[str, str]:
         return {
             "traces": self._traces_with_totals(slack=True),
-            "observations": self._with_trace(self._observations(slack=True)),
-            "scores": self._with_trace(self._scores(), versions=True),
+            "observations": self._with_trace(self._observations(slack=True), traces=traces),
+            "scores": self._with_trace(self._scores(), versions=True, traces=traces),
         }
 
     def _traces(self, *, slack: bool = False) -> str:
@@ -119,8 +119,13 @@ class V3:
     WHERE project_id = {{project_id:String}} AND {in_range("timestamp")} AND {environments()}
       AND ifNull(dataset_run_id, '') = ''{self._no_experiment("ifNull(trace_id, '')")}"""
 
-    def _with_trace(self, rows: str, *, versions: bool = False) -> str:
-        """`rows` joined with the trace they belong to; a row whose trace is missing keeps empty values."""
+    def _with_trace(self, rows: str, *, versions: bool = False, traces: str = "") -> str:
+        """`rows` joined with the trace they belong to; a row whose trace is missing keeps empty values.
+
+        Args:
+            versions: with the columns that scores have.
+            traces: a table of traces; else they are read here.
+        """
         wanted = "t.user_id AS user_id, t.release AS release, t.tags AS tags"
         if versions:
             wanted += ", t.version AS version, t.metadata AS metadata, t.input AS input"
@@ -128,7 +133,7 @@ class V3:
             wanted += ", t.session_id AS session_id"
         return f"""SELECT r.*, t.name AS trace_name, {wanted}
     FROM ({rows}) AS r
-    LEFT ANY JOIN ({self._traces(slack=True)}) AS t ON {same_id("r.trace_id", "t.id")}"""
+    LEFT ANY JOIN {traces or f"({self._traces(slack=True)})"} AS t ON {same_id("r.trace_id", "t.id")}"""
 
     def _traces_with_totals(self, *, slack: bool = False) -> str:
         return f"""SELECT t.*, o.steps AS steps, o.errors AS errors, o.unfinished AS unfinished,
@@ -147,6 +152,9 @@ class V3:
       FROM ({self._observations(slack=True)}) AS s
       GROUP BY trace
     ) AS o ON {id_key("t.id")} = o.trace"""
+
+    def raw_columns(self, relation: str) -> tuple[str, ...]:
+        return ("id", *_RAW[relation][0])
 
     def raw(self, relation: str) -> str:
         columns, key, time = _RAW[relation]

@@ -83,11 +83,11 @@ class V4:
             out["nearby_observations"] = self._observations(slack=True)
         return out
 
-    def widest(self) -> dict[str, str]:
+    def widest(self, traces: str = "") -> dict[str, str]:
         return {
             "traces": self._traces(totals=True, slack=True),
-            "observations": self._observations_with_trace(slack=True),
-            "scores": self._with_trace(self._scores(), "version", few=True),
+            "observations": self._observations_with_trace(slack=True, traces=traces),
+            "scores": self._with_trace(self._scores(), "version", few=True, traces=traces),
         }
 
     def _where(self, *, slack: bool, row: str = "") -> str:
@@ -129,10 +129,10 @@ class V4:
     FROM {f"({rows})" if rows else f"{self._events} FINAL"}
     WHERE {self._where(slack=slack)} AND NOT ({_SYNTHETIC})"""
 
-    def _observations_with_trace(self, *, tools: bool = False, slack: bool = False) -> str:
+    def _observations_with_trace(self, *, tools: bool = False, slack: bool = False, traces: str = "") -> str:
         if self.attributes_on_spans:
             return self._observations(trace=True, tools=tools, slack=slack)
-        return self._with_trace(self._observations(tools=tools, slack=slack), "session_id")
+        return self._with_trace(self._observations(tools=tools, slack=slack), "session_id", traces=traces)
 
     def _traces(self, *, totals: bool = False, slack: bool = False, of: str = "") -> str:
         """One row per trace; of those whose ids the SELECT `of` gives, if it is there.
@@ -181,14 +181,22 @@ class V4:
     WHERE project_id = {{project_id:String}} AND {in_range("timestamp")} AND {environments()}
       AND ifNull(dataset_run_id, '') = ''{self._no_experiment("ifNull(trace_id, '')")}"""
 
-    def _with_trace(self, rows: str, also: str, *, few: bool = False) -> str:
-        """`rows` joined with the trace they belong to; with `few` rows, only these traces are put together."""
+    def _with_trace(self, rows: str, also: str, *, few: bool = False, traces: str = "") -> str:
+        """`rows` joined with the trace they belong to; with `few` rows, only these traces are put together.
+
+        Args:
+            also: one more column of the trace.
+            traces: a table of traces; else they are put together here.
+        """
         of = f"SELECT trace_id FROM ({rows})" if few else ""
         more = ", t.metadata AS metadata, t.input AS input" if few else ""
         return f"""SELECT r.*, t.name AS trace_name, t.user_id AS user_id, t.release AS release, t.tags AS tags,
       t.{also} AS {also}{more}
     FROM ({rows}) AS r
-    LEFT ANY JOIN ({self._traces(slack=True, of=of)}) AS t ON {same_id("r.trace_id", "t.id")}"""
+    LEFT ANY JOIN {traces or f"({self._traces(slack=True, of=of)})"} AS t ON {same_id("r.trace_id", "t.id")}"""
+
+    def raw_columns(self, relation: str) -> tuple[str, ...]:
+        return tuple(_RAW) if relation == "observations" else V3(self.database).raw_columns(relation)
 
     def raw(self, relation: str) -> str:
         if relation == "scores":

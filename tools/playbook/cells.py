@@ -56,9 +56,9 @@ class Cells:
         codes: dict[str, Ints] = {}
         values: dict[str, list[tuple[str, ...]]] = {}
         for unit, parts in units.items():
-            index: dict[tuple[str, ...], int] = {}
-            rows = zip(*(columns[part] for part in parts), strict=True)
-            codes[unit] = np.fromiter((index.setdefault(row, len(index)) for row in rows), dtype=np.int64)
+            rows = list(zip(*(columns[part] for part in parts), strict=True))
+            index = {row: at for at, row in enumerate(dict.fromkeys(rows))}
+            codes[unit] = np.fromiter(map(index.__getitem__, rows), np.int64, len(rows))
             values[unit] = list(index)
         sums = {
             name: np.asarray(column, dtype=np.float64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -49,9 +48,11 @@ class _Span:
 
 def hours_compared(window: Cells, question: Question) -> int:
     """How many spans of hours have enough rows to be compared."""
-    nothing = np.zeros(len(window))
-    expected = Expectation(nothing, nothing, nothing.astype(np.int64), nothing, nothing.astype(bool))
-    return sum(1 for units in _PLACES for _ in _spans(window, _hours(window), nothing, question, expected, units))
+    hour, compared = _hours(window), 0
+    for units in _PLACES:
+        (x,), told, _ = _by_hour(window, hour, units, window.sums[question.x])
+        compared += sum(int((told & (_over(x, length) >= question.min_x)).sum()) for length in _LENGTHS)
+    return compared
 
 
 def _hours(window: Cells) -> Ints:
@@ -68,10 +69,9 @@ def hours_in_excess(window: Cells, question: Question, expected: Expectation) ->
     hits: list[Hit] = []
     for _ in range(question.limit):
         spans = [span for units in _PLACES for span in _spans(window, hour, y, question, expected, units)]
-        passing = [span for span in spans if span.z >= MIN_Z]
-        if not passing:
+        if not spans:
             break
-        best = max(passing, key=lambda span: (span.score, -len(span.units), -span.length, -span.start))
+        best = max(spans, key=lambda span: (span.score, -len(span.units), -span.length, -span.start))
         hit = _hit(window, hour, y, question, expected, _narrowed(window, hour, y, question, expected, best))
         hits.append(hit)
         y = np.where(hit.cells, expected.y, y)
@@ -103,41 +103,49 @@ def _narrowed(window: Cells, hour: Ints, y: Floats, question: Question, expected
     return span
 
 
+def _by_hour(
+    window: Cells, hour: Ints, units: tuple[str, ...], *amounts: Floats
+) -> tuple[list[Floats], NDArray[np.bool_], list[tuple[tuple[str, ...], ...]]]:
+    """Sums of shape (places, 24); of shape (places, 1), whether a place can be told; and the places."""
+    group, names = window.group(units)
+    sums = [summed(group * 24 + hour, column, 24 * len(names)).reshape(len(names), 24) for column in amounts]
+    told = np.asarray([not is_blank(units, values) for values in names], dtype=np.bool_)
+    return sums, told[:, None], names
+
+
+def _over(sums: Floats, length: int) -> Floats:
+    """The sums over so many hours from each hour on."""
+    return np.asarray(np.sum([np.roll(sums, -back, axis=1) for back in range(length)], axis=0), dtype=np.float64)
+
+
 def _spans(
     window: Cells, hour: Ints, y: Floats, question: Question, expected: Expectation, units: tuple[str, ...]
 ) -> Iterator[_Span]:
-    group, names = window.group(units)
-    index = group * 24 + hour
-
-    def by_hour(amounts: Floats) -> Floats:
-        return summed(index, amounts, 24 * len(names)).reshape(len(names), 24)
-
-    x = window.sums[question.x]
-    sums = [by_hour(column) for column in (x, y, expected.y, expected.variance)]
-    for place, values in enumerate(names):
-        if is_blank(units, values):
-            continue
-        rows = [column[place] for column in sums]
-        excess = question.sign * (rows[1] - rows[2]).sum()
-        for length in _LENGTHS:
-            rolled = [sum(np.roll(column, -back) for back in range(length)) for column in rows]
-            for start in np.flatnonzero(rolled[0] >= question.min_x):
-                z = _z(question, *(float(column[start]) for column in rolled))
-                gained = question.sign * (rolled[1][start] - rolled[2][start])
-                yield _Span(units, values, int(start), length, z if gained >= _CARRIED * excess else 0.0)
+    """The spans that stand out and carry their place's excess."""
+    columns = (window.sums[question.x], y, expected.y, expected.variance)
+    sums, told, names = _by_hour(window, hour, units, *columns)
+    whole = question.sign * (sums[1] - sums[2]).sum(axis=1, keepdims=True)
+    for length in _LENGTHS:
+        rolled = [_over(column, length) for column in sums]
+        z = _z(question, *rolled)
+        carries = question.sign * (rolled[1] - rolled[2]) >= _CARRIED * whole
+        passing = told & (rolled[0] >= question.min_x) & (z >= MIN_Z) & carries
+        for place, start in np.argwhere(passing).tolist():
+            yield _Span(units, names[place], start, length, float(z[place, start]))
 
 
-def _z(question: Question, x: float, y: float, wanted: float, variance: float) -> float:
-    """Standard errors of the excess; 0 when it is too small to matter."""
+def _z(question: Question, x: Floats, y: Floats, wanted: Floats, variance: Floats) -> Floats:
+    """Standard errors of the excess of each span; 0 when it is too small to matter."""
     difference = question.sign * (y - wanted)
-    effect = difference / max(x, 1.0)
-    if effect < question.min_effect or effect < question.min_relative * wanted / max(x, 1.0):
-        return 0.0
-    z = difference / math.sqrt(max(variance, 1e-12))
-    if question.yy is None and y > 0 and question.sign > 0:
+    rows = np.maximum(x, 1.0)
+    matters = (difference / rows >= question.min_effect) & (difference >= question.min_relative * wanted)
+    z = difference / np.sqrt(np.maximum(variance, 1e-12))
+    if question.yy is None and question.sign > 0:
         # The likelihood ratio of a Poisson count: honest where little is expected.
-        z = min(z, math.sqrt(2 * max(0.0, y * math.log(y / max(wanted, 1e-9)) - difference)))
-    return z
+        seen = np.maximum(y, 1e-300)
+        ratio = y * np.log(seen / np.maximum(wanted, 1e-9)) - difference
+        z = np.where(y > 0, np.minimum(z, np.sqrt(2 * np.maximum(0.0, ratio))), z)
+    return np.where(matters, z, 0.0)
 
 
 def _hit(window: Cells, hour: Ints, y: Floats, question: Question, expected: Expectation, span: _Span) -> Hit:
@@ -150,7 +158,7 @@ def _hit(window: Cells, hour: Ints, y: Floats, question: Question, expected: Exp
     def z(start: int, length: int) -> float:
         mask = inside(start, length)
         sums = (window.sums[question.x], window.sums[question.y], expected.y, expected.variance)
-        return _z(question, *(float(column[mask].sum()) for column in sums))
+        return float(_z(question, *(np.asarray(column[mask].sum()) for column in sums)))
 
     # Its ends are moved hour by hour as long as one change of all its hours explains more of what was seen.
     start, length = span.start, span.length

@@ -171,8 +171,9 @@ _Columns = Mapping[str, Sequence[Any]]
 
 def _only(columns: _Columns, kind: str, lower: bool) -> _Columns:
     """The scores of one type, by whether less is better."""
+    wanted = {name for name in set(columns["score"]) if is_lower_better(str(name)) == lower}
     rows = zip(columns["score"], columns["data_type"], strict=True)
-    return _where(columns, [of == kind and is_lower_better(str(name)) == lower for name, of in rows])
+    return _where(columns, [of == kind and name in wanted for name, of in rows])
 
 
 def _where(columns: _Columns, keep: Sequence[bool]) -> _Columns:
