@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 
 from hansei.context import Context
 from hansei.errors import BudgetExceeded
-from hansei.nodes.scope import Costs, Scope, Screened, Steps, bill, dataset_of, observations_of
+from hansei.nodes.scope import Costs, Scope, Screened, Steps, bill, copy_of, dataset_of, observations_of
 from hansei.tools.at_once import together
 from hansei.tools.playbook.attributes import read_cohorts
 from hansei.tools.playbook.catalogue import DETECTORS
@@ -38,7 +38,7 @@ def profile(state: ProfileInput, runtime: Runtime[Context]) -> dict[str, Any]:
     Where the run's budget does not allow that, these detectors are skipped, and say so.
     """
     steps = Steps(runtime, "profile", "Adding up every slice of the window and the baseline")
-    dataset = dataset_of(state["scope"], runtime, state["costs"])
+    dataset = copy_of(dataset_of(state["scope"], runtime, state["costs"]), state["scope"])
     try:
         # What takes longest begins first.
         cohorts, read = together(

@@ -121,15 +121,26 @@ def dataset_of(scope: Scope, runtime: Runtime[Context], costs: Costs | None = No
         Periods.model_validate(scope["periods"]),
         tuple(scope["environments"]),
     )
-    size, cores = observations_of(scope), os.cpu_count() or 1
-    if size <= AT_MOST and reader.engine == "chdb":
-        values = dataset.parameters()
-        copied = Copied(scope["run_id"], dataset.adapter, {name: values[name] for name in RANGE})
-        dataset.reader.hold(cores, copied.copies)
-        return replace(dataset, copied=copied)
-    if size <= SMALL:
-        reader.side_by_side(cores)
-    return dataset
+    if observations_of(scope) <= SMALL:
+        reader.side_by_side(os.cpu_count() or 1)
+    return replace(dataset, copied=_copied(dataset, scope)) if reader.copies == scope["run_id"] else dataset
+
+
+def copy_of(dataset: Dataset, scope: Scope) -> Dataset:
+    """The same data, copied into the session's memory for the steps to come, if they are few and it can hold them.
+
+    `Reader.let_go` gives the memory back.
+    """
+    if observations_of(scope) > AT_MOST:
+        return dataset
+    copied = _copied(dataset, scope)
+    dataset.reader.hold(os.cpu_count() or 1, copied.copies)
+    return replace(dataset, copied=copied) if dataset.reader.copies == copied.name else dataset
+
+
+def _copied(dataset: Dataset, scope: Scope) -> Copied:
+    values = dataset.parameters()
+    return Copied(scope["run_id"], dataset.adapter, {name: values[name] for name in RANGE})
 
 
 ASIDE = "model"

@@ -112,6 +112,11 @@ class Reader:
             if cost.queries:
                 self._count(cost)
 
+    @property
+    def copies(self) -> str | None:
+        """The name of the copies that are held."""
+        return self._session.copies
+
     def let_go(self) -> None:
         """Gives up the copies, when nobody asks for them any more."""
         self._session.let_go()

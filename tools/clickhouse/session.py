@@ -99,6 +99,12 @@ class Session:
                 self._handles.widen(queries)
             return self._copied
 
+    @property
+    def copies(self) -> str | None:
+        """The name of the copies that are held."""
+        held = self._handles.copies
+        return held.name if held is not None else None
+
     def let_go(self) -> None:
         """Gives up the copies that are held, and so their memory."""
         cease_to_hold(self)
