@@ -55,7 +55,9 @@ def confined(
         for step, part in [(None, cells)] if cohorts.whole else _by_step(cells, question):
             for direction, hits, looked in _hits(key, part, metric, question, always):
                 slices += looked
-                named = [_at(hit, step) for hit in hits]
+                # Of a part of the rows, few events may be many.
+                few = question.yy is None and question.sign > 0 and not cohorts.note
+                named = [_at(hit, step) for hit in hits if not few or hit.events >= FEWEST_EVENTS]
                 found += _candidates(detector, metric, key, cells, named, question.x, direction)
     return list(_strongest(found)), slices
 

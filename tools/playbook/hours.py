@@ -176,4 +176,4 @@ def _hit(window: Cells, hour: Ints, y: Floats, question: Question, expected: Exp
     x = max(float(window.sums[question.x][mask].sum()), 1.0)
     wanted, observed = float(expected.y[mask].sum()), float(window.sums[question.y][mask].sum())
     units, values = (*span.units, HOUR), (*span.values, (final.text,))
-    return Hit(units, values, z(start, length), wanted / x, observed / x, mask)
+    return Hit(units, values, z(start, length), wanted / x, observed / x, observed, mask)

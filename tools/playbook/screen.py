@@ -51,6 +51,8 @@ class Hit:
     z: float
     expected: float
     observed: float
+    events: float
+    """What was observed in all: y, where `observed` is y / x."""
     cells: NDArray[np.bool_]
     apps: tuple[str, ...] = ()
     """Apps in which the slice has rows; (): not known."""
@@ -367,7 +369,9 @@ def _hit(window: Cells, question: Question, expected: Expectation, best: _Slice)
     counted = mask & expected.known
     x = max(float(window.sums[question.x][counted].sum()), 1.0)
     wanted, observed = float(expected.y[counted].sum()), float(window.sums[question.y][counted].sum())
-    return Hit(best.units, best.values, best.z, wanted / x, observed / x, mask, _apps(window, mask, question.x))
+    return Hit(
+        best.units, best.values, best.z, wanted / x, observed / x, observed, mask, _apps(window, mask, question.x)
+    )
 
 
 def _apps(window: Cells, mask: NDArray[np.bool_], x: str) -> tuple[str, ...]:
