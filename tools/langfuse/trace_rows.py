@@ -79,19 +79,14 @@ def read_trace_rows(dataset: Dataset, spans: Mapping[str, Span]) -> dict[str, di
   max(s.session_id) AS session_id, max(s.environment) AS environment, max(s.release) AS release,
   argMinIf(s.version, {first}) AS version, argMinIf(s.tags, {first}) AS tags,
   {_texts("anyIf(s.{column}, s.span_id = concat('t-', s.trace_id))")}
-FROM (
-  SELECT * FROM {_full(adapter)} WHERE {_MINE} AND {_BETWEEN}
-  ORDER BY event_ts DESC, is_deleted DESC LIMIT 1 BY trace_id, span_id
-) AS s WHERE s.is_deleted = 0 AND {environments("s.environment")} GROUP BY s.trace_id"""
+FROM ({_newest(_full(adapter), f"{_MINE} AND {_BETWEEN}", "trace_id, span_id")}) AS s
+WHERE {environments("s.environment")} GROUP BY s.trace_id"""
     else:
+        mine = f"project_id = {{project_id:String}} AND id IN {{trace_ids:Array(String)}} AND {_between('timestamp')}"
         sql = f"""SELECT id, timestamp, ifNull(name, '') AS name, ifNull(user_id, '') AS user_id,
   ifNull(session_id, '') AS session_id, environment, ifNull(release, '') AS release, ifNull(version, '') AS version,
   tags, {_texts()}
-FROM (
-  SELECT * FROM {_table(adapter, "traces")}
-  WHERE project_id = {{project_id:String}} AND id IN {{trace_ids:Array(String)}} AND {_between("timestamp")}
-  ORDER BY event_ts DESC, is_deleted DESC LIMIT 1 BY id
-) WHERE is_deleted = 0 AND {environments()}"""
+FROM ({_newest(_table(adapter, "traces"), mine, "id")}) WHERE {environments()}"""
     found = _ask(dataset, "trace.row", "trace: its row", sql, spans)
     return {str(row["id"]): row for row in found.records()}
 
@@ -120,10 +115,7 @@ ORDER BY level = 'ERROR' DESC, start_time, id LIMIT {min(MOST_STEPS, MOST_ROWS /
     adapter = _known(dataset)
     table = _table(adapter, "events_core" if isinstance(adapter, V4) else "observations")
     key = "trace_id, span_id" if isinstance(adapter, V4) else "id"
-    rows = f"""SELECT * FROM (
-      SELECT * FROM {table} WHERE {_MINE} AND {_BETWEEN}
-      ORDER BY event_ts DESC, is_deleted DESC LIMIT 1 BY {key}
-    ) WHERE is_deleted = 0"""
+    rows = _newest(table, f"{_MINE} AND {_BETWEEN}", key)
     return _ask(dataset, id, "traces", bound({"observations": adapter.observations_of(rows)}, sql), spans)
 
 
@@ -139,11 +131,9 @@ def read_texts(
         return {}
     adapter = _known(dataset)
     table, key = (_full(adapter), "span_id") if isinstance(adapter, V4) else (_table(adapter, "observations"), "id")
+    chosen = f"{_MINE} AND {_BETWEEN} AND {key} IN {{ids:Array(String)}}"
     sql = f"""SELECT ifNull(trace_id, '') AS trace_id, {key} AS id, {_texts()}
-FROM (
-  SELECT * FROM {table} WHERE {_MINE} AND {_BETWEEN} AND {key} IN {{ids:Array(String)}}
-  ORDER BY event_ts DESC, is_deleted DESC LIMIT 1 BY trace_id, {key}
-) WHERE is_deleted = 0 AND {environments()}"""
+FROM ({_newest(table, chosen, f"trace_id, {key}")}) WHERE {environments()}"""
     found = _ask(dataset, "trace.texts", "trace: its texts", sql, spans, {"ids": list(ids)})
     return {(str(row["trace_id"]), str(row["id"])): row for row in found.records()}
 
@@ -153,18 +143,25 @@ def read_scores(dataset: Dataset, trace_ids: Sequence[str]) -> dict[str, list[di
 
     Keys: trace_id, observation_id, name, value, string_value, data_type, source, comment (first 500 characters).
     """
+    mine = f"{_MINE} AND {in_range('timestamp', slack=True)}"
     sql = f"""SELECT ifNull(trace_id, '') AS trace_id, ifNull(observation_id, '') AS observation_id, name, value,
   ifNull(string_value, '') AS string_value, data_type, source,
   leftUTF8(toValidUTF8(ifNull(comment, '')), 500) AS comment
-FROM (
-  SELECT * FROM {_table(_known(dataset), "scores")} WHERE {_MINE} AND {in_range("timestamp", slack=True)}
-  ORDER BY event_ts DESC, is_deleted DESC LIMIT 1 BY id, name
-) WHERE is_deleted = 0 AND ifNull(dataset_run_id, '') = '' AND {environments()}
+FROM ({_newest(_table(_known(dataset), "scores"), mine, "id, name")})
+WHERE ifNull(dataset_run_id, '') = '' AND {environments()}
 ORDER BY trace_id, name, id LIMIT {MOST_SCORES} BY trace_id"""
     found: dict[str, list[dict[str, Any]]] = {}
     for row in dataset.ask("trace.scores", "trace: its scores", sql, {"trace_ids": list(trace_ids)}).records():
         found.setdefault(str(row["trace_id"]), []).append(row)
     return found
+
+
+def _newest(table: str, where: str, key: str) -> str:
+    """A SELECT of the newest version of each row of few, without those that are deleted."""
+    return f"""SELECT * FROM (
+  SELECT * FROM {table} WHERE {where}
+  ORDER BY event_ts DESC, is_deleted DESC LIMIT 1 BY {key}
+) WHERE is_deleted = 0"""
 
 
 _MINE = "project_id = {project_id:String} AND trace_id IN {trace_ids:Array(String)}"
