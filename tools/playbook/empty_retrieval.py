@@ -92,10 +92,10 @@ def tell(finding: Finding) -> Words:
     shown = ""
     if found is not None and found.rows:
         top = found.records()[0]
-        shown = say(
-            "retrieval.cause", count=format_count(int(top["now"])), output=telling.name(str(top["output"]), 80),
-            input=telling.name(str(top["input"]), 80),
-        )  # fmt: skip
+        told = {"count": format_count(int(top["now"])), "output": telling.name(str(top["output"]), 80)}
+        asked = str(top["input"]).strip()
+        shown = say("retrieval.cause", **told, input=telling.name(asked, 80)) if asked else ""
+        shown = shown or say("retrieval.cause_bare", **told)
     cause = telling.sentences(shown, telling.came_with(finding)) or None
     change = telling.change_of(finding.segment)
     if change and telling.is_new(finding):
