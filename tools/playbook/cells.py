@@ -135,8 +135,19 @@ class Cells:
             rows = np.bincount(group, weights=x, minlength=len(names))
             mark = np.zeros(len(names), dtype=np.uint64)
             np.add.at(mark, group, marks)
-            found |= {int(mark[i]) for i in np.flatnonzero(rows >= least) if not is_blank(tuple(units), names[i])}
+            told = rows >= least
+            for unit in units:
+                told[group[self._blank[unit][self.codes[unit]]]] = False
+            found.update(mark[told].tolist())
         return len(found)
+
+    @cached_property
+    def _blank(self) -> dict[str, NDArray[np.bool_]]:
+        """Which of a unit's values say nothing."""
+        return {
+            unit: np.asarray([is_blank((unit,), (value,)) for value in values], dtype=np.bool_)
+            for unit, values in self.values.items()
+        }
 
     def text(self, unit: str, part: int = 0) -> NDArray[np.str_]:
         """One part of a unit's value as text, per cell."""
