@@ -122,7 +122,7 @@ def dataset_of(scope: Scope, runtime: Runtime[Context], costs: Costs | None = No
         tuple(scope["environments"]),
     )
     if observations_of(scope) <= SMALL:
-        reader.side_by_side(os.cpu_count() or 1)
+        reader.side_by_side(_queries())
     return replace(dataset, copied=_copied(dataset, scope)) if reader.copies == scope["run_id"] else dataset
 
 
@@ -134,8 +134,14 @@ def copy_of(dataset: Dataset, scope: Scope) -> Dataset:
     if observations_of(scope) > AT_MOST:
         return dataset
     copied = _copied(dataset, scope)
-    dataset.reader.hold(os.cpu_count() or 1, copied.copies)
+    dataset.reader.hold(_queries(), copied.copies)
     return replace(dataset, copied=copied) if dataset.reader.copies == copied.name else dataset
+
+
+def _queries() -> int:
+    """How many queries run side by side: as many as there are cores for this process, but few."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, MOST_QUERIES)
 
 
 def _copied(dataset: Dataset, scope: Scope) -> Copied:
@@ -165,6 +171,10 @@ def asking_dataset(scope: Scope, runtime: Runtime[Context], costs: Costs) -> Dat
 
 SMALL = 1_000_000
 """Observations up to which queries run side by side on an embedded engine, each on one core."""
+
+
+MOST_QUERIES = 4
+"""Queries of an embedded engine that run side by side: each of its handles holds copies of its own."""
 
 
 def observations_of(scope: Scope) -> int:

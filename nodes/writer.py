@@ -137,7 +137,7 @@ def writer(state: WriterInput, runtime: Runtime[Context]) -> dict[str, Any]:
             since_last=since,
         )
     )
-    dataset.reader.let_go()
+    dataset.reader.let_go(scope["run_id"])
     context = context_of(runtime)
     if endpoint := endpoint_of(context, scope["run_id"]):
         steps.running("Asking the model")

@@ -16,11 +16,13 @@ from tests.support.schemas import both
 from tests.support.world import PERIODS, PROJECT, make_world
 
 from hansei import Report
+from hansei.context import Budget
 from hansei.demo.tables import Schema, create_tables
 from hansei.errors import HanseiError, QueryRefused
 from hansei.nodes import scope
-from hansei.tools.clickhouse import Reader, close_readers, open_reader
+from hansei.tools.clickhouse import Meter, Reader, close_readers, open_reader
 from hansei.tools.clickhouse.copies import MOST_HOLDERS, Copies, Shortcut
+from hansei.tools.clickhouse.embedded import open_clients
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.relations import COLUMNS, Adapter
 from hansei.tools.langfuse.v3 import V3
@@ -60,7 +62,7 @@ def test_a_session_asks_the_copies_that_a_question_is_about(reader: Reader) -> N
     assert asked_of(reader) == {"7"}
     assert asked_of(reader, replace(SHORTCUT, copies="another run")) == {"tables"}
     assert reader.query(TABLES).rows == [["tables"]]
-    reader.let_go()
+    reader.let_go("a run")
     assert asked_of(reader) == {"tables"}
 
 
@@ -72,12 +74,31 @@ def test_what_copying_reads_is_counted_once(reader: Reader) -> None:
     assert reader.spent == spent
 
 
-def test_a_handle_that_failed_is_replaced_by_one_with_copies(reader: Reader) -> None:
+def test_a_handle_that_failed_is_replaced_by_one_without_copies(reader: Reader) -> None:
+    reader.hold(1, NUMBERS)
+    with pytest.raises(HanseiError):
+        reader.query("SELECT throwIf(1)")
+    assert asked_of(reader) == {"tables"}
+
+
+def test_copies_are_given_up_at_once_by_who_made_them(reader: Reader) -> None:
+    before = len(open_clients())
     reader.hold(2, NUMBERS)
-    for _ in range(3):
-        with pytest.raises(HanseiError):
-            reader.query("SELECT throwIf(1)")
-    assert asked_of(reader) == {"7"}
+    reader.let_go("another run")
+    assert reader.copies == "a run"
+    reader.let_go("a run")
+    assert reader.copies is None
+    # Two for queries side by side, instead of the first one.
+    assert sum(is_open(client) for client in open_clients()) <= before + 1
+
+
+def is_open(client: Any) -> bool:
+    return not client._backend._closed
+
+
+def test_a_small_budget_is_not_spent_on_copies(reader: Reader) -> None:
+    reader.metered(Meter(Budget(seconds=20))).hold(2, NUMBERS)
+    assert reader.copies is None
 
 
 def test_what_is_too_large_is_asked_of_the_tables(reader: Reader) -> None:
@@ -100,10 +121,11 @@ def test_the_copies_of_another_run_take_their_place(reader: Reader) -> None:
 )
 def test_queries_that_others_wrote_meet_no_copies(reader: Reader, statement: str) -> None:
     reader.hold(2, NUMBERS)
-    for _ in range(3):
-        # ClickHouse lets a read-only session change its own temporary tables, so there must be none.
-        with suppress(HanseiError):
-            reader.query(statement, foreign=True)
+    for asking in (reader, reader.metered(Meter(Budget()))):
+        for _ in range(3):
+            # ClickHouse lets a read-only session change its own temporary tables, so there must be none.
+            with suppress(HanseiError):
+                asking.query(statement, foreign=True)
     with pytest.raises(HanseiError):
         reader.query("SELECT count() FROM hansei_numbers", foreign=True)
     assert asked_of(reader) == {"7"}
@@ -137,7 +159,7 @@ def test_few_sessions_hold_copies_at_a_time(url: str) -> None:
         for session in sessions:
             session.hold(1, NUMBERS)
         assert [asked_of(session) for session in sessions] == [{"tables"}, *([{"7"}] * MOST_HOLDERS)]
-        sessions[-1].let_go()
+        sessions[-1].let_go("a run")
         sessions[0].hold(1, replace(NUMBERS, name="a run"))
         # Copies are tried once a run: what was taken away is not fought for.
         assert asked_of(sessions[0]) == {"tables"}

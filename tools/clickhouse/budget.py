@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 
-from hansei.context import Budget
+from hansei.context import Budget, Limits
 from hansei.contracts.spent import Spent
 from hansei.errors import BudgetExceeded
 
@@ -30,6 +30,15 @@ class Meter:
     def rows_left(self) -> int:
         """Rows that may still be read beside the queries under way; never below zero."""
         return max(0, self.budget.rows - self._spent.rows - self._reserved)
+
+    def is_ample(self, limits: Limits) -> bool:
+        """Whether as much is left of each as the limits let a single query take."""
+        spent, budget = self._spent, self.budget
+        return (
+            self.rows_left >= limits.rows_read
+            and budget.bytes - spent.bytes >= limits.bytes_read
+            and budget.seconds - spent.seconds >= limits.seconds
+        )
 
     def check(self) -> None:
         """Refuses any further query when the budget is spent.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 MOST_BYTES = 256 * 1024 * 1024
-"""Bytes that one table may be made of. What is larger is not copied."""
+"""Bytes that may be read for one table. What takes more is not copied."""
 
 MOST_HOLDERS = 2
 """Sessions of a process that hold copies at the same time."""
@@ -69,7 +69,7 @@ class Shortcut:
 class Holder(Protocol):
     """Who holds copies, and gives them up when others need the memory."""
 
-    def let_go(self) -> None: ...
+    def let_go(self, name: str | None = None) -> None: ...
 
 
 _holders: list[weakref.ref[Holder]] = []

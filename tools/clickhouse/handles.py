@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hansei.errors import HanseiError
 from hansei.tools.clickhouse.copies import Copies
 
 if TYPE_CHECKING:
@@ -47,8 +46,6 @@ class Handles:
         self._free.put(self._here[0])
         self._are_wide = False
         self._failed: list[Handle] = []
-        self._apart: Client | None = None
-        self._in_use_apart = threading.Lock()
         self._is_closed = False
         self._lock = threading.RLock()
 
@@ -69,7 +66,7 @@ class Handles:
                 self._replace(count, None)
 
     def hold(self, count: int, copies: Copies) -> None:
-        """The same, over copies, instead of any that are held by now.
+        """Lets as many queries run side by side over copies, instead of any that are held by now.
 
         Raises:
             HanseiError: they cannot be copied; then all is as before.
@@ -77,20 +74,33 @@ class Handles:
         with self._lock:
             self._replace(max(count, len(self._here)), copies)
 
-    def let_go(self) -> None:
-        """Gives up the copies that are held, if any."""
+    def let_go(self, name: str | None = None) -> None:
+        """Gives up the copies that are held, if any; only those of that name, if one is given.
+
+        Raises:
+            HanseiError: no other handle can be opened; then all is as before.
+        """
         with self._lock:
-            if self.copies is not None:
+            if self.copies is not None and name in (None, self.copies.name):
                 self._replace(len(self._here), None)
 
     @contextlib.contextmanager
-    def one(self) -> Iterator[Handle]:
+    def one(self, *, with_copies: bool = True) -> Iterator[Handle]:
         """A handle for one query, as soon as one is free.
 
         When the query fails, another handle takes its place: rows of a query that failed while it answered stay in the
         handle, and would come before the next query's answer.
+
+        Args:
+            with_copies: whether it may hold any. ClickHouse lets a read-only session change its own temporary tables,
+                so for a query that somebody else wrote there must be none.
         """
         handle = self._take()
+        if handle.copies is not None and not with_copies:
+            self._put(handle)
+            with contextlib.closing(self._open(False, None)) as client:
+                yield Handle(client)
+            return
         try:
             yield handle
         except Exception:
@@ -99,33 +109,10 @@ class Handles:
         finally:
             self._put(handle)
 
-    @contextlib.contextmanager
-    def without_copies(self) -> Iterator[Handle]:
-        """A handle that holds no copies, for a query that somebody else wrote.
-
-        ClickHouse lets a read-only session change its own temporary tables. The guard lets no such statement through;
-        if it ever did, there must be nothing to change.
-        """
-        if self.copies is None:
-            with self.one() as handle:
-                yield handle
-            return
-        with self._in_use_apart:
-            if self._apart is None:
-                self._apart = self._open(False, None)
-            try:
-                yield Handle(self._apart)
-            except Exception:
-                failed, self._apart = self._apart, None
-                failed.close()
-                raise
-
     def close(self) -> None:
         """Closes all of them, each when its query is done; one that takes long is left to the end of the process."""
         with self._lock:
             self._is_closed = True
-            if self._apart is not None and self._in_use_apart.acquire(timeout=PATIENCE):
-                self._apart.close()
             with contextlib.suppress(queue.Empty):
                 for _ in self._here:
                     self._take(PATIENCE).client.close()
@@ -163,6 +150,10 @@ class Handles:
             raise failed[0]
         self._here = [Handle(one.result(), copies) for one in opening]
         self._are_wide = True
+        # Those that are free leave now, with what they hold; the others when their queries are done.
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._free.get_nowait().client.close()
         for handle in self._here:
             self._free.put(handle)
 
@@ -170,13 +161,12 @@ class Handles:
         with self._lock:
             if self._is_closed or failed not in self._here:
                 return failed
-            try:
-                new = Handle(self._open(self._are_wide, failed.copies), failed.copies)
-            except HanseiError:
-                if failed.copies is None:
-                    raise
-                new = Handle(self._open(True, None))
+            # Without copies: making them again would take longer than what is still asked.
+            new = Handle(self._open(self._are_wide, None))
             self._here[self._here.index(failed)] = new
+            if failed.copies is not None:
+                failed.client.close()
+                return new
             # Whoever looks at the first handle may still be looking at it.
             self._failed.append(failed)
             if len(self._failed) > 2:

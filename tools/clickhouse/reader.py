@@ -46,7 +46,8 @@ class Result:
 class Reader:
     """A read-only session with bounds on time, memory, what is read and what is returned. Threads may share it.
 
-    On a server they run side by side; the embedded engine takes one query at a time, each on all cores.
+    On a server they run side by side; the embedded engine takes one query at a time, on all cores, until
+    `side_by_side` or `hold` lets small ones run beside each other.
     Made by `open_reader` or `shared_reader`. A session without a project is for finding out what is there; a run asks
     all its questions on a session that is held to its project.
     """
@@ -100,12 +101,12 @@ class Reader:
         self._session.side_by_side(queries)
 
     def hold(self, queries: int, copies: Copies) -> None:
-        """The same, over copies of what they ask for, in the memory of an embedded engine.
+        """Lets queries run side by side over copies of what they ask for, in the memory of an embedded engine.
 
-        A run whose budget is nearly spent, a server, and data that are too large have none; nobody needs to know, since
-        a question brings its shortcut along.
+        A run with a small budget, a server, and data that are too large have none; nobody needs to know, since a
+        question brings its shortcut along.
         """
-        if self._meter is not None and self._meter.rows_left < self.limits.rows_read:
+        if self._meter is not None and not self._meter.is_ample(self.limits):
             self._session.side_by_side(queries)
         else:
             cost = self._session.hold(queries, copies)
@@ -117,9 +118,9 @@ class Reader:
         """The name of the copies that are held."""
         return self._session.copies
 
-    def let_go(self) -> None:
-        """Gives up the copies, when nobody asks for them any more."""
-        self._session.let_go()
+    def let_go(self, name: str) -> None:
+        """Gives up the copies of that name, when nobody asks for them any more."""
+        self._session.let_go(name)
 
     def metered(self, meter: Meter) -> Reader:
         """The same session for one step of a run: its cost is counted in `meter` too, whose budget it cannot exceed."""
@@ -153,7 +154,7 @@ class Reader:
         """
         started = time.perf_counter()
         wanted = sql if at_most is None else f"SELECT * FROM (\n{sql}\n) LIMIT {at_most + 1}"
-        answer = self._ask(wanted, parameters, shortcut=shortcut, foreign=foreign)
+        answer = self._ask(wanted, parameters, shortcut=shortcut if at_most is None else None, foreign=foreign)
         rows = plain_rows(answer.columns)
         more = at_most is not None and len(rows) > at_most
         return Result(
@@ -173,13 +174,13 @@ class Reader:
         answer = self._ask(sql, parameters, shortcut=shortcut)
         return dict(zip(answer.names, answer.columns, strict=True))
 
-    def estimate(self, sql: str, parameters: Mapping[str, Any] | None = None) -> int:
+    def estimate(self, sql: str, parameters: Mapping[str, Any] | None = None, *, foreign: bool = False) -> int:
         """How many rows a SELECT would read from tables at most, by their primary keys; its sub-queries may run.
 
         Raises:
             HanseiError: as `query`.
         """
-        answer, _ = self._session.send(f"EXPLAIN ESTIMATE {sql}", bindable(sql, parameters))
+        answer, _ = self._session.send(f"EXPLAIN ESTIMATE {sql}", bindable(sql, parameters), foreign=foreign)
         found = dict(zip(answer.column_names, answer.result_columns, strict=False))
         return sum(map(int, found.get("rows", ())))
 
@@ -203,7 +204,7 @@ class Reader:
             # Neither is there for DESCRIBE, which reads no rows.
             tight = self._meter.rows_left < self.limits.rows_read and not sql.startswith("DESCRIBE ")
             if foreign or tight:
-                kept = self.estimate(sql, parameters)
+                kept = self.estimate(sql, parameters, foreign=foreign)
                 self._meter.admit(kept)
         started = time.perf_counter()
         try:

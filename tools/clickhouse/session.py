@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Sequence
@@ -82,21 +83,24 @@ class Session:
             self._handles.widen(queries)
 
     def hold(self, queries: int, copies: Copies) -> Spent:
-        """The same, over copies, where they can be made; what making them has cost. They are tried once."""
+        """Lets queries run side by side over copies, where these can be made; what making them has cost.
+
+        They are tried once by their name.
+        """
         if self.target.engine != "chdb" or self._is_closed:
             return Spent()
         with self._copying:
             if self._tried == copies.name:
                 return Spent()
             self._tried, self._copied = copies.name, Spent()
-            begin_to_hold(self)
             try:
                 self._handles.hold(queries, copies)
             except HanseiError:
                 # Too large, or no memory: the questions are asked of the tables, as they are of a server's.
-                cease_to_hold(self)
-                self._handles.let_go()
+                self.let_go()
                 self._handles.widen(queries)
+            else:
+                begin_to_hold(self)
             return self._copied
 
     @property
@@ -105,10 +109,13 @@ class Session:
         held = self._handles.copies
         return held.name if held is not None else None
 
-    def let_go(self) -> None:
-        """Gives up the copies that are held, and so their memory."""
-        cease_to_hold(self)
-        self._handles.let_go()
+    def let_go(self, name: str | None = None) -> None:
+        """Gives up the copies that are held, or only those of that name, and so their memory."""
+        # Where no other handle can be opened they stay: nothing is wrong with them.
+        with contextlib.suppress(HanseiError):
+            self._handles.let_go(name)
+        if self.copies is None:
+            cease_to_hold(self)
 
     def ask(
         self, sql: str, bound: dict[str, Any], *, shortcut: Shortcut | None = None, foreign: bool = False
@@ -126,7 +133,7 @@ class Session:
         columns: Sequence[Sequence[Any]] = answer.result_columns
         if not names:
             # An embedded engine sends nothing at all for a result without rows, not even its columns.
-            described, _ = self.send(f"DESCRIBE TABLE ({sql}\n)", bound)
+            described, _ = self.send(f"DESCRIBE TABLE ({sql}\n)", bound, foreign=foreign)
             names = list(described.result_columns[0])
             columns = []
         if columns and len(columns[0]) > self.limits.result_rows:
@@ -172,7 +179,7 @@ class Session:
         self, sql: str, bound: dict[str, Any], shortcut: Shortcut | None, foreign: bool
     ) -> tuple[QueryResult, float]:
         def ask(mark: str) -> tuple[QueryResult, float]:
-            with self._handles.without_copies() if foreign else self._handles.one() as handle:
+            with self._handles.one(with_copies=not foreign) as handle:
                 held = handle.copies.name if handle.copies is not None else None
                 asked = shortcut.sql if shortcut is not None and shortcut.copies == held else sql
                 return _query(handle.client, f"{mark} {asked}", bound, None)

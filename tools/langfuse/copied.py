@@ -26,6 +26,8 @@ RELATIONS = ("traces", "observations", "scores")
 _ENDS = ("range_start", "range_end")
 _NOT_RAW = frozenset({"input", "output", "metadata", "model_parameters"})
 """Columns that the copies without FINAL lack: they are large, and few of the critic's questions need them."""
+_NOT_OF_SCORES = frozenset({"input", "metadata"})
+"""Columns that the copy of scores lacks: a trace's, which would be there once for each of its scores."""
 _WORD = re.compile(r"\w+")
 _TIME = {"traces": "timestamp", "observations": "start_time", "scores": "timestamp"}
 
@@ -47,19 +49,18 @@ class Copied:
     @property
     def copies(self) -> Copies:
         """What the session is to copy."""
-        tables = {_table(name): select for name, select in self.adapter.widest(_table("traces")).items()}
+        tables = {}
+        for relation, select in self.adapter.widest(_table("traces")).items():
+            tables[_table(relation)] = _narrow(select, _columns(relation))
         for relation in RELATIONS:
-            columns = ", ".join(self._raw_columns(relation))
-            tables[_table(f"raw_{relation}")] = (
-                f"SELECT {columns} FROM (\n{narrowed(self.adapter.raw(relation), columns)}\n)"
-            )
+            tables[_table(f"raw_{relation}")] = _narrow(self.adapter.raw(relation), self._raw_columns(relation))
         start, end = (self.parameters[name] for name in _ENDS)
         spans = {"first_start": start, "first_end": end, "second_start": start, "second_end": end}
         return Copies(self.name, tables, {**self.parameters, **spans, "sample": 1, "slack_days": SLACK_DAYS})
 
     def shortcut(self, sql: str, relations: frozenset[str], needs: Needs) -> Shortcut | None:
         """`sql` over the copies instead of the definitions that it needs; None: they do not hold what it needs."""
-        if needs.tools:
+        if needs.tools or ("scores" in relations and not _NOT_OF_SCORES.isdisjoint(_WORD.findall(sql))):
             return None
         return Shortcut(self.name, bound({name: _definition(name) for name in sorted(relations)}, sql))
 
@@ -82,12 +83,13 @@ class Copied:
         definitions = {f"raw_{name}": self._raw_definition(name) for name in sorted(relations)}
         return Shortcut(self.name, bound(definitions, sql))
 
-    def are_raw_for(self, parameters: Mapping[str, Any]) -> bool:
+    def are_raw_for(self, parameters: Mapping[str, Any], relations: frozenset[str]) -> bool:
         """Whether a question that is asked without FINAL has the same answer over the copies: about all of it."""
         spans = [[parameters.get(f"{which}_{end}") for end in ("start", "end")] for which in ("first", "second")]
         copied = [self.parameters[name] for name in _ENDS]
         # Without slack a version of a row may lie outside, where the key does not hold the whole time.
-        sees_all = parameters.get("slack_days") == SLACK_DAYS or self.adapter.version == "v4"
+        alone = self.adapter.version == "v4" and relations == {"observations"}
+        sees_all = parameters.get("slack_days") == SLACK_DAYS or alone
         return self._are_of(parameters) and spans == [copied, copied] and parameters.get("sample") == 1 and sees_all
 
     def _are_of(self, parameters: Mapping[str, Any]) -> bool:
@@ -102,6 +104,15 @@ class Copied:
         return f"SELECT {', '.join(self._raw_columns(relation))}\n    FROM {_table(f'raw_{relation}')}{when}"
 
 
+def _columns(relation: str) -> list[str]:
+    return [name for name in COLUMNS[relation] if relation != "scores" or name not in _NOT_OF_SCORES]
+
+
+def _narrow(select: str, columns: list[str]) -> str:
+    named = ", ".join(columns)
+    return f"SELECT {named} FROM (\n{narrowed(select, named)}\n)"
+
+
 def _table(relation: str) -> str:
     return f"hansei_{relation}"
 
@@ -110,4 +121,4 @@ def _definition(relation: str) -> str:
     """A relation as a part of its copy."""
     of = relation.removeprefix("nearby_")
     when = "" if relation in NEARBY else f"\n    WHERE {in_range(_TIME[of])}"
-    return f"SELECT {', '.join(COLUMNS[of])}\n    FROM {_table(of)}{when}"
+    return f"SELECT {', '.join(_columns(of))}\n    FROM {_table(of)}{when}"

@@ -95,16 +95,18 @@ class Dataset:
         """
         named = frozenset(relations)
         text = bound(self.adapter.definitions(named, needs), sql)
-        if (copied := self.copied) is None:
+        copied = self.copied
+        if copied is None or copied.adapter != self.adapter:
             return Bound(text)
         return Bound.of(text, copied.shortcut(sql, named, needs), lambda values: copied.are_for(values, named, needs))
 
     def bind_raw(self, sql: str, relations: Sequence[str]) -> Bound:
         """The same, over relations that are made without FINAL: `raw_traces`, `raw_observations`, `raw_scores`."""
         text = bound({f"raw_{name}": self.adapter.raw(name) for name in relations}, sql)
-        if (copied := self.copied) is None:
+        copied, named = self.copied, frozenset(relations)
+        if copied is None or copied.adapter != self.adapter:
             return Bound(text)
-        return Bound.of(text, copied.raw_shortcut(sql, frozenset(relations)), copied.are_raw_for)
+        return Bound.of(text, copied.raw_shortcut(sql, named), lambda values: copied.are_raw_for(values, named))
 
     def ask(
         self,

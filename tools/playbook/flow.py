@@ -37,8 +37,8 @@ _SQL = f"""
 WITH
   spans AS (
     SELECT trace_name, trace_id,
-      arraySort(groupArray({_LONGEST})((start_time, sipHash64(id), sipHash64(parent_id), name, level = 'ERROR',
-        latency_ms))) AS all_spans,
+      groupArraySorted({_LONGEST})((start_time, sipHash64(id), sipHash64(parent_id), name, level = 'ERROR',
+        latency_ms)) AS all_spans,
       arrayMap(s -> s.3, all_spans) AS parents,
       arrayFilter(s -> NOT has(parents, s.2), all_spans) AS steps,
       all_spans[1].1 >= {{window_start:DateTime64(6, 'UTC')}} AS now

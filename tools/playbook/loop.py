@@ -54,7 +54,7 @@ RATE = Metric(
     min_relative=1.0,
     per="traces that use it",
     again="countIf(arrayMax(input -> countEqual(inputs, input), inputs) >= {repeats:Float64}) / count()",
-    again_from=f"""SELECT trace_id, type, name, any(environment) AS environment, any(version) AS version,
+    again_from=f"""SELECT trace_id, type, name, max(environment) AS environment, max(version) AS version,
       min(start_time) AS start_time, argMin(o.metadata, (o.start_time, o.id)) AS metadata,
       groupArrayArray(o.keys) AS inputs
     FROM (
