@@ -49,7 +49,7 @@ _COUNTED = {"refused": REFUSES, "empty": SAYS_NOTHING}
 _GROUPINGS = tuple(units for units in STEP_GROUPINGS if units)
 _WORSE = Question("calls", "refused", STEP_CONTEXTS, _GROUPINGS, min_x=50, min_effect=0.01, min_relative=0.5)
 _BETTER = replace(_WORSE, sign=-1, min_effect=0.02, min_relative=0.4)
-# Saying nothing all the time may be a step's way; refusing all the time is not.
+# Saying nothing all the time may be the way of a step, or of who uses it; refusing all the time is not.
 _ALWAYS = Question("calls", "refused", [()], _GROUPINGS, min_x=100, min_effect=0.05, min_relative=2.0, limit=3)
 
 
@@ -70,7 +70,8 @@ def screen(dataset: Dataset) -> Screening:
         worse, better, looked = both_ways(cells, replace(_WORSE, y=y), replace(_BETTER, y=y))
         found += against_baseline("answer", metric, "regression", cells, worse, "calls")
         found += against_baseline("answer", metric, "improvement", cells, better, "calls")
-        hidden, looked_closer = confined("answer", metric, cohorts, replace(_WORSE, y=y), replace(_ALWAYS, y=y))
+        always_of = _ALWAYS if metric is REFUSALS else None
+        hidden, looked_closer = confined("answer", metric, cohorts, replace(_WORSE, y=y), always_of)
         found += hidden
         slices += looked + looked_closer
         if metric is REFUSALS:
