@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from tests.support.faults import answers, costs, fails, on_step, on_visits, takes
+from tests.support.faults import answers, carrying, costs, fails, on_step, on_visits, takes
 from tests.support.in_memory import Analyse
 from tests.support.schemas import both
 from tests.support.world import PERIODS, Visit, make_world
@@ -14,17 +14,6 @@ from hansei.contracts import Finding, Report, Segment
 from hansei.demo.tables import SCHEMAS, Schema
 
 pytestmark = pytest.mark.long
-
-
-def carrying(visit: Visit) -> None:
-    """What visits carry: a plan and a region (whatever happens to them), a tag for some, a request's own number."""
-    source = visit.random
-    visit.metadata = {
-        "plan": source.choice(["free", "pro", "team"]), "region": source.choice(["eu", "us"]),
-        "request": f"r{source.randrange(10**9)}",
-    }  # fmt: skip
-    visit.tags = ["beta"] if source.random() < 0.25 else ["web"] if source.random() < 0.5 else []
-    visit.session = f"s{source.randrange(250)}"
 
 
 def only(report: Report) -> Finding:

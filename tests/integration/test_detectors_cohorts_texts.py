@@ -4,7 +4,7 @@ answers that start late for some alone."""
 from __future__ import annotations
 
 import pytest
-from tests.support.faults import answers, ends_with, on_step, on_visits, repeats, starts_after, streams
+from tests.support.faults import answers, carrying, ends_with, on_step, on_visits, repeats, starts_after, streams
 from tests.support.in_memory import Analyse
 from tests.support.world import Fault, Visit, make_world
 
@@ -22,16 +22,10 @@ ANSWER = "Your order left our warehouse on Monday, and it should be with you by 
 REFUSAL = "I am sorry, but I cannot help with that request."
 
 
-def carrying(visit: Visit) -> None:
-    """Whatever happens to them, visits carry a plan and a region, a tag, a session, and a question in some language."""
-    source = visit.random
-    visit.metadata = {
-        "plan": source.choice(["free", "pro", "team"]), "region": source.choice(["eu", "us"]),
-        "request": f"r{source.randrange(10**9)}",
-    }  # fmt: skip
-    visit.tags = ["beta"] if source.random() < 0.25 else ["web"] if source.random() < 0.5 else []
-    visit.session = f"s{source.randrange(250)}"
-    visit.input = QUESTIONS["ja" if source.random() < 0.3 else "en"]
+def asking(visit: Visit) -> None:
+    """What visits carry, and a question in some language."""
+    carrying(visit)
+    visit.input = QUESTIONS["ja" if visit.random.random() < 0.3 else "en"]
 
 
 TELLS = [
@@ -80,7 +74,7 @@ def test_a_new_fault_of_one_cohort_is_told_as_that(
 ) -> None:
     new = on_visits(lambda visit: visit.day >= 2 and which(visit), fault)  # type: ignore[operator]
     schema = SCHEMAS[len(metric + "".join(segment)) % 2]
-    found = only(engine(make_world(carrying, *TELLS, new, seed=31, per_day=300), schema))
+    found = only(engine(make_world(asking, *TELLS, new, seed=31, per_day=300), schema))
     assert (found.metric, found.direction, found.segment) == (metric, "regression", segment)
     assert found.verdict == "confirmed"
     assert found.baseline is not None
@@ -91,7 +85,7 @@ def test_a_new_fault_of_one_cohort_is_told_as_that(
 def test_of_many_rows_a_day_of_each_period_is_looked_at(engine: Analyse, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hansei.tools.playbook.share_cohorts.ENOUGH", 2000)
     new = on_visits(lambda visit: visit.day >= 2 and visit.metadata["plan"] == "pro", CUT)
-    report = engine(make_world(carrying, *TELLS, new, seed=31, per_day=300), "v4")
+    report = engine(make_world(asking, *TELLS, new, seed=31, per_day=300), "v4")
     assert only(report).segment == {"metadata.plan": "pro", "observation_name": "answer"}
     (truncation,) = [one for one in report.coverage.detectors if one.name == "truncation"]
     assert truncation.status == "partial"
@@ -117,7 +111,7 @@ def loud(visit: Visit) -> None:
 )
 def test_one_user_alone_stands_out(fault: Fault, metric: str, segment: Segment, engine: Analyse) -> None:
     hit = on_visits(lambda visit: visit.user == "mallory", fault)
-    found = only(engine(make_world(carrying, *TELLS, loud, hit, seed=32, per_day=300), SCHEMAS[len(metric) % 2]))
+    found = only(engine(make_world(asking, *TELLS, loud, hit, seed=32, per_day=300), SCHEMAS[len(metric) % 2]))
     assert (found.metric, found.direction) == (metric, "hotspot")
     assert found.segment in ({**segment, "user_id": "mallory"}, {**segment, "session_id": "endless"})
     assert found.comparison.segment == segment
@@ -128,7 +122,7 @@ def test_one_user_alone_stands_out(fault: Fault, metric: str, segment: Segment, 
 @pytest.mark.parametrize("since", [2, ALWAYS])
 def test_what_hits_all_alike_is_not_told_by_what_they_carry(since: int, engine: Analyse) -> None:
     faults = [on_visits(lambda visit: visit.day >= since, fault) for fault in (CUT, LOOPS, FINDS_NOTHING)]
-    report = engine(make_world(carrying, *TELLS, *faults, seed=33, per_day=200), SCHEMAS[since % 2])
+    report = engine(make_world(asking, *TELLS, *faults, seed=33, per_day=200), SCHEMAS[since % 2])
     told = [(found.metric, found.segment) for found in report.findings]
     steps: list[tuple[str, Segment]] = [
         ("empty_retrieval_rate", {"observation_name": "search_docs"}),
@@ -149,7 +143,7 @@ def test_what_happens_now_and_then_is_no_finding(engine: Analyse) -> None:
         repeats("research", "web_search", 4, day=ALWAYS, share=0.02),
     ]
     for seed in range(4):
-        rows = make_world(carrying, *TELLS, loud, *now_and_then, seed=seed, per_day=200)
+        rows = make_world(asking, *TELLS, loud, *now_and_then, seed=seed, per_day=200)
         report = engine(rows, SCHEMAS[seed % 2])
         assert report.findings == [], [found.title for found in report.findings]
 
@@ -160,7 +154,7 @@ def test_answers_that_start_later_in_one_region(engine: Analyse) -> None:
     ]  # fmt: skip
     late = on_step("support", "answer", starts_after(2.5), day=2)
     rows = make_world(
-        carrying, *streaming, on_visits(lambda visit: visit.metadata["region"] == "eu", late), seed=34, per_day=200
+        asking, *streaming, on_visits(lambda visit: visit.metadata["region"] == "eu", late), seed=34, per_day=200
     )
     found = only(engine(rows, "v3"))
     assert (found.metric, found.direction) == ("first_token_p95", "regression")

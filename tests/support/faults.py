@@ -170,3 +170,14 @@ def on_visits(which: Callable[[Visit], bool], fault: Fault) -> Fault:
             fault(visit)
 
     return chosen
+
+
+def carrying(visit: Visit) -> None:
+    """What visits carry: a plan and a region (whatever happens to them), a tag for some, a request's own number."""
+    source = visit.random
+    visit.metadata = {
+        "plan": source.choice(["free", "pro", "team"]), "region": source.choice(["eu", "us"]),
+        "request": f"r{source.randrange(10**9)}",
+    }  # fmt: skip
+    visit.tags = ["beta"] if source.random() < 0.25 else ["web"] if source.random() < 0.5 else []
+    visit.session = f"s{source.randrange(250)}"

@@ -22,7 +22,6 @@ AT_MOST = 300_000
 RANGE = ("project_id", "range_start", "range_end", "environments")
 """The parameters that copies are made for."""
 
-RELATIONS = ("traces", "observations", "scores")
 _ENDS = ("range_start", "range_end")
 _NOT_RAW = frozenset({"input", "output", "metadata", "model_parameters"})
 """Columns that the copies without FINAL lack: they are large, and few of the critic's questions need them."""
@@ -52,7 +51,7 @@ class Copied:
         tables = {}
         for relation, select in self.adapter.widest(_table("traces")).items():
             tables[_table(relation)] = _narrow(select, _columns(relation))
-        for relation in RELATIONS:
+        for relation in COLUMNS:
             tables[_table(f"raw_{relation}")] = _narrow(self.adapter.raw(relation), self._raw_columns(relation))
         start, end = (self.parameters[name] for name in _ENDS)
         spans = {"first_start": start, "first_end": end, "second_start": start, "second_end": end}
