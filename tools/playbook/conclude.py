@@ -6,12 +6,13 @@ more from fresh answers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pydantic import Field
 
-from hansei.contracts import Check, Echo, Evidence, Finding, Kind
+from hansei.contracts import Check, Echo, Evidence, Finding, Kind, Segment
 from hansei.contracts.finding import Strict
 from hansei.tools import statistics
 from hansei.tools.playbook.assess import Facts, build_finding, evidence_for, fingerprint
@@ -276,11 +277,11 @@ _APART: frozenset[Kind] = frozenset({"traffic", "instrumentation_gap", "judge_di
 """Kinds that explain no other and are no other's echo."""
 
 
-def cause_rank(finding: Finding) -> tuple[int, int, int, int, float, str]:
+def cause_rank(finding: Finding) -> tuple[int, int, int, int, float, int, float, str]:
     """Which of two findings rather causes the other; the lower rank does.
 
-    Events before averages, steps before whole traces, failures before slowness, regressions before hotspots, the
-    narrower segment, then the more harmful one.
+    Events before averages, steps before whole traces, failures before slowness, regressions before hotspots. Of events
+    of one kind then the segment that tells best where they are, else the narrower segment, then the more harmful one.
     """
     kinds = (*_EVENTS, *_SUMS)
     segment = finding.segment
@@ -289,22 +290,41 @@ def cause_rank(finding: Finding) -> tuple[int, int, int, int, float, str]:
         0 if finding.kind in _EVENTS else 1,
         grain,
         kinds.index(finding.kind) if finding.kind in kinds else len(kinds),
-        (2 if finding.direction == "hotspot" else 0) - len(segment),
+        1 if finding.direction == "hotspot" else 0,
+        -_likelihood(finding) if finding.kind in _EVENTS and finding.unit == "ratio" else 0.0,
+        -len(segment),
         -harm(finding.kind, finding.impact),
         finding.id,
     )
 
 
+def _likelihood(finding: Finding) -> float:
+    """How much better its own share explains a segment's events than the reference's does: the logarithm of the ratio
+    of two Poisson likelihoods. A part that holds all of the events gains by being small, and a part that leaves some of
+    them out loses."""
+    n, before = finding.current.n, finding.baseline
+    events = finding.current.value * n
+    # Half an event more, so that a reference without any is no proof of none.
+    expected = events if before is None else n * (before.value * before.n + 0.5) / (before.n + 1)
+    return events * math.log(events / expected) - (events - expected) if events > 0 and expected > 0 else 0.0
+
+
 def _comes_before(cause: Finding, finding: Finding) -> bool:
     """Whether the first rather causes the second: by rank, but of two slow steps it is the shorter one.
 
-    A step that holds others, such as an agent around its calls, is slow when one of them is, and lasts longer.
+    A step that holds others, such as an agent around its calls, is slow when one of them is, and lasts longer. That
+    tells them apart only where both are of the same traffic: all the day's calls may be quicker than some hours'.
     """
     mine, theirs = _STEPS & finding.segment.keys(), _STEPS & cause.segment.keys()
     apart = mine and theirs and all(finding.segment[key] != cause.segment[key] for key in mine & theirs)
-    if apart and finding.metric == cause.metric and finding.kind == "latency":
+    if apart and finding.metric == cause.metric and finding.kind == "latency" and _around(finding) == _around(cause):
         return cause.current.value < finding.current.value
     return cause_rank(cause) < cause_rank(finding)
+
+
+def _around(finding: Finding) -> Segment:
+    """Where a step is looked at: its segment without the step itself."""
+    return {key: value for key, value in finding.segment.items() if key not in _STEPS}
 
 
 _STEPS = frozenset({"tool_name", "observation_name", "prompt_name", "model"})
