@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 from scipy import stats
-from tests.support.drafts import FACTS, PLACE, concluded, draft_of, finding_of, measured
+from tests.support.drafts import FACTS, PLACE, built, concluded, draft_of, finding_of, measured
 
 from hansei.contracts import Evidence, Finding, Kind, Segment
 from hansei.tools.playbook.conclude import Conclusion, Draft, cause_rank, conclude, is_twin, may_echo
@@ -235,3 +235,47 @@ def test_what_can_echo_what() -> None:
     assert not may_echo(
         finding_of("cost", segment={"trace_name": "research"}), finding_of("error", segment={"trace_name": "support"})
     )
+
+
+def failing(segment: Segment, now: tuple[int, int], before: tuple[int, int] = (100, 2)) -> Draft:
+    """Calls that fail: (calls, failures) of each day now and before."""
+    return draft_of([now] * 7, [before] * 7, segment=segment)
+
+
+REGION = {"metadata.region": "eu-west"}
+
+
+@pytest.mark.parametrize(
+    ("place", "echo"),
+    [
+        # Nearly all failures of the release are in the region, and nearly all of the region's came with the release.
+        pytest.param(failing({**TOOL, **REGION}, (40, 9), (40, 1)), {**TOOL, "release": "3"}, id="release"),
+        pytest.param(failing(REGION, (40, 9), (40, 1)), {"prompt_name": "chat", "prompt_version": "3"}, id="no step"),
+    ],
+)
+def test_of_what_explains_each_other_stands_what_tells_best_where_it_is(place: Draft, echo: Segment) -> None:
+    wide = failing(echo, (100, 11))
+    assert cause_rank(built(place)) < cause_rank(built(wide))
+    gone = measured([(60, 1)] * 7, [(100, 2)] * 7, purpose=f"without:{place.id}")
+    conclusion = concluded(place, wide.model_copy(update={"evidence": [*wide.evidence, gone]}))
+    assert [found.segment for found in conclusion.findings] == [place.candidate.segment]
+
+
+def test_a_part_of_what_fails_everywhere_explains_nothing() -> None:
+    everywhere, part = failing(TOOL, (100, 20)), failing({**TOOL, **REGION}, (40, 9), (40, 1))
+    assert cause_rank(built(everywhere)) < cause_rank(built(part))
+
+
+def slow(segment: Segment, seconds: float) -> Finding:
+    found = finding_of("error", segment=segment)
+    current = found.current.model_copy(update={"value": seconds})
+    return found.model_copy(update={"kind": "latency", "metric": "step_latency_p95", "current": current})
+
+
+def test_a_step_is_the_shorter_one_only_among_the_same_traffic() -> None:
+    """A step's slow hours are slower than all the day's calls of the step around it, and explain them."""
+    agent, answer = {"observation_name": "agent"}, {"observation_name": "answer"}
+    hours = {"hour_of_day": "13:00-18:00"}
+    assert may_echo(slow(agent, 25), slow({**answer, **hours}, 32))
+    assert not may_echo(slow({**answer, **hours}, 32), slow(agent, 25))
+    assert may_echo(slow({**agent, **hours}, 33), slow({**answer, **hours}, 32))

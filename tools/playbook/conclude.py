@@ -277,21 +277,23 @@ _APART: frozenset[Kind] = frozenset({"traffic", "instrumentation_gap", "judge_di
 """Kinds that explain no other and are no other's echo."""
 
 
-def cause_rank(finding: Finding) -> tuple[int, int, int, int, float, int, float, str]:
+def cause_rank(finding: Finding) -> tuple[int, int, int, int, float, int, int, float, str]:
     """Which of two findings rather causes the other; the lower rank does.
 
-    Events before averages, steps before whole traces, failures before slowness, regressions before hotspots. Of events
-    of one kind then the segment that tells best where they are, else the narrower segment, then the more harmful one.
+    Events before averages. Of events: failures before what they lead to, regressions before hotspots, then the segment
+    that tells best where they are, whatever it is told by. Of averages, and where that decides nothing: steps before
+    whole traces, the narrower segment, then the more harmful one.
     """
     kinds = (*_EVENTS, *_SUMS)
-    segment = finding.segment
+    segment, is_event = finding.segment, finding.kind in _EVENTS
     grain = 0 if {"tool_name", "prompt_name", "observation_name", "model"} & segment.keys() else 1
     return (
-        0 if finding.kind in _EVENTS else 1,
-        grain,
+        0 if is_event else 1,
+        0 if is_event else grain,
         kinds.index(finding.kind) if finding.kind in kinds else len(kinds),
         1 if finding.direction == "hotspot" else 0,
-        -_likelihood(finding) if finding.kind in _EVENTS and finding.unit == "ratio" else 0.0,
+        -_likelihood(finding) if is_event else 0.0,
+        grain,
         -len(segment),
         -harm(finding.kind, finding.impact),
         finding.id,
