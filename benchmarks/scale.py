@@ -36,7 +36,7 @@ from hansei.demo import SCHEMAS
 from hansei.tools.clickhouse import session as sessions
 from hansei.tools.clickhouse import shared_reader
 from hansei.tools.langfuse.dataset import Dataset
-from hansei.tools.langfuse.schema import detect
+from hansei.tools.langfuse.schema import adapter_over, detect
 from hansei.tools.playbook.profile import read_profile
 
 PROFILE_BOUND, RUN_BOUND, MEMORY_BOUND = 4.0, 15.0, 3.0
@@ -92,9 +92,9 @@ def measure(directory: Path, schema: str, rounds: int) -> dict[str, Any]:
     context = Context.model_validate({"clickhouse_url": f"chdb://{directory.resolve()}"})
     half = timedelta(days=DAYS / 2)
     reader = shared_reader(context)
-    dataset = Dataset(
-        reader, detect(reader, "default", PROJECT_ID).adapter, PROJECT_ID, Periods.ending(END, half, half)
-    )
+    periods = Periods.ending(END, half, half)
+    adapter = adapter_over(reader, detect(reader, "default", PROJECT_ID), PROJECT_ID, periods)
+    dataset = Dataset(reader, adapter, PROJECT_ID, periods)
     request = Request(project_id=PROJECT_ID, window="14d", baseline="14d", until=END.isoformat())
     report: list[Report] = []
 

@@ -12,7 +12,7 @@ from hansei.contracts import Periods, Report
 from hansei.graph.workflow import Graph
 from hansei.nodes.scope import Scope
 from hansei.tools.clickhouse import Meter, shared_reader
-from hansei.tools.langfuse.schema import adapter_data, detect
+from hansei.tools.langfuse.schema import adapter_data, adapter_over, detect
 
 
 def begin_thread(graph: Graph, config: RunnableConfig, report: Report, context: Context) -> None:
@@ -34,6 +34,8 @@ def thread_values(report: Report, context: Context) -> dict[str, Any]:
     """The values of a finished run's state that answers are made from."""
     looking = shared_reader(context).metered(Meter(Budget()))
     source = detect(looking, looking.target.database, report.project_id)
+    periods = Periods(window=report.window, baseline=report.baseline)
+    adapter = adapter_over(looking, source, report.project_id, periods)
     evidence = report.coverage.evidence
     environments = evidence[0].parameters.get("environments", []) if evidence else []
     scope: Scope = {
@@ -42,8 +44,8 @@ def thread_values(report: Report, context: Context) -> dict[str, Any]:
         "environments": list(environments),
         "question": report.question,
         "language": report.language,
-        "periods": Periods(window=report.window, baseline=report.baseline).model_dump(mode="json"),
-        "adapter": adapter_data(source.adapter),
+        "periods": periods.model_dump(mode="json"),
+        "adapter": adapter_data(adapter),
         "notes": report.coverage.notes,
         "coverage": [item.model_dump(mode="json") for item in evidence],
     }

@@ -12,7 +12,7 @@ from hansei.nodes.scope import Costs, Scope, Steps, bill
 from hansei.tools.clickhouse import Meter, shared_reader
 from hansei.tools.langfuse.coverage import coverage_of, read_coverage
 from hansei.tools.langfuse.dataset import Dataset
-from hansei.tools.langfuse.schema import Source, adapter_data, detect
+from hansei.tools.langfuse.schema import Source, adapter_data, adapter_over, detect
 from hansei.tools.playbook.telling import name
 from hansei.tools.report.formats import format_moment, format_span
 
@@ -28,9 +28,10 @@ def open_scope(request: Request, context: Context, steps: Steps) -> tuple[Scope,
     source = detect(looking, looking.target.database, request.project_id)
     periods, notes = _periods(request, source)
     reader = shared_reader(context, project_id=request.project_id).metered(Meter(Budget()))
-    dataset = Dataset(reader, source.adapter, request.project_id, periods, tuple(request.environments))
+    adapter = adapter_over(looking, source, request.project_id, periods)
+    dataset = Dataset(reader, adapter, request.project_id, periods, tuple(request.environments))
     evidence = read_coverage(dataset)
-    coverage = coverage_of(evidence, source.adapter.version, [], [])
+    coverage = coverage_of(evidence, adapter.version, [], [])
     if not coverage.traces.window and not coverage.traces.baseline:
         raise NoData(_nothing(request, periods, source), _until_hint(source))
     if not coverage.traces.window:
@@ -38,7 +39,7 @@ def open_scope(request: Request, context: Context, steps: Steps) -> tuple[Scope,
     if not coverage.traces.baseline:
         notes.append("The baseline holds no traces: changes cannot be told, only what stands out inside the window.")
     steps.finished(
-        f"Langfuse schema {source.adapter.version}: {coverage.traces.window:,} traces and"
+        f"Langfuse schema {adapter.version}: {coverage.traces.window:,} traces and"
         f" {coverage.observations.window:,} observations in the window, {coverage.traces.baseline:,} and"
         f" {coverage.observations.baseline:,} in the baseline",
         rows_read=sum(item.rows_read for item in evidence),
@@ -52,7 +53,7 @@ def open_scope(request: Request, context: Context, steps: Steps) -> tuple[Scope,
         "question": request.question,
         "language": request.language,
         "periods": periods.model_dump(mode="json"),
-        "adapter": adapter_data(source.adapter),
+        "adapter": adapter_data(adapter),
         "notes": [*source.notes, *notes],
         "coverage": [item.model_dump(mode="json") for item in evidence],
     }

@@ -9,14 +9,15 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.support.job import database_of, fill, writing
+from tests.support.job import analyse, database_of, differences, fill, told, verify, writing
 from tests.support.project import Project, again, set_up
-from tests.support.world import END, PERIODS, PROJECT, make_world
+from tests.support.world import END, PERIODS, PROJECT, Visit, make_world
 
 from hansei.demo.rows import ObservationRow, Rows, ScoreRow, TraceRow
 from hansei.demo.tables import SCHEMAS, Schema
 from hansei.tools.clickhouse import Reader, open_reader
 from hansei.tools.langfuse.relations import Needs
+from hansei.tools.langfuse.trace_rows import read_spans, read_trace_rows
 from hansei.tools.langfuse.v4 import V4
 from hansei.tools.playbook.catalogue import detector_of
 from hansei.tools.playbook.doubt import rederive
@@ -145,6 +146,62 @@ def test_spans_that_know_their_user_tell_those_that_do_not(client: Client, reade
     sql = "SELECT user_id, release, count() FROM observations GROUP BY ALL ORDER BY user_id"
     project = Project(reader)
     assert project.ask(sql, "observations", Needs(trace=True)) == [["", "", 6], ["ann", "now", 2]]
+
+
+def on_other_dates(rows: Rows) -> tuple[Rows, Rows]:
+    """Older rows of some traces on the day before or after, with other names, users and releases: some that are to be
+    written before the traces' own, some after them."""
+    halves = Rows(), Rows()
+    for n, trace in enumerate(rows.traces[::3]):
+        stale = replace(
+            trace, timestamp=trace.timestamp + timedelta(days=1 if n % 2 else -1), name="stale", user_id=f"stale-{n}",
+            release="0.1", tags=("stale",), event_ts=trace.timestamp - HOUR,
+        )  # fmt: skip
+        halves[n // 2 % 2].traces.append(stale)
+    return halves
+
+
+def test_of_a_trace_on_two_dates_the_newest_row_is_read(client: Client, reader: Reader) -> None:
+    rows = make_world(per_day=12)
+    first, last = on_other_dates(rows)
+    gone = replace(rows.traces[1], timestamp=rows.traces[1].timestamp - timedelta(days=1), is_deleted=True)
+    set_up(client, "v3", first, rows, last, Rows([replace(gone, event_ts=gone.timestamp + timedelta(days=2))]))
+    project = Project(reader)
+    assert project.counts() == (len(rows.traces), len(rows.observations), len(rows.scores))
+    own = [[trace.id, trace.name, trace.user_id, trace.release] for trace in rows.traces]
+    for relation, needs, id in (
+        ("traces", Needs(totals=True), "id"),
+        ("observations", Needs(trace=True), "trace_id"),
+        ("scores", Needs(trace=True), "trace_id"),
+        ("nearby_traces", Needs(), "id"),
+    ):
+        name = "name" if id == "id" else "trace_name"
+        found = project.ask(f"SELECT DISTINCT {id}, {name}, user_id, release FROM {relation}", relation, needs)
+        assert all(row in own for row in found), relation
+        assert len(found) == len({row[0] for row in found}) > len(own) / 3, relation
+    raw = project.dataset.bind_raw("SELECT id, name, user_id, release FROM raw_traces", ["traces"])
+    assert sorted(reader.query(raw, {**project.dataset.parameters(), **project.everything}).rows) == sorted(own)
+    stale = [trace.id for trace in (*first.traces, *last.traces)]
+    read = read_trace_rows(project.dataset, read_spans(project.dataset, [*stale, gone.id]))
+    assert {row["name"] for row in read.values()} == {"support", "research"}
+    assert len(read) == len(stale) + 1
+
+
+@pytest.mark.long
+def test_a_report_is_the_same_with_older_rows_of_traces_on_other_dates(directory: str) -> None:
+    def failing(visit: Visit) -> None:
+        for step in visit.steps:
+            if step.name == "lookup_order" and visit.day >= 0 and visit.random.random() < 0.2:
+                step.level, step.status = "ERROR", "order service: 503"
+
+    rows = make_world(failing, per_day=30)
+    first, last = on_other_dates(rows)
+    alone = analyse(fill(f"{directory}?database=alone", "v3", rows), PROJECT)
+    url = fill(f"{directory}?database=among", "v3", first, rows, last)
+    among = analyse(url, PROJECT)
+    assert among.findings
+    assert differences(told(among), told(alone)) == []
+    assert verify(url, among).differences == []
 
 
 @pytest.mark.parametrize("schema", SCHEMAS)

@@ -14,7 +14,7 @@ from hansei.tools.clickhouse import Reader
 from hansei.tools.langfuse.coverage import coverage_of, read_coverage
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.relations import SLACK_DAYS, Needs
-from hansei.tools.langfuse.schema import Source, detect
+from hansei.tools.langfuse.schema import Source, adapter_over, detect
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -26,7 +26,8 @@ class Project:
     def __init__(self, reader: Reader, periods: Periods = PERIODS, environments: tuple[str, ...] = ()) -> None:
         self.reader = reader
         self.source: Source = detect(reader, reader.target.database, PROJECT)
-        self.dataset = Dataset(reader, self.source.adapter, PROJECT, periods, environments)
+        adapter = adapter_over(reader, self.source, PROJECT, periods)
+        self.dataset = Dataset(reader, adapter, PROJECT, periods, environments)
 
     @property
     def coverage(self) -> Coverage:
@@ -37,12 +38,12 @@ class Project:
             sql = f"""SELECT countIf({time} >= {{window_start:DateTime64(6, 'UTC')}}), count() FROM raw_{relation}
                 WHERE {time} >= {{range_start:DateTime64(6, 'UTC')}} AND {time} < {{range_end:DateTime64(6, 'UTC')}}"""
             bound = self.dataset.bind_raw(sql, [relation])
-            [[window, both]] = self.reader.query(bound, {**self.dataset.parameters(), **self._everything}).rows
+            [[window, both]] = self.reader.query(bound, {**self.dataset.parameters(), **self.everything}).rows
             assert (window, both - window) == (counted.window, counted.baseline), relation
         return coverage
 
     @property
-    def _everything(self) -> dict[str, object]:
+    def everything(self) -> dict[str, object]:
         """Parameters of the critic's relations with which they hold both periods whole."""
         baseline, window = self.dataset.periods.baseline, self.dataset.periods.window
         return {

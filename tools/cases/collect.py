@@ -13,7 +13,7 @@ from hansei.errors import NoData, UsageError
 from hansei.tools.clickhouse import Reader
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.masking import mask
-from hansei.tools.langfuse.schema import detect
+from hansei.tools.langfuse.schema import adapter_over, detect
 from hansei.tools.playbook.assess import candidate_of
 from hansei.tools.playbook.bad_traces import bad_and_sound
 from hansei.tools.playbook.catalogue import detector_of
@@ -96,7 +96,8 @@ def collect_cases(
     """
     source = detect(reader, database, report.project_id)
     periods = Periods(window=report.window, baseline=report.baseline)
-    dataset = Dataset(reader, source.adapter, report.project_id, periods)
+    adapter = adapter_over(reader, source, report.project_id, periods)
+    dataset = Dataset(reader, adapter, report.project_id, periods)
     traces = finding.example_trace_ids[:failing]
     return read_cases(dataset, finding, traces, filled_to=failing, passing=passing, masked=masked)
 

@@ -4,7 +4,7 @@ Every query names only `traces`, `observations` and `scores`. `Dataset.bind` put
 table expressions; each definition takes out, in this one place:
 
 - rows of other projects, and rows outside the time range;
-- older versions of a row, and deleted rows (FINAL);
+- older versions of a row, and deleted rows (FINAL); of a v3 trace that has rows on several dates, all but the newest;
 - environments that begin with ``langfuse-`` (Langfuse's own traffic), and environments that were not asked for;
 - traces of experiments (dataset runs).
 

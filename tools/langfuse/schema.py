@@ -7,7 +7,7 @@ new rows, in ``dual`` both are filled. So the newest rows decide, and only one s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -15,7 +15,7 @@ from hansei.contracts import Periods, Window, parse_instant
 from hansei.errors import NoData, PermissionMissing, SchemaNotSupported
 from hansei.tools.clickhouse import Reader
 from hansei.tools.langfuse.dataset import Dataset
-from hansei.tools.langfuse.relations import Adapter, SchemaVersion
+from hansei.tools.langfuse.relations import Adapter, SchemaVersion, id_key, in_range
 from hansei.tools.langfuse.v3 import V3
 from hansei.tools.langfuse.v4 import V4
 
@@ -133,6 +133,21 @@ def detect(reader: Reader, database: str, project_id: str) -> Source:
     return Source(chosen.adapter, chosen.oldest, chosen.newest, (*notes, *more))
 
 
+def adapter_over(reader: Reader, source: Source, project_id: str, periods: Periods) -> Adapter:
+    """The adapter for these periods of a project, which knows whether traces of theirs have rows on several dates."""
+    adapter = source.adapter
+    if not isinstance(adapter, V3):
+        return adapter
+    dates = "HAVING min(toDate(timestamp)) != max(toDate(timestamp))"
+    moved = reader.query(
+        f"SELECT count() FROM (SELECT 1 FROM `{adapter.database}`.`traces`"
+        f" WHERE project_id = {{project_id:String}} AND {in_range('timestamp', slack=True)}"
+        f" GROUP BY {id_key('id')} {dates} LIMIT 1)",
+        {"project_id": project_id, "range_start": periods.baseline.start, "range_end": periods.window.end},
+    ).rows[0][0]
+    return replace(adapter, has_moved_traces=bool(moved))
+
+
 def _lacking(database: str, names: Sequence[str], present: Mapping[str, frozenset[str]]) -> str:
     for name in names:
         if columns := sorted(_REQUIRED[name] - present[name]):
@@ -187,8 +202,9 @@ def _read_span(
         )  # fmt: skip
     # Among these rows are superseded and deleted ones and experiments, so the edges are read again as traces.
     between = Window(start=parse_instant(str(first)), end=parse_instant(str(last)) + timedelta(milliseconds=1))
-    newest = _edge(reader, adapter, project_id, between, "max")
-    oldest = _edge(reader, adapter, project_id, between, "min")
+    exact = replace(adapter, has_moved_traces=True) if isinstance(adapter, V3) else adapter
+    newest = _edge(reader, exact, project_id, between, "max")
+    oldest = _edge(reader, exact, project_id, between, "min")
     return None if oldest is None or newest is None else _Span(adapter, oldest, newest)
 
 

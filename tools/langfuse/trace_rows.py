@@ -86,7 +86,10 @@ WHERE {environments("s.environment")} GROUP BY s.trace_id"""
         sql = f"""SELECT id, timestamp, ifNull(name, '') AS name, ifNull(user_id, '') AS user_id,
   ifNull(session_id, '') AS session_id, environment, ifNull(release, '') AS release, ifNull(version, '') AS version,
   tags, {_texts()}
-FROM ({_newest(_table(adapter, "traces"), mine, "id")}) WHERE {environments()}"""
+FROM (
+  SELECT * FROM ({_newest(_table(adapter, "traces"), mine, "id, toDate(timestamp)")})
+  ORDER BY event_ts DESC, timestamp DESC LIMIT 1 BY id
+) WHERE {environments()}"""
     found = _ask(dataset, "trace.row", "trace: its row", sql, spans)
     return {str(row["id"]): row for row in found.records()}
 

@@ -16,19 +16,25 @@ from hansei.tools.langfuse.relations import (
     tokens,
 )
 
+_MOST_DATES = 65_535
+"""Dates on which a trace may have rows: all that there are."""
+
 
 @dataclass(frozen=True)
 class V3:
     """Adapter for the v3 tables in `database`.
 
     `has_experiments` tells whether dataset_run_items_rmt is there to tell experiment traces from production,
-    `has_tools` whether definitions of tools were found, `tools_in_inputs` that they stand in the inputs of the calls.
+    `has_tools` whether definitions of tools were found, `tools_in_inputs` that they stand in the inputs of the calls,
+    `has_moved_traces` whether a trace has rows on several dates: the table's key holds the date, so all of them stay.
+    The newest is the trace.
     """
 
     database: str
     has_experiments: bool = False
     has_tools: bool = False
     tools_in_inputs: bool = False
+    has_moved_traces: bool = False
     version: SchemaVersion = "v3"
 
     def _table(self, name: str) -> str:
@@ -41,6 +47,19 @@ class V3:
             f" AND {column} NOT IN (SELECT trace_id FROM {self._table('dataset_run_items_rmt')}"
             " WHERE project_id = {project_id:String})"
         )
+
+    def _not_moved(self, rows: str) -> str:
+        """Condition that a row of traces is the newest of its id.
+
+        Args:
+            rows: a SELECT of id, day and moment of one row per id and date, without deleted ones.
+        """
+        if not self.has_moved_traces:
+            return ""
+        return f""" AND cityHash64(id, toDate(timestamp)) NOT IN (
+        SELECT cityHash64(id, day) FROM ({rows})
+        ORDER BY moment DESC, day DESC LIMIT {_MOST_DATES} OFFSET 1 BY {id_key("id")}
+      )"""
 
     def definitions(self, relations: frozenset[str], needs: Needs) -> dict[str, str]:
         out: dict[str, str] = {}
@@ -65,12 +84,15 @@ class V3:
         }
 
     def _traces(self, *, slack: bool = False) -> str:
+        # A newer row just outside the range counts as well, so that all relations take the same one.
+        rows = f"""SELECT id, toDate(timestamp) AS day, event_ts AS moment FROM {self._table("traces")} FINAL
+        WHERE project_id = {{project_id:String}} AND {in_range("timestamp", slack=True)}"""
         return f"""SELECT id, timestamp, ifNull(name, '') AS name, ifNull(user_id, '') AS user_id,
       ifNull(session_id, '') AS session_id, environment, ifNull(release, '') AS release,
       ifNull(version, '') AS version, tags, metadata, ifNull(input, '') AS input, ifNull(output, '') AS output
     FROM {self._table("traces")} FINAL
     WHERE project_id = {{project_id:String}} AND {in_range("timestamp", slack=slack)}
-      AND {environments()}{self._no_experiment("id")}"""
+      AND {environments()}{self._no_experiment("id")}{self._not_moved(rows)}"""
 
     def observations_of(self, rows: str) -> str:
         """The relation over rows of the table that somebody else has freed of superseded and deleted ones."""
@@ -167,7 +189,11 @@ class V3:
         trace = {"traces": "id", "observations": "trace_id", "scores": "trace_id"}[relation]
         mine = f"""r.project_id = {{project_id:String}} AND {in_spans(f"r.{time}", slack=True)}{skip}
         AND cityHash64({cluster}) % {{sample:UInt64}} = 0"""
-        return newest({"id": "r.id", **columns}, self._table(relation), key, mine) + self._no_experiment(trace)
+        found = newest({"id": "r.id", **columns}, self._table(relation), key, mine) + self._no_experiment(trace)
+        if relation != "traces":
+            return found
+        return found + self._not_moved(f"""SELECT r.id AS id, toDate(r.timestamp) AS day, max(r.event_ts) AS moment
+        FROM {self._table(relation)} AS r WHERE {mine} GROUP BY id, day HAVING argMax(r.is_deleted, r.event_ts) = 0""")
 
 
 _TOOL = "if(JSONHas(t, 'function'), JSONExtractRaw(t, 'function'), t)"
