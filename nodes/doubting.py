@@ -143,8 +143,8 @@ def _hold_against_each_other(
 ) -> None:
     """Measures findings without the traces of others that could explain them, likeliest causes first.
 
-    A finding that turns out to be an echo is not held against any more, and explains nothing itself. So all are asked
-    at once whose own causes are settled.
+    A finding that turns out to be an echo is not held against any more, and explains nothing itself, but for a slow
+    step: what is slow around it is told where it is. So all are asked at once whose own causes are settled.
 
     Args:
         first: other questions, which are put with the first of these.
@@ -153,8 +153,9 @@ def _hold_against_each_other(
     if only is not None:
         waiting = [finding for finding in waiting if finding.id in only]
     pairs = 0
+    slow: dict[str, Finding] = {}
     while waiting:
-        standing = sorted(judge(), key=cause_rank)
+        standing = sorted({**slow, **{finding.id: finding for finding in judge()}}.values(), key=cause_rank)
         open_ones = {finding.id for finding in waiting}
         causes_of = {
             finding.id: [cause for cause in standing if _may_be_its_echo(finding, cause, drafts)] for finding in waiting
@@ -173,6 +174,7 @@ def _hold_against_each_other(
             _keep(drafts, [*asked, *first])
             first = ()
         done = {finding.id for finding in now}
+        slow |= {finding.id: finding for finding in now if finding.kind == "latency"}
         waiting = [finding for finding in waiting if finding.id not in done]
     _keep(drafts, first)
 

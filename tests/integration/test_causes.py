@@ -60,6 +60,18 @@ def test_a_dear_step_is_told_with_the_averages_that_it_moves(engine: Analyse) ->
     assert {str(echo.segment) for echo in report.findings[0].echoes} >= {"{'trace_name': 'support'}"}
 
 
+def test_two_steps_that_get_dearer_in_the_same_traces_are_two_findings(engine: Analyse) -> None:
+    def fault(visit: Visit) -> None:
+        if visit.app == "research" and visit.day >= 2:
+            visit.steps[-1].prompt = ("summarise", 4)
+
+    faults = (on_step("research", "summarise", costs(1.6), day=2), on_step("research", "plan", costs(1.8), day=2))
+    assert told(engine(make_world(fault, *faults), "v4")) == {
+        entry("cost", {"prompt_name": "summarise", "prompt_version": "4"}),
+        entry("cost", {"observation_name": "plan"}),
+    }
+
+
 def test_a_new_prompt_version_is_named_and_compared_with_the_former(engine: Analyse) -> None:
     def fault(visit: Visit) -> None:
         if visit.app == "support" and visit.day >= 2 and visit.random.random() < 0.7:

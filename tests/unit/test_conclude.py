@@ -279,3 +279,45 @@ def test_a_step_is_the_shorter_one_only_among_the_same_traffic() -> None:
     assert may_echo(slow(agent, 25), slow({**answer, **hours}, 32))
     assert not may_echo(slow({**answer, **hours}, 32), slow(agent, 25))
     assert may_echo(slow({**agent, **hours}, 33), slow({**answer, **hours}, 32))
+
+
+def dearer(segment: Segment, times: float, *more: Evidence) -> Draft:
+    now = [(100, 100.0 * times)] * 7
+    return draft_of(now, [(100, 100.0)] * 7, *more, metric="cost_per_call", segment=segment, spread=0.3)
+
+
+PROMPT = {"prompt_name": "answer", "prompt_version": "7"}
+
+
+@pytest.mark.parametrize(("times", "stands"), [(1.6, False), (3.0, True)])
+def test_a_part_of_what_got_dearer_is_told_apart_only_if_it_got_much_dearer(times: float, stands: bool) -> None:
+    """Calls of a tag are told by the step's name, those of the new prompt by the prompt: the rows are the same."""
+    whole = dearer(PROMPT, 1.5)
+    part = dearer({**CALL, "tag": "legal"}, times)
+    assert may_echo(built(part), built(whole)) != may_echo(built(whole), built(part))
+    nothing = measured([], [], purpose=f"without:{whole.id}", spread=0.3)
+    conclusion = concluded(whole, part.model_copy(update={"evidence": [*part.evidence, nothing]}))
+    assert [found.segment for found in conclusion.refuted] == ([] if stands else [part.candidate.segment])
+
+
+def test_a_score_that_fell_for_a_language_and_its_locale_is_told_once() -> None:
+    language, locale = score("rating", {"language": "ja"}), score("rating", {"metadata.locale": "ja-JP"})
+    assert may_echo(built(language), built(locale)) != may_echo(built(locale), built(language))
+    assert not may_echo(built(language), built(score("correct", {"metadata.locale": "ja-JP"})))
+    first, second = sorted((language, locale), key=lambda draft: cause_rank(built(draft)))
+    nothing = measured([], [], purpose=f"without:{first.id}")
+    conclusion = concluded(first, second.model_copy(update={"evidence": [*second.evidence, nothing]}))
+    assert [found.id for found in conclusion.findings] == [first.id]
+
+
+def test_what_an_echo_explains_is_told_where_the_echo_is() -> None:
+    """The agent does as the call in it does, and the call as its prompt."""
+    gone = [(100, 2)] * 7
+    prompt = dearer(PROMPT, 1.5)
+    call = failing(PROMPT, (100, 20))
+    call = call.model_copy(update={"evidence": [*call.evidence, measured(gone, gone, purpose=f"without:{prompt.id}")]})
+    agent = failing({"observation_name": "agent"}, (100, 18))
+    agent = agent.model_copy(update={"evidence": [*agent.evidence, measured(gone, gone, purpose=f"without:{call.id}")]})
+    (found,) = concluded(prompt, call, agent).findings
+    assert found.id == prompt.id
+    assert len(found.echoes) == 2

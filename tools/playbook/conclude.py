@@ -32,6 +32,9 @@ _EXPLAINS = 0.3
 _ECHO = 0.4
 """A finding of which less than this is left without another's traces is that one's echo."""
 
+_SAME_ROWS = 0.8
+"""Two segments that are the same may differ by a fifth of their rows, where one of them is not always known."""
+
 
 class Draft(Strict):
     """A candidate and what has been asked about it so far."""
@@ -158,10 +161,13 @@ def _fold(judged: dict[str, Finding], facts: Facts, title: Callable[[Finding], s
         if cause is None:
             for evidence in finding.evidence:
                 other_id = evidence.purpose.partition("without:")[2]
-                if other_id in out and out[other_id].verdict == "confirmed" and is_echo(finding, evidence, facts):
-                    cause = other_id
-                    left = format_value(max(0.0, min(1.0, left_without(finding, evidence, facts))), "ratio")
-                    detail = say("echo.left", title=title(judged[cause]), left=left)
+                other = out.get(other_id)
+                if other is None or not (other.verdict == "confirmed" or other_id in told_by):
+                    continue
+                if (left := _left(finding, other, evidence, facts)) < _ECHO:
+                    cause = told_by.get(other_id, other_id)
+                    shown = format_value(max(0.0, min(1.0, left)), "ratio")
+                    detail = say("echo.left", title=title(judged[cause]), left=shown)
                     break
         if cause is not None:
             told_by[finding.id] = cause
@@ -192,9 +198,34 @@ def _untitled(finding: Finding) -> str:
     return finding.id
 
 
+def _are_as_many(finding: Finding, cause: Finding) -> bool:
+    """Whether two findings may be about the same rows under two names, such as a language and a locale."""
+    if finding.segment.get("score_name") != cause.segment.get("score_name"):
+        return False
+    return min(finding.current.n, cause.current.n) >= _SAME_ROWS * max(finding.current.n, cause.current.n)
+
+
 def is_echo(finding: Finding, without: Evidence, facts: Facts) -> bool:
     """Whether too little of a finding is left without the traces of another for it to have a cause of its own."""
     return left_without(finding, without, facts) < _ECHO
+
+
+def _left(finding: Finding, cause: Finding, without: Evidence, facts: Facts) -> float:
+    """Which share of a finding's effect another does not explain.
+
+    Of a part of what got dearer as a whole no row is left without the whole: it explains as much as it moved itself.
+    """
+    left = left_without(finding, without, facts)
+    mine, theirs = _relative(finding), _relative(cause)
+    if finding.metric == cause.metric and finding.kind in ("cost", "token_usage") and mine and theirs is not None:
+        return max(left, 1 - theirs / mine)
+    return left
+
+
+def _relative(finding: Finding) -> float | None:
+    """The change as a share of the reference; None: not known."""
+    before = finding.baseline
+    return finding.current.value / before.value - 1 if before is not None and before.value > 0 else None
 
 
 def _confirmed(findings: Mapping[str, Finding]) -> list[Finding]:
@@ -339,7 +370,8 @@ def may_echo(finding: Finding, cause: Finding) -> bool:
     over the same traces.
     """
     if "quality" in (finding.kind, cause.kind) and not (
-        finding.metric == cause.metric and finding.segment.items() < cause.segment.items()
+        finding.metric == cause.metric
+        and (finding.segment.items() < cause.segment.items() or _are_as_many(finding, cause))
     ):
         return False
     if _APART & {finding.kind, cause.kind} or cause.metric in _LEADS_NOWHERE or not _comes_before(cause, finding):
@@ -357,8 +389,9 @@ def may_echo(finding: Finding, cause: Finding) -> bool:
     if cause.kind in _EVENTS or cause.kind in ("latency", "first_token_latency", "quality"):
         return True
     whole = finding.metric in ("cost_per_trace", "trace_latency_p95", "trace_latency_p50")
-    same_step = any(
-        key in cause.segment and finding.segment.get(key) == cause.segment[key]
-        for key in ("tool_name", "observation_name", "prompt_name", "model")
+    same_step = any(finding.segment.get(key) == value for key, value in cause.segment.items() if key in _STEPS)
+    # One call may be told by its prompt and by its name: of the same average the rows say whether they are the same.
+    shared = finding.metric == cause.metric and all(
+        finding.segment[key] == value for key, value in cause.segment.items() if key in finding.segment
     )
-    return finding.kind in ("cost", "token_usage", "latency") and (whole or same_step or not finding.segment)
+    return finding.kind in ("cost", "token_usage", "latency") and (whole or same_step or shared or not finding.segment)

@@ -213,28 +213,31 @@ ORDER BY part, place"""
 def without(
     dataset: Dataset, metric: Metric, candidate: Candidate, cause: tuple[Metric, Candidate], cause_id: str, id: str
 ) -> Evidence:
-    """The measure once more without the traces that another finding affected.
+    """The measure once more without what another finding affected: the traces in which it happened, or, of an average
+    over the same kind of rows, its rows.
 
     Purpose: ``without:<id of the other finding>``; columns as in `measure`.
     """
     other_metric, other = cause
+    left_out, of_them = CLUSTER[metric.relation], "cluster"
     if other_metric.shape == "mean" or other_metric.worse < 0:
-        # An average has touched all traces of its segment, and so has a score (leaving out only the bad ones would
+        # An average has touched all rows of its segment, and so has a score (leaving out only the bad ones would
         # prove anything): without them, in both periods, the rest is compared with the rest. Where a new version took
-        # the place of others, the others' traces go too.
+        # the place of others, the others' rows go too.
         hit = "1"
         if other.comparison.against == "baseline":
             other = other.model_copy(update={"segment": other.comparison.segment})
+        else:
+            hit = "period = 'window'"
+        if metric.relation == other_metric.relation:
+            # The other calls of the same traces have not been touched.
+            left_out = of_them = "id"
     elif other.direction == "improvement":
         hit = "period = 'window' AND y < x"
     else:
         hit = "period = 'window' AND y > 0"
-    theirs = rows_of(other_metric, other, name="cause_rows", prefix="cause_")
-    rows = rows_of(
-        metric,
-        candidate,
-        also=f"cluster NOT IN (SELECT cluster FROM cause_rows WHERE {hit})",
-    )
+    theirs = rows_of(other_metric, other, extra=", id" if of_them == "id" else "", name="cause_rows", prefix="cause_")
+    rows = rows_of(metric, candidate, also=f"{left_out} NOT IN (SELECT {of_them} FROM cause_rows WHERE {hit})")
     sql = f"WITH {theirs.cte},\n{rows.cte}\n{measure_columns(metric)}"
     relations = tuple(dict.fromkeys((*theirs.relations, *rows.relations)))
     needs = Needs(theirs.needs.trace or rows.needs.trace, theirs.needs.totals or rows.needs.totals)
