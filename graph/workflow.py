@@ -37,6 +37,7 @@ from hansei.nodes.planner import PlannerInput, planner
 from hansei.nodes.preparing import PreparingInput, preparer
 from hansei.nodes.profile import ProfileInput, profile
 from hansei.nodes.reader import ReaderInput, reader
+from hansei.nodes.scope import giving_up
 from hansei.nodes.writer import WriterInput, writer
 from hansei.tools.langfuse.tracing import traced
 from hansei.tools.writeback import fits, send
@@ -61,11 +62,11 @@ def build_graph(checkpointer: Checkpointer = None, *, store: BaseStore | None = 
     graph = StateGraph(State, context_schema=Context, input_schema=Input, output_schema=Output)
 
     graph.add_node("connect", connect, input_schema=ConnectReads, retry_policy=RETRY)
-    graph.add_node("profile", profile, input_schema=ProfileInput, retry_policy=RETRY)
-    graph.add_node("planner", planner, input_schema=PlannerInput)
-    graph.add_node("analyst", analyst, input_schema=AnalystInput, retry_policy=RETRY)
-    graph.add_node("critic", critic, input_schema=CriticInput, retry_policy=RETRY)
-    graph.add_node("writer", writer, input_schema=WriterInput)
+    graph.add_node("profile", giving_up(profile), input_schema=ProfileInput, retry_policy=RETRY)
+    graph.add_node("planner", giving_up(planner), input_schema=PlannerInput)
+    graph.add_node("analyst", giving_up(analyst), input_schema=AnalystInput, retry_policy=RETRY)
+    graph.add_node("critic", giving_up(critic), input_schema=CriticInput, retry_policy=RETRY)
+    graph.add_node("writer", giving_up(writer), input_schema=WriterInput)
 
     graph.add_node("reader", reader, input_schema=ReaderInput)
     graph.add_node("inquirer", inquirer, input_schema=AnsweringInput, retry_policy=RETRY)

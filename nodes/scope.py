@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, NotRequired
+from typing import Any, Literal, NotRequired, TypeVar, cast
 from uuid import uuid4
 
 from langgraph.runtime import Runtime
@@ -18,6 +18,7 @@ from hansei.context import Budget, Context
 from hansei.contracts import DetectorStatus, Evidence, Periods, Progress
 from hansei.contracts.spent import Spent
 from hansei.tools.clickhouse import Meter, Reader, meter_of, shared_reader
+from hansei.tools.clickhouse.copies import give_up
 from hansei.tools.langfuse.copied import AT_MOST, RANGE, Copied
 from hansei.tools.langfuse.coverage import coverage_of
 from hansei.tools.langfuse.dataset import Dataset
@@ -129,13 +130,33 @@ def dataset_of(scope: Scope, runtime: Runtime[Context], costs: Costs | None = No
 def copy_of(dataset: Dataset, scope: Scope) -> Dataset:
     """The same data, copied into the session's memory for the steps to come, if they are few and it can hold them.
 
-    `Reader.let_go` gives the memory back.
+    The writer gives the memory back (`Reader.let_go`), or the node that fails (`giving_up`).
     """
     if observations_of(scope) > AT_MOST:
         return dataset
     copied = _copied(dataset, scope)
     dataset.reader.hold(_queries(), copied.copies)
     return replace(dataset, copied=copied) if dataset.reader.copies == copied.name else dataset
+
+
+Node = TypeVar("Node", bound=Callable[..., Any])
+
+
+def giving_up(node: Node) -> Node:
+    """The node; when it fails, the run's copies are given up: maybe nobody goes on.
+
+    Who does, be it another attempt or a run that is resumed, asks the tables, with the same answers.
+    """
+
+    @functools.wraps(node)
+    def node_or_give_up(state: Any, runtime: Runtime[Context]) -> Any:
+        try:
+            return node(state, runtime)
+        except BaseException:
+            give_up(state["scope"]["run_id"])
+            raise
+
+    return cast(Node, node_or_give_up)
 
 
 def _queries() -> int:

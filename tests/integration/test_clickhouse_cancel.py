@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from hansei.context import Limits
 from hansei.demo import Writer, create_tables
 from hansei.errors import HanseiError, QueryFailed
 from hansei.tools.clickhouse import Reader, cancel_queries, open_reader, open_writer
+from hansei.tools.clickhouse.copies import Copies
 
 LONG = "SELECT count() FROM numbers(9000000000) WHERE sipHash64(number) = 1"
 RUNNING = "SELECT count() FROM system.processes WHERE query LIKE '%sipHash64%' AND query NOT LIKE '%processes%'"
@@ -97,6 +99,37 @@ def test_an_interrupted_query_ends_in_clickhouse_before_the_interruption_goes_on
 
     wait_until(watcher, 0)
     assert reader.query("SELECT 1").rows == [[1]]
+
+
+SLOW = Copies("a run", {"hansei_slow": "SELECT count() FROM numbers(300000) AS a, numbers(300000) AS b"
+                        " WHERE sipHash64(a.number, b.number) = 1"}, {})  # fmt: skip
+"""Reads little and takes long."""
+
+
+@pytest.mark.parametrize("interrupted", [True, False], ids=["Ctrl-C", "another thread"])
+def test_copying_is_ended_as_queries_are(place: Place, readers: tuple[Reader, Reader], interrupted: bool) -> None:
+    reader, watcher = readers
+    if place.engine != "embedded":
+        pytest.skip("a server's sessions hold no copies")
+
+    def end() -> None:
+        wait_until(watcher, 2)
+        if interrupted:
+            os.kill(os.getpid(), signal.SIGINT)
+        else:
+            cancel_queries()
+
+    thread = threading.Thread(target=end)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt) if interrupted else contextlib.nullcontext():
+        reader.hold(2, SLOW)
+    thread.join()
+
+    assert watcher.query(RUNNING).rows == [[0]]
+    assert reader.copies is None
+    assert reader.query("SELECT 1").rows == [[1]]
+    reader.hold(2, Copies("the next run", {"hansei_one": "SELECT 1 AS x"}, {}))
+    assert reader.copies == "the next run"
 
 
 def test_other_queries_are_left_alone(place: Place, readers: tuple[Reader, Reader]) -> None:

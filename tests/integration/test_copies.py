@@ -11,16 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langgraph.checkpoint.memory import InMemorySaver
+from pydantic import SecretStr
 from tests.support.job import analyse, differences, fill, told, writing
 from tests.support.schemas import both
 from tests.support.world import PERIODS, PROJECT, make_world
 
-from hansei import Report
+from hansei import Context, Report, build_graph
 from hansei.context import Budget
 from hansei.demo.tables import Schema, create_tables
 from hansei.errors import HanseiError, QueryRefused
-from hansei.nodes import scope
-from hansei.tools.clickhouse import Meter, Reader, close_readers, open_reader
+from hansei.nodes import critic, scope
+from hansei.tools.clickhouse import Meter, Reader, close_readers, open_reader, shared_reader
 from hansei.tools.clickhouse.copies import MOST_HOLDERS, Copies, Shortcut
 from hansei.tools.clickhouse.embedded import open_clients
 from hansei.tools.langfuse.dataset import Dataset
@@ -72,6 +74,8 @@ def test_what_copying_reads_is_counted_once(reader: Reader) -> None:
     assert (spent.queries, spent.rows) == (2, 14)
     reader.hold(2, NUMBERS)
     assert reader.spent == spent
+    # An answer tells what it has read itself: of the copies.
+    assert reader.query(TABLES, shortcut=replace(SHORTCUT, sql="SELECT sum(number) FROM hansei_numbers")).rows_read == 7
 
 
 def test_a_handle_that_failed_is_replaced_by_one_without_copies(reader: Reader) -> None:
@@ -196,6 +200,48 @@ def test_the_widest_form_has_all_columns(adapter: Adapter, url: str) -> None:
             assert raw.rows == []
     finally:
         session.close()
+
+
+def test_a_node_that_fails_gives_up_the_copies_of_its_run(reader: Reader) -> None:
+    reader.hold(2, NUMBERS)
+
+    @scope.giving_up
+    def node(state: Any, runtime: Any) -> str:
+        return str(1 / state["number"])
+
+    def state(run: str, number: int) -> Any:
+        return {"scope": {"run_id": run}, "number": number}
+
+    assert node(state("a run", 1), None) == "1.0"
+    for run, left in (("another run", "a run"), ("a run", None)):
+        assert reader.copies == "a run"
+        with pytest.raises(ZeroDivisionError):
+            node(state(run, 0), None)
+        assert reader.copies == left
+    assert asked_of(reader) == {"tables"}
+
+
+@pytest.mark.long
+def test_a_run_that_fails_gives_up_its_copies_and_can_go_on(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled = fill(f"{url}?database=failing", "v4", make_world(per_day=12))
+    context = Context(clickhouse_url=SecretStr(filled))
+    thread: Any = {"configurable": {"thread_id": "a run"}}
+    reader = shared_reader(context, project_id=PROJECT)
+    graph = build_graph(InMemorySaver())
+    held = []
+
+    def fails(*_: Any) -> None:
+        held.append(reader.copies)
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(critic, "drafts_of", fails)
+        with pytest.raises(ZeroDivisionError):
+            graph.invoke({"project_id": PROJECT}, thread, context=context)
+    assert held[0] is not None
+    assert reader.copies is None
+    report = Report.model_validate(graph.invoke(None, thread, context=context)["report"])
+    assert report.run.id == held[0]
 
 
 @pytest.mark.parametrize("schema", both("v4"))

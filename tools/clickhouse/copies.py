@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hansei.contracts.spent import Spent
+from hansei.tools.clickhouse.running import Running, marker
 from hansei.tools.clickhouse.values import bindable
 
 if TYPE_CHECKING:
@@ -41,16 +42,21 @@ class Copies:
     tables: Mapping[str, str]
     parameters: Mapping[str, Any]
 
-    def make(self, client: Client) -> Spent:
-        """Fills the tables, in a session that may still write; what that has read."""
+    def make(self, client: Client, running: Running) -> Spent:
+        """Fills the tables, in a session that may still write; what that has read.
+
+        Raises:
+            QueryFailed: there are to be no more queries in `running`.
+        """
         rows = size = 0
         started = time.perf_counter()
         for table, select in self.tables.items():
-            summary = client.command(
-                f"CREATE TEMPORARY TABLE {table} ENGINE = Memory AS {select}",
-                parameters=bindable(select, self.parameters),
-                settings={"max_bytes_to_read": MOST_BYTES},
-            ).summary  # type: ignore[union-attr]  # a command without an answer gives a summary
+            with running.query() as id:
+                summary = client.command(
+                    f"{marker(id)} CREATE TEMPORARY TABLE {table} ENGINE = Memory AS {select}",
+                    parameters=bindable(select, self.parameters),
+                    settings={"max_bytes_to_read": MOST_BYTES},
+                ).summary  # type: ignore[union-attr]  # a command without an answer gives a summary
             rows += int(summary.get("read_rows", 0))
             size += int(summary.get("read_bytes", 0))
         seconds = round(time.perf_counter() - started, 4)
@@ -85,6 +91,15 @@ def begin_to_hold(holder: Holder) -> None:
     for one in leave:
         if (gone := one()) is not None:
             gone.let_go()
+
+
+def give_up(name: str) -> None:
+    """Has whoever holds the copies of that name give them up, if anybody does."""
+    with _lock:
+        holders = [one() for one in _holders]
+    for holder in holders:
+        if holder is not None:
+            holder.let_go(name)
 
 
 def cease_to_hold(holder: Holder) -> None:

@@ -23,14 +23,23 @@ class Running:
 
     Args:
         kill: ends the query with the given id in ClickHouse.
+        is_ended: none may begin.
     """
 
-    def __init__(self, kill: Callable[[str], None]) -> None:
+    def __init__(self, kill: Callable[[str], None], *, is_ended: bool = False) -> None:
         self._kill = kill
         self._lock = threading.Lock()
         self._ids: set[str] = set()
-        self._is_ended = False
+        self._is_ended = is_ended
+        self._apart: weakref.WeakSet[Running] = weakref.WeakSet()
         _everywhere.add(self)
+
+    def apart(self) -> Running:
+        """Further queries, ended with these, and also without them."""
+        with self._lock:
+            part = Running(self._kill, is_ended=self._is_ended)
+            self._apart.add(part)
+        return part
 
     @contextlib.contextmanager
     def query(self) -> Iterator[str]:
@@ -61,7 +70,9 @@ class Running:
         """Ends what is under way; `for_good`: and lets nothing more begin."""
         with self._lock:
             self._is_ended = self._is_ended or for_good
-            ids = sorted(self._ids)
+            ids, parts = sorted(self._ids), list(self._apart)
+        for part in parts:
+            part.cancel(for_good=for_good)
         for id in ids:
             self._end(id)
 
@@ -74,6 +85,11 @@ class Running:
         thread = threading.Thread(target=kill, name="hansei-cancel", daemon=True)
         thread.start()
         thread.join(PATIENCE)
+
+
+def marker(id: str) -> str:
+    """A comment that tells which query it is, where queries have no ids of their own."""
+    return f"/* hansei {id} */"
 
 
 _everywhere: weakref.WeakSet[Running] = weakref.WeakSet()

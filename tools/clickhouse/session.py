@@ -17,7 +17,7 @@ from hansei.tools.clickhouse.calls import call
 from hansei.tools.clickhouse.copies import Copies, Shortcut, begin_to_hold, cease_to_hold
 from hansei.tools.clickhouse.failures import too_many_rows
 from hansei.tools.clickhouse.handles import Handles
-from hansei.tools.clickhouse.running import Running, interruptible
+from hansei.tools.clickhouse.running import Running, interruptible, marker
 from hansei.tools.clickhouse.settings import session_settings
 from hansei.tools.clickhouse.urls import Target
 
@@ -69,6 +69,8 @@ class Session:
         self._copying = threading.Lock()
         self._counting = threading.Lock()
         self._copied = Spent()
+        self._filling = self._running
+        """The queries that fill copies."""
         self._tried = ""
         """The name of the copies that were asked for last, made or not."""
 
@@ -93,8 +95,9 @@ class Session:
             if self._tried == copies.name:
                 return Spent()
             self._tried, self._copied = copies.name, Spent()
+            self._filling = filling = self._running.apart()
             try:
-                self._handles.hold(queries, copies)
+                interruptible(lambda: self._handles.hold(queries, copies), lambda: filling.cancel(for_good=True))
             except HanseiError:
                 # Too large, or no memory: the questions are asked of the tables, as they are of a server's.
                 self.let_go()
@@ -186,12 +189,12 @@ class Session:
 
         # There are no query ids: a comment tells which one it is.
         with self._running.query() as id:
-            return interruptible(lambda: ask(_marker(id)), lambda: self._kill(id))
+            return interruptible(lambda: ask(marker(id)), lambda: self._kill(id))
 
     def _another(self, side_by_side: bool, copies: Copies | None) -> Client:
         def copy(client: Client) -> None:
             if copies is not None:
-                spent = copies.make(client)
+                spent = copies.make(client, self._filling)
                 with self._counting:
                     self._copied = self._copied.plus(spent)
 
@@ -205,7 +208,7 @@ class Session:
             return
         client = embedded.open_embedded(self.target, self.target.database)
         try:
-            which = f"query LIKE '%{_marker(id)}%' AND query NOT LIKE 'KILL%'"
+            which = f"query LIKE '%{marker(id)}%' AND query NOT LIKE 'KILL%'"
             call(lambda: client.command(f"KILL QUERY WHERE {which} ASYNC"), self.target)
         finally:
             client.close()
@@ -217,10 +220,6 @@ def _query(
     started = time.perf_counter()
     result = client.query(sql, parameters=bound or None, settings=settings, column_oriented=True, query_tz="UTC")
     return result, time.perf_counter() - started
-
-
-def _marker(id: str) -> str:
-    return f"/* hansei {id} */"
 
 
 def open_session(target: Target, limits: Limits, project_id: str | None) -> Session:

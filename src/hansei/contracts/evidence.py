@@ -37,7 +37,8 @@ class Evidence(BaseModel):
     """One query and its answer.
 
     `sql` is complete: with `parameters` bound it can be pasted into any ClickHouse client that reads the same tables.
-    `rows` hold plain JSON values in the order of `columns`; `rows_read` counts what ClickHouse read from disk.
+    `rows` hold plain JSON values in the order of `columns`. `rows_read` and `seconds` tell what the answer cost this
+    run, not what `sql` costs elsewhere: over small embedded data a run asks the same of copies of its rows in memory.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -49,8 +50,11 @@ class Evidence(BaseModel):
     columns: list[str]
     rows: list[list[Any]]
     row_count: int
-    rows_read: int
-    seconds: float
+    rows_read: int = Field(
+        description="Rows that ClickHouse read for the answer: of Langfuse's tables, or, where the run held copies of "
+        "its rows, of these, which are fewer."
+    )
+    seconds: float = Field(description="Until the answer was here, from tables or copies.")
     result_hash: str = Field(description="SHA-256 over columns and rows, see hash_result.")
 
     def records(self) -> list[dict[str, Any]]:

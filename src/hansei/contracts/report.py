@@ -73,7 +73,9 @@ class Run(Strict):
     cost: float = Field(description="US dollars spent on the model.")
     langfuse_trace_url: str | None
     queries: int = 0
-    rows_read: int = 0
+    rows_read: int = Field(
+        0, description="Sum over the evidence, where copies count as in Evidence; `spent` counts making them, too."
+    )
     spent: Spent = Field(default_factory=Spent)
     usage: dict[str, Usage] = Field(
         default_factory=dict,
