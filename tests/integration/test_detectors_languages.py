@@ -8,6 +8,8 @@ from tests.support.schemas import both
 from tests.support.world import PERIODS, Fault, Step, Visit, make_world
 
 from hansei.demo.tables import Schema
+from hansei.tools.clickhouse import open_writer
+from hansei.tools.playbook.languages import language_of
 
 ASKED = {
     "en": "How do I change the address of my order, and what is it that I have to do?",
@@ -88,3 +90,29 @@ def test_what_translates_or_is_asked_more_in_a_language_it_never_speaks_is_no_fi
 
     rows = make_world(speaks("support"), more_japanese, in_english("ja", 1.0, day=-7), per_day=120)
     assert [found.title for found in engine(rows, "v3").findings] == []
+
+
+TEXTS = {
+    "en": ("The order left the warehouse yesterday and should arrive in two days.", "Set output format to a number"),
+    "de": ("Sie können das in den Einstellungen ändern. Wählen Sie das Konto und speichern Sie.",),
+    "fr": (
+        "La formule supérieure comprend plus de places et un historique plus long de vos données.",
+        "La recherche de la commande a été annulée par manque de stock.",
+    ),
+    "es": ("El plan superior incluye más usuarios y un historial más largo de sus datos.",),
+    "pt": ("O plano maior inclui mais lugares e um histórico mais longo dos seus dados.",),
+    "it": ("Il piano superiore comprende più posti e una cronologia più lunga dei tuoi dati.",),
+    "nl": ("Het grotere abonnement heeft meer plaatsen en een langere geschiedenis van je gegevens.",),
+    "": ("OK", "SELECT id FROM orders", "Lisboa, Roma, Paris", "Indique la date de livraison de la commande."),
+}
+
+
+def test_a_language_is_not_taken_for_its_neighbour() -> None:
+    texts = [text for said in TEXTS.values() for text in said]
+    client = open_writer("chdb://")
+    try:
+        sql = f"SELECT text, {language_of('text')} FROM (SELECT arrayJoin({{texts:Array(String)}}) AS text)"
+        found = dict(client.query(sql, parameters={"texts": texts}).result_rows)
+    finally:
+        client.close()
+    assert found == {text: language for language, said in TEXTS.items() for text in said}

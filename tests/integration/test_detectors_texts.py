@@ -72,6 +72,24 @@ def test_errors_without_a_message_are_told_by_their_output(engine: Analyse, sche
     assert "“timeout after <n> ms calling <url>” (new since 11 Nov 2026)" in (found.cause or "")
 
 
+def test_spans_that_report_an_error_fail_silently_and_answers_that_tell_of_one_do_not(engine: Analyse) -> None:
+    """Tools that an older SDK recorded as spans."""
+
+    def as_spans(visit: Visit) -> None:
+        for step in visit.steps:
+            if step.name == "lookup_order":
+                step.type = "SPAN"
+                if visit.day >= 2 and visit.random.random() < 0.2:
+                    step.output = '{"status": 403, "message": "Forbidden"}'
+            elif step.name == "search_docs":
+                step.type, step.output = "SPAN", ""
+                if visit.day >= 2:
+                    step.output = "Your payment timed out. Please try again, the service is unavailable at night."
+
+    (found,) = engine(make_world(as_spans), "v4").findings
+    assert (found.kind, found.segment) == ("silent_failure", {"observation_name": "lookup_order"})
+
+
 def test_silent_failures_are_told_by_their_template(engine: Analyse) -> None:
     def answers_an_error(visit: Visit, step: Step) -> None:
         step.output = f'{{"error": "no stock for <b>{visit.random.randrange(10**6)}</b>", "code": 17}}'

@@ -9,18 +9,36 @@ from __future__ import annotations
 _LOOKED_AT = 200
 
 _FUNCTION_WORDS = {
-    "en": "the and is are what how my you your of to for with can please do does it this that why when where have has "
-    "not an was were would could should i we be there which",
-    "de": "der die das und ist nicht ich mein meine meinen ein eine einen wie für mit auf wo kann bitte den dem zu von "
-    "wann warum habe sind es wird auch",
-    "fr": "le la les des est une un et je vous que pour dans mon ma mes pas avec sur quel quelle comment où du au ce "
-    "pourquoi quand puis suis",
-    "es": "el la los las de que y en es un una por para mi mis con cómo qué está no se cuándo dónde puedo quiero del "
-    "cuál hay",
-    "pt": "o os as um uma não que de para com é meu minha como do da em por você quando onde posso está no na qual",
-    "it": "il lo la gli che di è un una per non con come mio mia del della sono quando dove posso perché si le i",
-    "nl": "het een de van en ik niet is mijn voor met hoe wat dat op te kan zijn waar wanneer waarom mag",
+    "en": "the and is are was were be been to of in on at for with from by as that this it its i you he she we "
+    "they your my our can will would could should do does did not no have has had an a or but if what how "
+    "why when where which who please there here so all any more about after before than then into out up",
+    "de": "der die das den dem des und oder aber ist sind war waren wird werden wurde ein eine einen einem "
+    "einer eines nicht kein keine ich du er sie es wir ihr ihre ihren ihrem mein meine meinen dein von "
+    "vom zu zum zur mit für auf an am im in aus bei nach über unter wie was wer wo wann warum wenn dass "
+    "hat haben habe kann können soll bitte auch noch nur sich mehr als diese dieser dieses alle durch "
+    "ohne",
+    "fr": "le la les un une des du de et ou mais est sont était sera être ce cette ces il elle nous vous je tu "
+    "on ne pas plus que qui quoi dans en sur sous avec sans pour par au aux à mon ma mes votre vos notre "
+    "nos son sa ses leur si comment où quand pourquoi quel quelle a ont avez été puis suis très tout "
+    "aucun aucune peut peuvent doit fait comme entre lors car",
+    "es": "el la los las un una unos de del al y o pero es son era está están ser que qué quien en con sin por "
+    "para como cómo cuando cuándo dónde cuál no sí se su sus mi mis tu lo le les me te nos yo hay ha han "
+    "he puede puedo quiero más muy este esta esto desde hasta ya también a todo todos entre sobre donde "
+    "ni",
+    "pt": "o a os as um uma uns de do da dos das em no na nos nas ao à às e ou mas é são era foi está estão ser "
+    "que quem com sem por pelo pela para como quando onde qual não sim se seu sua seus meu minha meus "
+    "você eu ele ela isso este esta já mais muito também há tem posso pode até foram seja entre sobre "
+    "todos nem",
+    "it": "il lo la i gli le un una uno di del della dei delle da dal nel nella e o ma è sono era sarà essere "
+    "che chi con senza per su sul quando dove perché quale non si mio mia suo sua ho ha hai hanno posso "
+    "può più molto questo questa anche se ci vi al alla ed a come nello degli agli dalla dai alle ogni "
+    "viene",
+    "nl": "de het een van en of maar is zijn was waren wordt worden dat die dit deze ik jij hij zij wij je mijn "
+    "uw niet geen met voor op aan in bij naar om te uit over tot als hoe wat wie waar wanneer waarom kan "
+    "kunt mag moet heeft hebben ook nog meer er kunnen alle andere door",
 }
+"""The commonest words of each, about as many of each language: one whose own words are missing here would be taken for
+its neighbour, with which it shares the rest. Letters that stand for options or units are none."""
 
 _LEAST_WORDS = 2
 _LEAST_LETTERS = 4

@@ -1,5 +1,7 @@
 """Silent failures: steps whose output is an error message or empty, although their level says that all is well.
 
+Older SDKs and decorators record tools as spans, so these are looked at too, but only for reports of errors.
+
 The first 200 characters of an output decide, which is what v4's events_core keeps.
 """
 
@@ -19,7 +21,7 @@ from hansei.tools.playbook.profile import Profile
 from hansei.tools.playbook.screen import both_ways, stand_out
 from hansei.tools.playbook.side_by_side import beside
 from hansei.tools.playbook.templates import count_templates, messages_of, what_they_say
-from hansei.tools.playbook.texts import LOOKS_EMPTY, LOOKS_FAILED, QUIET
+from hansei.tools.playbook.texts import LOOKS_EMPTY, LOOKS_FAILED, QUIET, TOOLS
 from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_count, format_value
 
@@ -36,7 +38,7 @@ RATE = Metric(
     min_relative=0.5,
     per="calls",
     again=f"avg(({LOOKS_FAILED}) OR ({LOOKS_EMPTY}))",
-    again_where="type IN ('TOOL', 'RETRIEVER') AND NOT (level IN ('ERROR', 'WARNING') OR isNull(end_time))",
+    again_where=f"{TOOLS} AND NOT (level IN ('ERROR', 'WARNING') OR isNull(end_time))",
 )
 
 _CONTEXTS = (("trace_name", "environment", "step", "release"), ("trace_name", "step"), ("step",))
@@ -55,7 +57,7 @@ def screen(profile: Profile) -> Screening:
         return Screening([], 0, "partial", cells)
     cells = cells.where(cells.sums["calls"] > 0)
     if not len(cells):
-        return Screening.nothing("no tool calls: there are no observations of type TOOL or RETRIEVER")
+        return Screening.nothing("no tool calls: there are no observations of type TOOL, RETRIEVER or SPAN")
     worse, better, looked = both_ways(cells, _WORSE, _BETTER)
     always, looked_within = stand_out(cells, _ALWAYS, explained=[*worse, *better])
     hidden, looked_closer = confined("silent_failure", RATE, profile.uses, _WORSE, _CONFINED)

@@ -14,19 +14,24 @@ _COMPARABLE = "lengthUTF8(input) < 200 AND input NOT IN ('', '{}', 'null', '[]')
 REPEATS = 4
 """This many calls with the same input, or nearly the same, in one trace are a loop."""
 
-QUIET = "type IN ('TOOL', 'RETRIEVER') AND level NOT IN ('ERROR', 'WARNING') AND end_time IS NOT NULL"
+QUIET = f"{TOOLS} AND level NOT IN ('ERROR', 'WARNING') AND end_time IS NOT NULL"
 """Calls that say that all is well."""
 
 _TEXT = "lower(leftUTF8(output, 200))"
 # A field that says there was no error is taken out before the words of an error are looked for.
 _NO_ERROR = r'"(error|errors|exception|is_error|iserror)"\\s*:\\s*(null|none|false|""|\\[\\]|\\{\\}|0)'
-_ERROR = "|".join(
+_REPORT = "|".join(
     (
         r'"(error|errors|exception|error_message|error_code)"\\s*:',
         r'"(is_error|iserror)"\\s*:\\s*true',
         r'"(status|status_code|code)"\\s*:\\s*"?(4[0-9][0-9]|5[0-9][0-9]|error|failed|failure)',
         r'"(success|ok)"\\s*:\\s*false',
         r"^\\W*(error|exception|traceback|fatal|failed)\\b",
+    )
+)
+_ERROR = "|".join(
+    (
+        _REPORT,
         r"\\b(timed out|connection refused|connection reset|internal server error|service unavailable|bad gateway)\\b",
         r"\\b(permission denied|unauthorized|rate limit exceeded|too many requests)\\b",
     )
@@ -37,12 +42,14 @@ _WORDS = (
     "unavailable", "bad gateway", "permission denied", "unauthorized", "rate limit", "too many requests",
 )  # fmt: skip
 LOOKS_FAILED = (
-    f"(multiSearchAny({_TEXT}, {list(_WORDS)}) AND match(replaceRegexpAll({_TEXT}, '{_NO_ERROR}', ''), '{_ERROR}'))"
+    f"(multiSearchAny({_TEXT}, {list(_WORDS)}) AND match(replaceRegexpAll({_TEXT}, '{_NO_ERROR}', ''), '{_ERROR}')"
+    f" AND (type != 'SPAN' OR match(replaceRegexpAll({_TEXT}, '{_NO_ERROR}', ''), '{_REPORT}')))"
 )
-"""Whether an output is an error message."""
+"""Whether an output is an error message. A span may hold a whole answer, in which the words of an error mean nothing:
+of spans only the form of a report of one counts."""
 
-LOOKS_EMPTY = "trim(BOTH ' \\n' FROM output) IN ('', 'null', 'None', '[]', '{}', '\"\"')"
-"""Whether an output says nothing."""
+LOOKS_EMPTY = "(type != 'SPAN' AND trim(BOTH ' \\n' FROM output) IN ('', 'null', 'None', '[]', '{}', '\"\"'))"
+"""Whether an output says nothing. Of spans it is often not recorded, so an empty one is no sign."""
 
 SEARCHES = (
     "(type = 'RETRIEVER' OR type IN ('TOOL', 'SPAN') AND match(name, '(^|[^A-Za-z])search|Search|[Rr]etriev'))"
