@@ -246,19 +246,22 @@ REGION = {"metadata.region": "eu-west"}
 
 
 @pytest.mark.parametrize(
-    ("place", "echo"),
+    ("segment", "echo", "before"),
     [
         # Nearly all failures of the release are in the region, and nearly all of the region's came with the release.
-        pytest.param(failing({**TOOL, **REGION}, (40, 9), (40, 1)), {**TOOL, "release": "3"}, id="release"),
-        pytest.param(failing(REGION, (40, 9), (40, 1)), {"prompt_name": "chat", "prompt_version": "3"}, id="no step"),
+        pytest.param({**TOOL, **REGION}, {**TOOL, "release": "3"}, 1, id="release"),
+        pytest.param(REGION, {"prompt_name": "chat", "prompt_version": "3"}, 1, id="no step"),
+        pytest.param({**TOOL, **REGION}, TOOL, 0, id="never before"),
     ],
 )
-def test_of_what_explains_each_other_stands_what_tells_best_where_it_is(place: Draft, echo: Segment) -> None:
-    wide = failing(echo, (100, 11))
+def test_of_what_explains_each_other_stands_what_tells_best_where_it_is(
+    segment: Segment, echo: Segment, before: int
+) -> None:
+    place, wide = failing(segment, (40, 9), (40, before)), failing(echo, (100, 9 + 2 * before), (100, 2 * before))
     assert cause_rank(built(place)) < cause_rank(built(wide))
     gone = measured([(60, 1)] * 7, [(100, 2)] * 7, purpose=f"without:{place.id}")
     conclusion = concluded(place, wide.model_copy(update={"evidence": [*wide.evidence, gone]}))
-    assert [found.segment for found in conclusion.findings] == [place.candidate.segment]
+    assert [found.segment for found in conclusion.findings] == [segment]
 
 
 def test_a_part_of_what_fails_everywhere_explains_nothing() -> None:

@@ -29,6 +29,9 @@ from hansei.tools.report.formats import format_value
 _EXPLAINS = 0.3
 """A cause that hit fewer traces than this share of a finding's cannot explain it."""
 
+_RARE = 0.001
+"""A share that was never seen before is taken for this one, of a large segment as of a small one."""
+
 _ECHO = 0.4
 """A finding of which less than this is left without another's traces is that one's echo."""
 
@@ -337,9 +340,8 @@ def _likelihood(finding: Finding) -> float:
     them out loses."""
     n, before = finding.current.n, finding.baseline
     events = finding.current.value * n
-    # Half an event more, so that a reference without any is no proof of none.
-    expected = events if before is None else n * (before.value * before.n + 0.5) / (before.n + 1)
-    return events * math.log(events / expected) - (events - expected) if events > 0 and expected > 0 else 0.0
+    expected = events if before is None else n * max(before.value, _RARE)
+    return events * math.log(events / expected) - (events - expected) if events > 0 else 0.0
 
 
 def _comes_before(cause: Finding, finding: Finding) -> bool:
