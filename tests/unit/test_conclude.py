@@ -282,6 +282,7 @@ def test_a_step_is_the_shorter_one_only_among_the_same_traffic() -> None:
     assert may_echo(slow(agent, 25), slow({**answer, **hours}, 32))
     assert not may_echo(slow({**answer, **hours}, 32), slow(agent, 25))
     assert may_echo(slow({**agent, **hours}, 33), slow({**answer, **hours}, 32))
+    assert may_echo(slow({**agent, "trace_name": "support"}, 50), slow({"model": "large"}, 32))
 
 
 def dearer(segment: Segment, times: float, *more: Evidence) -> Draft:

@@ -348,7 +348,8 @@ def _comes_before(cause: Finding, finding: Finding) -> bool:
     """Whether the first rather causes the second: by rank, but of two slow steps it is the shorter one.
 
     A step that holds others, such as an agent around its calls, is slow when one of them is, and lasts longer. That
-    tells them apart only where both are of the same traffic: all the day's calls may be quicker than some hours'.
+    tells them apart only where both are of all traffic, or of the same: all the day's calls may be quicker than some
+    hours'.
     """
     mine, theirs = _STEPS & finding.segment.keys(), _STEPS & cause.segment.keys()
     apart = mine and theirs and all(finding.segment[key] != cause.segment[key] for key in mine & theirs)
@@ -358,8 +359,8 @@ def _comes_before(cause: Finding, finding: Finding) -> bool:
 
 
 def _around(finding: Finding) -> Segment:
-    """Where a step is looked at: its segment without the step itself."""
-    return {key: value for key, value in finding.segment.items() if key not in _STEPS}
+    """Which part of its traffic a step is looked at in."""
+    return {key: value for key, value in finding.segment.items() if key not in _STEPS and key != "trace_name"}
 
 
 _STEPS = frozenset({"tool_name", "observation_name", "prompt_name", "model"})

@@ -52,9 +52,8 @@ def screen(profile: Profile) -> Screening:
     """Cost per call, cost per trace, and averages that move although no part of them does."""
     if not profile.steps.sums["costed"].any():
         return Screening.nothing("no observation carries a cost")
-    candidates, slices = confined(
-        "cost", PER_CALL, profile.cohorts, _CALLS, replace(_CALLS, min_x=100, min_relative=1.0)
-    )
+    # Against the baseline alone: what a call costs follows from what is asked, so customers, tasks and sources differ.
+    candidates, slices = confined("cost", PER_CALL, profile.cohorts, _CALLS)
     for cells, question, metric, kinds in (
         (profile.steps, _CALLS, PER_CALL, STEPS),
         (profile.runs, _TRACES, PER_TRACE, RUNS),

@@ -5,8 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hansei.contracts import Finding
 from hansei.tools.playbook import telling
+from hansei.tools.playbook.attributes import Cohorts
+from hansei.tools.playbook.cells import Cells
 from hansei.tools.playbook.cohorts import confined
 from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import (
@@ -17,7 +22,7 @@ from hansei.tools.playbook.groupings import (
     Units,
     against_baseline,
 )
-from hansei.tools.playbook.model import Detector, Metric, Screening, Words
+from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
 from hansei.tools.playbook.profile import SLOW_MS, Profile
 from hansei.tools.playbook.screen import explain, merged
 from hansei.tools.playbook.side_by_side import DEPLOYED, beside
@@ -61,12 +66,16 @@ _LONGER = math.log(1.2)
 _TWICE = Question("timed", "log_ms", (), (), yy="log2_ms", min_x=100, min_effect=math.log(2))
 """What waits twice as long as others do for the same steps, all the time."""
 
+_ALIKE = frozenset({"TOOL", "RETRIEVER", "EMBEDDING", "GUARDRAIL"})
+"""Types of steps that take as long whoever asks. Models, and what holds their calls, take longer for longer answers, so
+customers, tasks and sources differ."""
+
 
 def screen(profile: Profile) -> Screening:
     """Steps, then whole traces: by the average of the logarithm (everything slower) and by the tail (some slower)."""
     if not profile.steps.sums["timed"].any():
         return Screening.nothing("no observation has an end time")
-    candidates, slices = confined("latency", STEP_P95, profile.cohorts, _question(STEP_CONTEXTS, (), 1), _TWICE)
+    candidates, slices = _confined(profile.cohorts)
     for cells, contexts, groupings, p95, p50 in (
         (profile.steps, STEP_CONTEXTS, STEP_GROUPINGS, STEP_P95, STEP_P50),
         (profile.runs, RUN_CONTEXTS, RUN_GROUPINGS, TRACE_P95, TRACE_P50),
@@ -82,6 +91,19 @@ def screen(profile: Profile) -> Screening:
         candidates += against_baseline("latency", p95, "regression", cells, worse, "timed")
         candidates += against_baseline("latency", p50, "improvement", cells, better, "timed")
     return Screening.of(candidates, slices, profile.steps.has_baseline)
+
+
+def _confined(cohorts: Cohorts) -> tuple[list[Candidate], int]:
+    """What got slower for what traces carry, and what is slow for it all the time."""
+    longer = _question(STEP_CONTEXTS, (), 1)
+    slower, slices = confined("latency", STEP_P95, cohorts, longer)
+    alike = {key: cells.where(_is_alike(cells)) for key, cells in cohorts.cells.items()}
+    always, looked = confined("latency", STEP_P95, replace(cohorts, cells=alike), longer, _TWICE)
+    return [*slower, *(one for one in always if one.direction == "hotspot")], slices + looked
+
+
+def _is_alike(cells: Cells) -> NDArray[np.bool_]:
+    return np.asarray([type in _ALIKE for type, _ in cells.values["step"]], dtype=np.bool_)[cells.codes["step"]]
 
 
 def _question(contexts: Units, groupings: Units, sign: int) -> Question:
