@@ -13,8 +13,9 @@ from hansei.tools.at_once import at_once
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.playbook.assess import Facts, evidence_for
 from hansei.tools.playbook.catalogue import detector_of
-from hansei.tools.playbook.conclude import Draft, Known, Place, cause_rank, conclude, may_echo
+from hansei.tools.playbook.conclude import Draft, Known, Place, conclude
 from hansei.tools.playbook.doubt import parts, rederive, without
+from hansei.tools.playbook.echoes import cause_rank, may_echo
 from hansei.tools.playbook.measure import examples
 from hansei.tools.playbook.model import Metric
 from hansei.tools.playbook.onset import PURPOSE as ONSET

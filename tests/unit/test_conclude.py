@@ -9,7 +9,8 @@ from scipy import stats
 from tests.support.drafts import FACTS, PLACE, built, concluded, draft_of, finding_of, measured
 
 from hansei.contracts import Evidence, Finding, Kind, Segment
-from hansei.tools.playbook.conclude import Conclusion, Draft, cause_rank, conclude, is_twin, may_echo
+from hansei.tools.playbook.conclude import Conclusion, Draft, conclude
+from hansei.tools.playbook.echoes import cause_rank, is_twin, may_echo
 
 WORSE, BEFORE = [(100, 10)] * 7, [(100, 2)] * 7
 TOOL = {"tool_name": "lookup_order"}

@@ -1,0 +1,184 @@
+"""Which finding may explain which: the order of causes, twins, and what is left of a finding without another."""
+
+from __future__ import annotations
+
+import math
+
+from hansei.contracts import Evidence, Finding, Kind, Segment
+from hansei.tools.playbook.assess import Facts
+from hansei.tools.playbook.checks import left_without
+from hansei.tools.playbook.kinship import apps_of, is_side_of
+from hansei.tools.playbook.severity import harm
+
+_EXPLAINS = 0.3
+"""A cause that hit fewer traces than this share of a finding's cannot explain it."""
+
+_RARE = 0.01
+"""Shares below this are taken for it: whether a small segment had one event before or none is chance."""
+
+ECHO = 0.4
+"""A finding of which less than this is left without another's traces is that one's echo."""
+
+_SAME_ROWS = 0.8
+"""Two segments that are the same may differ by a fifth of their rows, where one of them is not always known."""
+
+_EVENTS: tuple[Kind, ...] = (
+    "error", "silent_failure", "empty_retrieval", "loop", "runaway", "unfinished", "truncation",
+)  # fmt: skip
+"""Kinds that happen to single traces, so that leaving these traces out says what they explain."""
+_LEADS_TO = frozenset({("loop", "runaway"), ("error", "loop"), ("silent_failure", "loop"), ("empty_retrieval", "loop")})
+"""Events that bring about another kind of event: what fails or finds nothing is tried again."""
+_LEADS_NOWHERE = frozenset({"wrong_language_rate"})
+"""What ends a trace can make nothing in it slower or dearer."""
+_SUMS: tuple[Kind, ...] = ("cost", "first_token_latency", "latency", "token_usage", "cache", "quality")
+_APART: frozenset[Kind] = frozenset({"traffic", "instrumentation_gap", "judge_disagreement"})
+"""Kinds that explain no other and are no other's echo."""
+
+
+def cause_rank(finding: Finding) -> tuple[int, int, int, int, float, int, int, float, str]:
+    """Which of two findings rather causes the other; the lower rank does.
+
+    Events before averages. Of events: failures before what they lead to, regressions before hotspots, then the segment
+    that tells best where they are, whatever it is told by. Of averages, and where that decides nothing: steps before
+    whole traces, the narrower segment, then the more harmful one.
+    """
+    kinds = (*_EVENTS, *_SUMS)
+    segment, is_event = finding.segment, finding.kind in _EVENTS
+    grain = 0 if {"tool_name", "prompt_name", "observation_name", "model"} & segment.keys() else 1
+    return (
+        0 if is_event else 1,
+        0 if is_event else grain,
+        kinds.index(finding.kind) if finding.kind in kinds else len(kinds),
+        1 if finding.direction == "hotspot" else 0,
+        -_likelihood(finding) if is_event else 0.0,
+        grain,
+        -len(segment),
+        -harm(finding.kind, finding.impact),
+        finding.id,
+    )
+
+
+def _likelihood(finding: Finding) -> float:
+    """How much better its own share explains a segment's events than the reference's does: the logarithm of the ratio
+    of two Poisson likelihoods. A part that holds all of the events gains by being small, and a part that leaves some of
+    them out loses."""
+    n, share, before = finding.current.n, finding.current.value, finding.baseline
+    events = share * n
+    expected = events if before is None else n * max(before.value, min(_RARE, share / 2))
+    return expected - events + (events * math.log(events / expected) if events > 0 else 0.0)
+
+
+def _comes_before(cause: Finding, finding: Finding) -> bool:
+    """Whether the first rather causes the second: by rank, but of two slow steps it is the shorter one.
+
+    A step that holds others, such as an agent around its calls, is slow when one of them is, and lasts longer. That
+    tells them apart only where both are of all traffic, or of the same: all the day's calls may be quicker than some
+    hours'.
+    """
+    mine, theirs = _STEPS & finding.segment.keys(), _STEPS & cause.segment.keys()
+    apart = mine and theirs and all(finding.segment[key] != cause.segment[key] for key in mine & theirs)
+    if apart and finding.metric == cause.metric and finding.kind == "latency" and _around(finding) == _around(cause):
+        return cause.current.value < finding.current.value
+    return cause_rank(cause) < cause_rank(finding)
+
+
+def _around(finding: Finding) -> Segment:
+    """Which part of its traffic a step is looked at in."""
+    return {key: value for key, value in finding.segment.items() if key not in _STEPS and key != "trace_name"}
+
+
+_STEPS = frozenset({"tool_name", "observation_name", "prompt_name", "model"})
+
+
+def may_echo(finding: Finding, cause: Finding) -> bool:
+    """Whether `finding` could be an echo of `cause` at all, so that it is worth a query.
+
+    A cause that is an average has touched all traces of its segment; leaving them out says something only about sums
+    over the same traces.
+    """
+    if "quality" in (finding.kind, cause.kind) and not (
+        finding.metric == cause.metric
+        and (finding.segment.items() < cause.segment.items() or _are_as_many(finding, cause))
+    ):
+        return False
+    if _APART & {finding.kind, cause.kind} or cause.metric in _LEADS_NOWHERE or not _comes_before(cause, finding):
+        return False
+    if (finding.direction == "improvement") != (cause.direction == "improvement") or is_twin(finding, cause):
+        return False
+    mine, theirs = apps_of(finding), apps_of(cause)
+    if mine and theirs and not mine & theirs:
+        return False
+    if finding.kind in _EVENTS and finding.kind != cause.kind and (cause.kind, finding.kind) not in _LEADS_TO:
+        return False
+    mine_hit, their_hit = finding.impact.excess_traces, cause.impact.excess_traces
+    if mine_hit and their_hit is not None and abs(their_hit) < _EXPLAINS * abs(mine_hit):
+        return False
+    if cause.kind in _EVENTS or cause.kind in ("latency", "first_token_latency", "quality"):
+        return True
+    whole = finding.metric in ("cost_per_trace", "trace_latency_p95", "trace_latency_p50")
+    same_step = any(finding.segment.get(key) == value for key, value in cause.segment.items() if key in _STEPS)
+    # One call may be told by its prompt and by its name: of the same average the rows say whether they are the same.
+    shared = finding.metric == cause.metric and all(
+        finding.segment[key] == value for key, value in cause.segment.items() if key in finding.segment
+    )
+    return finding.kind in ("cost", "token_usage", "latency") and (whole or same_step or shared or not finding.segment)
+
+
+def _are_as_many(finding: Finding, cause: Finding) -> bool:
+    """Whether two findings may be about the same rows under two names, such as a language and a locale."""
+    if finding.segment.get("score_name") != cause.segment.get("score_name"):
+        return False
+    return min(finding.current.n, cause.current.n) >= _SAME_ROWS * max(finding.current.n, cause.current.n)
+
+
+def is_twin(finding: Finding, other: Finding) -> bool:
+    """Whether two findings are two sides of one thing by what they are about, so that no query is needed to tell.
+
+    More tokens and more cost of the same calls; two scores of the same place; the same share against the baseline and
+    against the rest of the window.
+    """
+    if finding.id != other.id and is_side_of(finding, other):
+        return True
+    if finding.id == other.id or cause_rank(other) >= cause_rank(finding):
+        return False
+    if (finding.direction == "improvement") != (other.direction == "improvement"):
+        return False
+    mine, theirs = dict(finding.segment), dict(other.segment)
+    if finding.kind == other.kind == "quality":
+        for key in ("score_name", "score_category"):
+            mine.pop(key, None)
+            theirs.pop(key, None)
+        nested = mine == theirs or mine.items() <= theirs.items()
+        return (mine == theirs and bool(mine)) or (_are_categories(finding, other) and nested)
+    if (finding.kind, other.kind) == ("token_usage", "cost"):
+        return mine == theirs and finding.metric == "tokens_per_call" and other.metric == "cost_per_call"
+    return finding.metric == other.metric and mine == theirs
+
+
+def _are_categories(finding: Finding, other: Finding) -> bool:
+    """Two categories of one score: what one gains, the other loses."""
+    mine, theirs = finding.segment, other.segment
+    return "score_category" in mine.keys() & theirs.keys() and mine.get("score_name") == theirs.get("score_name")
+
+
+def is_echo(finding: Finding, without: Evidence, facts: Facts) -> bool:
+    """Whether too little of a finding is left without the traces of another for it to have a cause of its own."""
+    return left_without(finding, without, facts) < ECHO
+
+
+def share_left(finding: Finding, cause: Finding, without: Evidence, facts: Facts) -> float:
+    """Which share of a finding's effect another does not explain.
+
+    Of a part of what got dearer as a whole no row is left without the whole: it explains as much as it moved itself.
+    """
+    left = left_without(finding, without, facts)
+    mine, theirs = _relative(finding), _relative(cause)
+    if finding.metric == cause.metric and finding.kind in ("cost", "token_usage") and mine and theirs is not None:
+        return max(left, 1 - theirs / mine)
+    return left
+
+
+def _relative(finding: Finding) -> float | None:
+    """The change as a share of the reference; None: not known."""
+    before = finding.baseline
+    return finding.current.value / before.value - 1 if before is not None and before.value > 0 else None
