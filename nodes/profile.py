@@ -39,10 +39,11 @@ def profile(state: ProfileInput, runtime: Runtime[Context]) -> dict[str, Any]:
     """
     steps = Steps(runtime, "profile", "Adding up every slice of the window and the baseline")
     dataset = copy_of(dataset_of(state["scope"], runtime, state["costs"]), state["scope"])
+    observations = observations_of(state["scope"])
     try:
         # What takes longest begins first.
         cohorts, read = together(
-            partial(read_cohorts, dataset, observations_of(state["scope"]), SETTLE), partial(read_profile, dataset)
+            partial(read_cohorts, dataset, observations, SETTLE), partial(read_profile, dataset, observations)
         )
         read = replace(read, cohorts=cohorts, notes=(*read.notes, *([cohorts.note] if cohorts.note else [])))
     except BudgetExceeded as error:

@@ -308,3 +308,12 @@ TEXT_FAULTS: tuple[Fault, ...] = (
           most=0.6),
 )  # fmt: skip
 """What can be planted where texts are recorded. They are drawn apart, so that the other faults of a world stay."""
+
+VISITOR_FAULTS: tuple[Fault, ...] = (
+    Fault("plan_leaves", ("traffic",), "traces", only_with("plan", an_app), traffic=-1, most=0.97),
+    Fault("region_leaves", ("traffic",), "traces", only_with("region", an_app), traffic=-1, most=0.97),
+    Fault("plan_grows", ("traffic",), "traces", only_with("plan", an_app), traffic=1, direction="hotspot", most=4),
+    Fault("plan_runs_away", ("runaway",), "traces", only_with("plan", an_app), runaways=True, most=0.4),
+    Fault("region_runs_away", ("runaway",), "traces", only_with("region", an_app), runaways=True, most=0.4),
+)
+"""What some visitors of an app do. They are drawn apart as well, and first: they decide how many calls there are."""

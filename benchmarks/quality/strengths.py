@@ -25,9 +25,10 @@ POWER = 0.8
 CARRIED_SLICES = 3000
 """The same steps, each looked at once more for some ten users, tags, values of metadata and hours."""
 
-MATTERS = {"share": 0.02, "score": 0.05, "relative": 0.2, "longer": 0.35, "traffic": 0.3}
+MATTERS = {"share": 0.02, "score": 0.05, "relative": 0.2, "longer": 0.35, "traffic": 0.3, "part": 0.15}
 """Least change over the whole window that a person cares about: points of a share and of a score, the relative change
-of amounts, the logarithm of how many times longer, and the relative change of traffic."""
+of amounts, the logarithm of how many times longer, and the relative change of traffic; where only a part of an app's
+visitors come more or less often, what this is of all its traffic."""
 
 
 def _z(slices: int) -> float:
@@ -91,13 +92,18 @@ def mean_change(sample: Sample, spread: float, strength: Strength) -> float:
 
 
 def traffic_change(
-    per_day: float, days: int, weeks: int, noise: float, strength: Strength, after_onset: float
+    per_day: float, days: int, weeks: int, noise: float, strength: Strength, sample: Sample, part: float = 1.0
 ) -> float:
-    """By which share daily traces must fall or grow: a quasi-Poisson count with that day-to-day noise."""
+    """By which share daily traces must fall or grow: a quasi-Poisson count with that day-to-day noise.
+
+    Args:
+        part: which share of its app's traces the segment is.
+    """
     factor = 1 + per_day * noise**2
     error = math.sqrt(factor * (1 + 1 / weeks) / (per_day * days))
     # Few days tell how much days scatter, so the test is Student's: a third more.
-    return max(1.33 * _z(SLICES) * error, MATTERS["traffic"]) * TIMES[strength] / after_onset
+    matters = MATTERS["traffic"] if part == 1 else max(0.5, MATTERS["part"] / part)
+    return max(1.33 * sample.z * error, matters) * TIMES[strength] / sample.after_onset
 
 
 Sizing = Callable[[Sample, Strength], float]

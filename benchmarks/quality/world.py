@@ -11,7 +11,7 @@ from typing import Literal
 
 from benchmarks.quality import strengths
 from benchmarks.quality.company import Company, add_texts, make_company
-from benchmarks.quality.faults import FAULTS, TEXT_FAULTS, Fault, Spot
+from benchmarks.quality.faults import FAULTS, TEXT_FAULTS, VISITOR_FAULTS, Fault, Spot
 from benchmarks.quality.strengths import STRENGTHS, Sample, Strength
 from benchmarks.quality.traps import DILUTING, Trapped, alter_visits, choose_traps, rows_of_traps
 from benchmarks.quality.visits import Drawn, Visit, draw_rows, make_visits, periods_of
@@ -75,6 +75,9 @@ class World:
 TEXTS = 0.5
 """How many companies record texts."""
 
+VISITORS = 0.35
+"""How many have a fault of some of their visitors."""
+
 
 def make_world(condition: Condition, seed: int, *, small: bool = False, only: tuple[str, ...] = ()) -> World:
     """A world; everything follows from the seed.
@@ -99,8 +102,9 @@ def make_world(condition: Condition, seed: int, *, small: bool = False, only: tu
     planted: list[Planted] = []
     skipped: list[str] = []
     if condition == "faulty":
-        planter = _Planter(company, periods, visits, rng, busy, diluted=any(trap.id in DILUTING for trap in trapped))
-        visits = planter.plant(only)
+        planter = _Planter(company, periods, visits, busy, diluted=any(trap.id in DILUTING for trap in trapped))
+        visits = planter.plant_visitors(only, Random(f"visitors {seed}"))
+        visits = planter.plant(only, rng)
         if company.languages:
             visits = planter.plant_texts(only, texts)
         planted, skipped = planter.planted, planter.skipped
@@ -127,18 +131,29 @@ class _Planter:
         company: Company,
         periods: Periods,
         visits: list[Visit],
-        rng: Random,
         busy: set[tuple[str, str]],
         *,
         diluted: bool,
     ) -> None:
-        self._company, self._periods, self._visits, self._rng = company, periods, visits, rng
+        self._company, self._periods, self._visits = company, periods, visits
         self._taken, self._diluted = busy, diluted
         self.planted: list[Planted] = []
         self.skipped: list[str] = []
 
-    def plant(self, only: tuple[str, ...]) -> list[Visit]:
+    def plant_visitors(self, only: tuple[str, ...], rng: Random) -> list[Visit]:
+        """Plants one of the faults of some visitors in a third of the companies, with luck of its own."""
+        self._rng = rng
+        fault = rng.choice(VISITOR_FAULTS)
+        for chosen in VISITOR_FAULTS:
+            if chosen.id in only or (not only and chosen is fault and rng.random() < VISITORS):
+                strength: Strength = "medium" if only else rng.choice(STRENGTHS)
+                if not any(self._try(chosen, strength) for _ in range(6)):
+                    self.skipped.append(chosen.id)
+        return self._visits
+
+    def plant(self, only: tuple[str, ...], rng: Random) -> list[Visit]:
         """Plants four to eight faults in places of their own; returns the visits, changed."""
+        self._rng = rng
         faults = [fault for fault in FAULTS if not only or fault.id in only]
         # Traffic first: it decides how many calls the others have.
         chosen = sorted(self._rng.sample(faults, len(faults)), key=lambda fault: fault.traffic == 0)
@@ -276,7 +291,7 @@ class _Planter:
             per_day = sample.window / company.window_days
             weeks = max(1, (company.baseline_days + company.history_days) // 7)
             return strengths.traffic_change(
-                per_day, company.window_days, weeks, company.day_noise, strength, sample.after_onset
+                per_day, company.window_days, weeks, company.day_noise, strength, sample, self._part(spot)
             )
         if fault.runaways:
             return strengths.share_change(sample, apps[0].runaways, strength, least=0.005)
@@ -290,6 +305,14 @@ class _Planter:
         assert fault.size is not None
         # Where several steps are meant, the most varied of them.
         return max(fault.size(sample, strength, step) for step in steps)
+
+    def _part(self, spot: Spot) -> float:
+        """Which share of its app's visits a spot has; 1 where it is the whole app."""
+        if spot.only is None:
+            return 1.0
+        wider = replace(spot, only=None)
+        around = [visit for visit in self._visits if visit.day >= 0 and wider.has(visit)]
+        return sum(spot.has(visit) for visit in around) / max(1, len(around))
 
     def _apply(self, fault: Fault, spot: Spot, onset_day: int, change: float) -> None:
         number = len(self.planted) - 1

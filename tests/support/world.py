@@ -82,8 +82,13 @@ def make_world(
     days: int = 14,
     share_of_research: Callable[[int], float] = lambda day: 0.3,
     volume: Callable[[int, str], float] = lambda day, app: 1.0,
+    comes: Callable[[Visit], bool] = lambda visit: True,
 ) -> Rows:
-    """Builds the rows: about `per_day` traces a day over the `days` before `END`, each changed by the faults."""
+    """Builds the rows: about `per_day` traces a day over the `days` before `END`, each changed by the faults.
+
+    Args:
+        comes: whether a visit, as the faults left it, takes place at all.
+    """
     source = random.Random(seed)
     rows = Rows()
     for day in range(-days + 7, 7):
@@ -95,7 +100,8 @@ def make_world(
                 visit.scores = [("helpful", float(source.random() < 0.8), "BOOLEAN")] if i % 2 else []
                 for fault in faults:
                     fault(visit)
-                _write(rows, visit, f"{app}-{day + 30}-{i}")
+                if comes(visit):
+                    _write(rows, visit, f"{app}-{day + 30}-{i}")
     return rows
 
 

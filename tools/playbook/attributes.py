@@ -48,22 +48,21 @@ STREAMED = """count(first_token_ms) AS streamed, sum(ifNull(log(greatest(first_t
   sum(ifNull(log(greatest(first_token_ms, 0) + 1) * log(greatest(first_token_ms, 0) + 1), 0)) AS log2_first"""
 
 # A name as programs write it: what is free text is no kind of traffic, and would have to be quoted everywhere.
-_NOTED = r"""arrayMap(t -> ('tag', t), tags), [('language', @language)],
+_NAMED = r"""arrayMap(t -> ('tag', t), tags),
       arrayFilter(a -> match(a.1, '^metadata[.][A-Za-z][A-Za-z0-9_.-]{0,39}$'), arrayMap(
-        (k, v) -> (concat('metadata.', toString(k)), v), mapKeys(metadata), mapValues(metadata)))""".replace(
-    "@language", language_of("input")
-)
+        (k, v) -> (concat('metadata.', toString(k)), v), mapKeys(metadata), mapValues(metadata)))"""
+_ASKED_IN = f"[('{LANGUAGE}', {language_of('input')})]"
 
 
-def _carried(*more: str) -> str:
-    """SQL of what a trace carries, as pairs of key and value."""
-    pairs = f"arrayConcat({', '.join((*more, _NOTED))})"
+def what_it_carries(*more: str, language: bool = True) -> str:
+    """SQL of what a trace carries, as pairs of key and value: tags, metadata, the language of its input, and `more`."""
+    pairs = f"arrayConcat({', '.join((*more, _NAMED, *([_ASKED_IN] if language else [])))})"
     return f"arrayDistinct(arrayFilter(a -> a.2 != '' AND lengthUTF8(a.2) <= 80, {pairs}))"
 
 
-NOTED = _carried()
-"""The same without users and sessions."""
-_CARRIED = _carried("[('user_id', user_id), ('session_id', session_id)]")
+NOTED = what_it_carries()
+"""The same as SQL, without users and sessions."""
+_CARRIED = what_it_carries("[('user_id', user_id), ('session_id', session_id)]")
 
 # Of each key the values that most traces carry, and those that fail most.
 _VALUES = f"""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hansei.contracts import Comparison, Direction, Segment
 from hansei.tools.playbook.attributes import FEWEST_EVENTS, HOUR, Cohorts
-from hansei.tools.playbook.cells import Cells, Floats
+from hansei.tools.playbook.cells import Cells, Floats, is_blank
 from hansei.tools.playbook.expectation import Expectation, Question, expect
 from hansei.tools.playbook.hours import hours_compared, hours_in_excess
 from hansei.tools.playbook.model import Candidate, Metric
@@ -52,12 +52,12 @@ def confined(
             # An average over a single user's calls is made by its few largest; and prices and prompts have no hours.
             continue
         cells = cells.where(cells.sums[question.x] > 0)
-        for step, part in [(None, cells)] if cohorts.whole else _by_step(cells, question):
+        for name, part in [(None, cells)] if cohorts.whole else _one_by_one(cells, question):
             for direction, hits, looked in _hits(key, part, metric, question, always):
                 slices += looked
                 # Of a part of the rows, few events may be many.
                 few = question.yy is None and question.sign > 0 and not cohorts.note
-                named = [_at(hit, step) for hit in hits if not few or hit.events >= FEWEST_EVENTS]
+                named = [_at(hit, _what(cells), name) for hit in hits if not few or hit.events >= FEWEST_EVENTS]
                 found += _candidates(detector, metric, key, cells, named, question.x, direction)
     return list(_strongest(found)), slices
 
@@ -86,33 +86,37 @@ def _hits(
             yield "hotspot", *_look(key, rest, asked, expect(rest, rest, asked, scatter=False, others=_others(key)))
 
 
-def _by_step(cells: Cells, question: Question) -> Iterator[tuple[tuple[str, ...], Cells]]:
-    """The cells of each step by itself: where others were not read, nothing can be told without its step."""
-    events = cells.sums[question.y] * cells.in_window
-    for at, step in enumerate(cells.values["step"]):
-        mine = cells.codes["step"] == at
-        if events[mine].sum() >= FEWEST_EVENTS:
-            yield step, cells.where(mine)
+def _one_by_one(cells: Cells, question: Question) -> Iterator[tuple[tuple[str, ...], Cells]]:
+    """The cells of each step, or app, by itself: where others were not read, nothing can be told without its name."""
+    events, what = cells.sums[question.y] * cells.in_window, _what(cells)
+    for at, name in enumerate(cells.values[what]):
+        mine = cells.codes[what] == at
+        if events[mine].sum() >= FEWEST_EVENTS and not is_blank((what,), (name,)):
+            yield name, cells.where(mine)
 
 
-def _at(hit: Hit, step: tuple[str, ...] | None) -> Hit:
-    if step is None or "step" in hit.units:
+def _at(hit: Hit, what: str, name: tuple[str, ...] | None) -> Hit:
+    if name is None or what in hit.units:
         return hit
-    return replace(hit, units=(*hit.units, "step"), values=(*hit.values, step))
+    return replace(hit, units=(*hit.units, what), values=(*hit.values, name))
 
 
 def _alike(cells: Cells) -> tuple[tuple[str, ...], ...]:
-    """What is like a step, or a score, whatever its trace carries."""
+    """What is like a step, a score or a whole trace, whatever the trace carries."""
     what = _what(cells)
+    if what == "trace_name":
+        return (("trace_name", "environment"), ("trace_name",))
     return (("trace_name", "environment", what), ("trace_name", what), (what,))
 
 
 def _what(cells: Cells) -> str:
-    """The unit that must be the same: scores of another name are something else."""
-    return "score" if "score" in cells.codes else "step"
+    """The unit that must be the same: scores of another name are something else, and so are traces of another app."""
+    return next(unit for unit in ("score", "step", "trace_name") if unit in cells.codes)
 
 
 def _groupings(key: str, cells: Cells) -> tuple[tuple[str, ...], ...]:
+    if _what(cells) == "trace_name":
+        return ((key,),)
     if _what(cells) == "step":
         return ((key,), (key, "step"), (key, "trace_name"), (key, "step", "trace_name"))
     prompts = (("score", key, "prompt"),) if "prompt" in cells.codes else ()

@@ -49,10 +49,14 @@ class _Span:
 def hours_compared(window: Cells, question: Question) -> int:
     """How many spans of hours have enough rows to be compared."""
     hour, compared = _hours(window), 0
-    for units in _PLACES:
+    for units in _places(window):
         (x,), told, _ = _by_hour(window, hour, units, window.sums[question.x])
         compared += sum(int((told & (_over(x, length) >= question.min_x)).sum()) for length in _LENGTHS)
     return compared
+
+
+def _places(window: Cells) -> list[tuple[str, ...]]:
+    return [units for units in _PLACES if window.codes.keys() >= {*units}]
 
 
 def _hours(window: Cells) -> Ints:
@@ -68,7 +72,7 @@ def hours_in_excess(window: Cells, question: Question, expected: Expectation) ->
     y = np.where(expected.known, window.sums[question.y], expected.y)
     hits: list[Hit] = []
     for _ in range(question.limit):
-        spans = [span for units in _PLACES for span in _spans(window, hour, y, question, expected, units)]
+        spans = [span for units in _places(window) for span in _spans(window, hour, y, question, expected, units)]
         if not spans:
             break
         best = max(spans, key=lambda span: (span.score, -len(span.units), -span.length, -span.start))

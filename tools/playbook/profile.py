@@ -8,11 +8,9 @@ are sums of its cells.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import partial
-
-import numpy as np
 
 from hansei.contracts import Periods
 from hansei.errors import PermissionMissing, QueryFailed
@@ -21,7 +19,8 @@ from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.relations import Needs
 from hansei.tools.playbook.attributes import STREAMED, Cohorts
 from hansei.tools.playbook.cells import Cells
-from hansei.tools.playbook.share_cohorts import CHOSEN, read_shares
+from hansei.tools.playbook.long_traces import LONG, with_bound
+from hansei.tools.playbook.share_cohorts import CHOSEN, CHOSEN_APPS, read_shares
 from hansei.tools.playbook.texts import (
     FINDS_NOTHING,
     LOOKS_EMPTY,
@@ -32,18 +31,13 @@ from hansei.tools.playbook.texts import (
     TOOLS,
     input_keys,
 )
+from hansei.tools.playbook.visits import Visits, read_visits
 
 SLOW_MS = (1_000, 2_000, 5_000, 10_000, 20_000, 30_000, 60_000, 120_000)
 """Bounds at which slow rows are counted, so that a tail can grow unseen by the average."""
 
 FIRST_TOKEN_MS = (250, 500, 1_000, 2_000, 5_000, 10_000, 20_000)
 """The same for the time to the first token."""
-
-MANY_STEPS = (25, 50, 75, 100, 200)
-"""Bounds at which long traces are counted."""
-
-HISTORY_DAYS = 28
-"""Days before the window that tell how much traffic is usual on a weekday."""
 
 SETTLE = timedelta(hours=1)
 """Rows younger than this at the window's end may still be running or on their way."""
@@ -85,53 +79,43 @@ class Profile:
     a tool in a trace: uses, looping (uses with an input that repeats), calls (that say that all is well), failed (calls
     whose output is an error or empty), errors (whose output is an error), searches and empty (those that found
     nothing); or why there are none: texts take longest to read, and the other tables stand without them.
-    `earlier` are the traces before the baseline, of which only n is known: a weekly pattern takes `HISTORY_DAYS`.
-    `cohorts` are the steps by what their traces carry, see `attributes`; `uses` are the uses of tools of which
-    there is something to ask, see `share_cohorts`.
+    `visits` are the traces by day, back to before the baseline, see `visits`. `cohorts` are the steps by what their
+    traces carry, see `attributes`; `uses` are the uses of tools, and `long` the long traces, of which there is
+    something to ask, see `share_cohorts`.
     """
 
     periods: Periods
     steps: Cells
     runs: Cells
-    earlier: Cells
+    visits: Visits
     tools: Cells | str
     notes: tuple[str, ...] = ()
     cohorts: Cohorts = field(default_factory=lambda: Cohorts({}))
     uses: Cohorts = field(default_factory=lambda: Cohorts({}))
+    long: Cohorts = field(default_factory=lambda: Cohorts({}))
 
 
-def read_profile(dataset: Dataset) -> Profile:
+def read_profile(dataset: Dataset, observations: int = 0) -> Profile:
     """Reads the tables of cells.
 
     When a dimension has so many values that the cells outgrow the bound on results, the release, then the version are
     left out, and the notes say so.
+
+    Args:
+        observations: how many the project has in both periods; of very many, the traffic of some traces is read.
     """
-    (steps, left_out), (runs, of_runs), (tools, of_tools, uses), earlier = together(
+    (steps, left_out), (runs, of_runs, long), (tools, of_tools, uses), visits = together(
         partial(_read, dataset, _steps, STEP_DIMENSIONS),
-        partial(_read, dataset, _runs, RUN_DIMENSIONS),
-        partial(_read_closer, dataset),
-        partial(_earlier, dataset),
+        partial(_read_runs, dataset),
+        partial(_read_uses, dataset),
+        partial(read_visits, dataset, observations),
     )
     dropped = sorted({*left_out, *of_runs, *of_tools})
     notes = [
         f"{name} has too many values to be compared one by one; it was left out of the profile." for name in dropped
     ]
-    notes += [uses.note] if uses.note else []
-    return Profile(dataset.periods, steps, runs, earlier, tools, tuple(notes), uses=uses)
-
-
-def history_start(periods: Periods) -> datetime:
-    """Since when the number of traces is read: as long before the window as a weekly pattern takes, or longer."""
-    return min(periods.baseline.start, periods.window.start - timedelta(days=HISTORY_DAYS))
-
-
-def _earlier(dataset: Dataset) -> Cells:
-    start, end = history_start(dataset.periods), dataset.periods.baseline.start
-    if start == end:
-        return Cells({}, {}, np.zeros(0, dtype=np.int64), {})
-    sql = f"SELECT {_DAY % 'timestamp'}, name AS trace_name, environment, count() AS n FROM traces GROUP BY ALL"
-    columns = dataset.columns(dataset.bind(sql, ("traces",)), {"range_end": end}, since=start)
-    return Cells.read(columns, ("trace_name", "environment"))
+    notes += dict.fromkeys(note for note in (uses.note, long.note, visits.note) if note)
+    return Profile(dataset.periods, steps, runs, visits, tools, tuple(notes), uses=uses, long=long)
 
 
 def _read_tools(dataset: Dataset) -> tuple[Cells | str, list[str]]:
@@ -226,16 +210,13 @@ GROUP BY ALL""",
 
 
 def _runs(dropped: frozenset[str]) -> tuple[str, Needs, tuple[str, ...]]:
-    many = ", ".join(f"countIf(steps > {bound}) AS steps_over_{bound}" for bound in MANY_STEPS)
-    spent = ", ".join(
-        f"sumIf(ifNull(toFloat64(total_cost), 0), steps > {bound}) AS cost_over_{bound}" for bound in MANY_STEPS
-    )
     return (
         f"""
 SELECT {_DAY % "timestamp"}, {_dimensions(RUN_DIMENSIONS, dropped, {"trace_name": "name"})},
   count() AS n, countIf(user_id = '') AS no_user, countIf(session_id = '') AS no_session,
   countIf(release = '' AND version = '') AS no_release, countIf({USED}) AS used,
-  countIf({USED} AND {GIVES_NO_FEEDBACK}) AS no_feedback, {many}, {spent},
+  countIf({USED} AND {GIVES_NO_FEEDBACK}) AS no_feedback,
+  {LONG},
   {_TIMED},
   {_SPENT}
 FROM traces
@@ -286,9 +267,27 @@ FROM ({_uses("any(o.trace_id) AS trace_id, max(o.environment) AS environment, ",
 _SHARES = {"looping": "uses", "empty": "searches", "failed": "calls"}
 
 
-def _read_closer(dataset: Dataset) -> tuple[Cells | str, list[str], Cohorts]:
+def _read_uses(dataset: Dataset) -> tuple[Cells | str, list[str], Cohorts]:
     """The tools, and those of which there is something to ask by what their traces carry as well."""
     tools, dropped = _read_tools(dataset)
     if isinstance(tools, str) or not len(tools):
         return tools, dropped, Cohorts({})
     return tools, dropped, read_shares(dataset, tools, _SHARES, _USES_OF_STEPS)
+
+
+_STEPS_OF_TRACES = f"""SELECT any(o.trace_id) AS trace_id, min(o.start_time) AS start_time,
+  max(o.environment) AS environment, '' AS type, '' AS name, 1 AS traces,
+  count() > transform(max(o.trace_name), {{apps:Array(String)}}, {{bounds:Array(UInt64)}}, 4294967295) AS long
+FROM (SELECT trace_id, start_time, environment, trace_name FROM observations WHERE {CHOSEN_APPS}) AS o
+GROUP BY cityHash64(o.trace_id)"""
+
+
+def _read_runs(dataset: Dataset) -> tuple[Cells, list[str], Cohorts]:
+    """The traces, and those of apps in which some are long by what they carry as well."""
+    runs, dropped = _read(dataset, _runs, RUN_DIMENSIONS)
+    if "trace_name" in dropped:
+        return runs, dropped, Cohorts({})
+    cells, bounds = with_bound(runs)
+    counted = replace(cells, sums={"traces": cells.sums["n"], "long": cells.sums["long"]})
+    given = {"apps": list(bounds), "bounds": list(bounds.values())}
+    return runs, dropped, read_shares(dataset, counted, {"long": "traces"}, _STEPS_OF_TRACES, given)

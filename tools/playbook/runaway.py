@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from hansei.contracts import Comparison, Evidence, Finding
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.playbook import telling
-from hansei.tools.playbook.cells import Cells
+from hansei.tools.playbook.cohorts import confined
 from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import RUN_CONTEXTS, against_baseline
+from hansei.tools.playbook.long_traces import with_bound
 from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
-from hansei.tools.playbook.profile import MANY_STEPS, Profile
+from hansei.tools.playbook.profile import Profile
 from hansei.tools.playbook.screen import explain
 from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_count, format_value
@@ -37,19 +36,20 @@ RATE = Metric(
     again_where="steps > 0",
 )
 
-_RARE = 0.003
-"""A number of steps that at most this share of the baseline's traces exceed is more than the app needs."""
 _COSTLY = 0.1
 """Runaways that take this share of an app's money are held against the rest of the project as well: they may be nothing
 new, or too few for a comparison with the baseline to say anything."""
 
+_GROUPINGS = (("trace_name",), ("trace_name", "release"), ("trace_name", "environment"), ("trace_name", "version"))
+_WORSE = Question("n", "long", RUN_CONTEXTS, _GROUPINGS, min_x=100, min_effect=0.001, min_relative=1.0)
+_AMONG_OTHERS = replace(_WORSE, x="traces")
+_ALWAYS = replace(_AMONG_OTHERS, min_effect=0.01, min_relative=2.0)
+
 
 def screen(profile: Profile) -> Screening:
     """For each app, the bound on steps that its baseline hardly exceeds; then who exceeds it now."""
-    cells, bounds = _with_bound(profile.runs)
-    groupings = (("trace_name",), ("trace_name", "release"), ("trace_name", "environment"), ("trace_name", "version"))
-    question = Question("n", "long", RUN_CONTEXTS, groupings, min_x=100, min_effect=0.001, min_relative=1.0)
-    worse, looked = explain(cells, question)
+    cells, bounds = with_bound(profile.runs)
+    worse, looked = explain(cells, _WORSE)
     candidates = [
         _bounded(candidate, bounds) for candidate in against_baseline("runaway", RATE, "regression", cells, worse, "n")
     ]
@@ -74,31 +74,14 @@ def screen(profile: Profile) -> Screening:
                 bounds,
             )
         )
-    return Screening.of(candidates, looked, cells.has_baseline)
+    hidden, looked_closer = confined("runaway", RATE, profile.long, _AMONG_OTHERS, _ALWAYS)
+    candidates = [*(_bounded(candidate, bounds) for candidate in hidden), *candidates]
+    return Screening.of(candidates, looked + looked_closer, cells.has_baseline)
 
 
 def _bounded(candidate: Candidate, bounds: dict[str, int]) -> Candidate:
     bound = bounds[candidate.segment["trace_name"]]
     return candidate.model_copy(update={"parameters": {"many_steps": float(bound)}})
-
-
-def _with_bound(cells: Cells) -> tuple[Cells, dict[str, int]]:
-    """Adds the sums `long` and `long_cost` (traces above their app's bound, and their cost), and the bounds."""
-    index, names = cells.group(("trace_name",))
-    reference = ~cells.in_window if cells.has_baseline else cells.in_window
-    n = np.bincount(index[reference], weights=cells.sums["n"][reference], minlength=len(names))
-    long, cost = np.zeros(len(cells)), np.zeros(len(cells))
-    chosen = np.zeros(len(names), dtype=bool)
-    bounds: dict[str, int] = {}
-    for bound in MANY_STEPS:
-        over = np.bincount(index[reference], weights=cells.sums[f"steps_over_{bound}"][reference], minlength=len(names))
-        # One more may be chance: in a small baseline a single runaway must not become what is usual.
-        fits = ~chosen & (n > 0) & (over <= _RARE * n + 1)
-        long = np.where(fits[index], cells.sums[f"steps_over_{bound}"], long)
-        cost = np.where(fits[index], cells.sums[f"cost_over_{bound}"], cost)
-        bounds |= {names[i][0][0]: bound for i in np.flatnonzero(fits)}
-        chosen |= fits
-    return replace(cells, sums={**cells.sums, "long": long, "long_cost": cost}), bounds
 
 
 def detail(dataset: Dataset, candidate: Candidate, id: str) -> Evidence:

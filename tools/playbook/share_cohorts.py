@@ -1,8 +1,8 @@
-"""What happens to steps by what their traces carry, where that is too dear to count for all of them.
+"""What happens to steps, or to whole traces, by what the traces carry, where that is too dear to count for all of them.
 
-Only steps to which it happened often enough to give a finding are asked about, so where all is well nothing is asked.
-One query tells of each key the values that most rows have, and those to which it happened most; the others count as
-one.
+Only steps (or apps) to which it happened often enough to give a finding are asked about, so where all is well nothing
+is asked. One query tells of each key the values that most rows have, and those to which it happened most; the others
+count as one.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 
 from hansei.errors import PermissionMissing, QueryFailed
 from hansei.tools.langfuse.dataset import Dataset
+from hansei.tools.langfuse.relations import Needs
 from hansei.tools.playbook.attributes import (
     DAY,
     DIMENSIONS,
@@ -33,13 +34,14 @@ from hansei.tools.playbook.attributes import (
 )
 from hansei.tools.playbook.cells import Cells, Floats
 
-CHOSEN = "has({steps:Array(String)}, concat(type, ' ', name)) AND cityHash64(trace_id) % {sample:UInt64} = 0"
+CHOSEN = "has({asked:Array(String)}, concat(type, ' ', name)) AND cityHash64(trace_id) % {sample:UInt64} = 0"
 """SQL condition on an observation: of the steps that are asked about, and of the traces that are read."""
+CHOSEN_APPS = "has({asked:Array(String)}, trace_name) AND cityHash64(trace_id) % {sample:UInt64} = 0"
+"""The same of the apps."""
 
 ENOUGH = 250_000
 """Rows that are enough here: each is looked at by all that its trace carries, whatever its values are."""
 
-_WHAT = f"Where texts tell of failures, {WHAT[:1].lower()}{WHAT[1:]}"
 _NAMES = ("day", "hour", "environment", "type", "name")
 
 # A trace's language is worked out once, and only of traces with such steps: so traces come first in the join.
@@ -75,42 +77,50 @@ FROM (
 GROUP BY ALL"""
 
 
-def read_shares(dataset: Dataset, cells: Cells, shares: Mapping[str, str], source: str) -> Cohorts:
-    """Reads what happened, by what the traces carry.
+def read_shares(
+    dataset: Dataset, cells: Cells, shares: Mapping[str, str], source: str, parameters: Mapping[str, Any] | None = None
+) -> Cohorts:
+    """Reads what happened, by what the traces carry: to steps, or to whole traces where the cells have no steps.
 
     Args:
         cells: the same sums of all steps, which tell about which of them there is something to ask.
         shares: name of the sum that counts what happens → the sum of the rows that it could have happened to.
         source: SELECT over observations of trace_id, start_time, environment, type, name and the sums; `CHOSEN` is part
-            of its condition.
+            of its condition. Of whole traces it is a row each, by `CHOSEN_APPS`, type and name ''.
+        parameters: of the source.
 
     Returns:
         No cells where nothing happened often enough to tell anything.
     """
-    steps = {name: _able(cells, name) for name in shares}
-    chosen = sorted(set().union(*steps.values()))
+    unit, dimensions = ("step", DIMENSIONS) if "step" in cells.codes else ("trace_name", DIMENSIONS[:2])
+    asked = {name: _able(cells, unit, name) for name in shares}
+    chosen = sorted(set().union(*asked.values()))
     if not chosen:
         return Cohorts({})
-    rows = max(_rows(cells, steps[name], cells.sums[x]) for name, x in shares.items())
-    spans, sample, note = part_of(dataset, rows, _WHAT, ENOUGH)
+    what = f"Where {'texts tell of failures' if unit == 'step' else 'traces run away'}, {WHAT[:1].lower()}{WHAT[1:]}"
+    rows = max(_rows(cells, unit, asked[name], cells.sums[x]) for name, x in shares.items())
+    spans, sample, note = part_of(dataset, rows, what, ENOUGH)
     given: dict[str, Any] = {
-        "sample": sample, "least": max(5, LEAST_TRACES // sample), "steps": [" ".join(step) for step in chosen],
+        "sample": sample, "least": max(5, LEAST_TRACES // sample), "asked": [" ".join(one) for one in chosen],
+        **(parameters or {}),
     }  # fmt: skip
     sums = tuple(dict.fromkeys((*shares, *shares.values())))
-    sql = dataset.bind(_sql(sums, tuple(shares), source), ("traces", "observations"))
+    needs = Needs(trace=unit == "trace_name")
+    sql = dataset.bind(_sql(sums, tuple(shares), source), ("traces", "observations"), needs)
     try:
         parts = [dataset.columns(sql, {**given, **span}) for span in spans]
     except (QueryFailed, PermissionMissing) as error:
         if isinstance(error, QueryFailed) and error.retryable:
             raise
-        return Cohorts({}, not_read(error, _WHAT))
+        return Cohorts({}, not_read(error, what))
     columns = {name: [one for part in parts for one in part[name]] for name in parts[0]}
-    return Cohorts(_by_key(columns, ("n", *sums)), note, whole=len(chosen) > 1 and len(chosen) == _steps(cells, shares))
+    found = _by_key(columns, dimensions, ("n", *sums))
+    return Cohorts(found, note, whole=unit == "step" and len(chosen) > 1 and len(chosen) == _steps(cells, shares))
 
 
-def _able(cells: Cells, event: str) -> set[tuple[str, ...]]:
-    """The steps to which it happened often enough in the window to give a finding."""
-    group, names = cells.group(("step",))
+def _able(cells: Cells, unit: str, event: str) -> set[tuple[str, ...]]:
+    """The steps, or apps, to which it happened often enough in the window to give a finding."""
+    group, names = cells.group((unit,))
     happened = np.bincount(group, weights=cells.sums[event] * cells.in_window, minlength=len(names))
     return {names[i][0] for i in np.flatnonzero(happened >= FEWEST_EVENTS)}
 
@@ -121,8 +131,8 @@ def _steps(cells: Cells, shares: Mapping[str, str]) -> int:
     return len(np.unique(cells.codes["step"][could > 0]))
 
 
-def _rows(cells: Cells, steps: set[tuple[str, ...]], x: Floats) -> int:
-    mine = np.asarray([step in steps for step in cells.values["step"]], dtype=bool)[cells.codes["step"]]
+def _rows(cells: Cells, unit: str, asked: set[tuple[str, ...]], x: Floats) -> int:
+    mine = np.asarray([value in asked for value in cells.values[unit]], dtype=bool)[cells.codes[unit]]
     return round(float(x[mine].sum()))
 
 
@@ -146,7 +156,7 @@ def _sql(sums: Sequence[str], events: Sequence[str], source: str) -> str:
     return sql
 
 
-def _by_key(columns: Mapping[str, Sequence[Any]], sums: Sequence[str]) -> dict[str, Cells]:
+def _by_key(columns: Mapping[str, Sequence[Any]], dimensions: Sequence[str], sums: Sequence[str]) -> dict[str, Cells]:
     rows: dict[str, list[int]] = {}
     carried: dict[str, int] = {}
     for i, (key, value) in enumerate(zip(columns["key"], columns["told"], strict=True)):
@@ -156,10 +166,10 @@ def _by_key(columns: Mapping[str, Sequence[Any]], sums: Sequence[str]) -> dict[s
     found = {}
     for key in sorted((HOUR, *keys_of(carried)) if rows else ()):
         part: dict[str, list[Any]] = {
-            name: [columns[name][i] for i in rows[key]] for name in ("day", *DIMENSIONS, *sums)
+            name: [columns[name][i] for i in rows[key]] for name in ("day", *dimensions, *sums)
         }
         part[key] = [columns["told"][i] for i in rows[key]]
         if key.startswith("metadata."):
-            with_the_rest(part, key, columns, rows[WHOLE], DIMENSIONS, sums)
-        found[key] = Cells.read(part, (*DIMENSIONS, key))
+            with_the_rest(part, key, columns, rows[WHOLE], dimensions, sums)
+        found[key] = Cells.read(part, (*dimensions, key))
     return found
