@@ -110,6 +110,32 @@ def test_time_money_and_silent_failures_too(change: object, step: str, kind: str
     assert found.segment["metadata.region"] == "eu"
 
 
+@pytest.mark.parametrize(
+    ("change", "kind", "metric"),
+    [
+        (fails("no such customer"), "error", "error_rate"),
+        (takes(3), "latency", "step_latency_p50"),
+        (answers('{"error": "timeout"}'), "silent_failure", "silent_failure_rate"),
+    ],
+    ids=["error", "latency", "silent_failure"],
+)
+def test_what_ended_for_one_cohort_is_told_as_that(change: object, kind: str, metric: str, engine: Analyse) -> None:
+    fault = on_visits(
+        lambda visit: visit.day < 2 and visit.metadata["region"] == "eu",
+        on_step("support", "lookup_order", change, share=0.5 if kind == "error" else 1.0, day=-30),  # type: ignore[arg-type]
+    )
+    found = only(engine(make_world(carrying, fault, seed=26, per_day=200), SCHEMAS[len(kind) % 2]))
+    assert (found.kind, found.direction, found.metric) == (kind, "improvement", metric)
+    assert found.segment == {"tool_name": "lookup_order", "metadata.region": "eu"}
+    assert found.onset == PERIODS.window.start + timedelta(days=2)
+
+
+def test_what_ended_for_all_is_not_told_by_a_cohort(engine: Analyse) -> None:
+    fault = on_visits(lambda visit: visit.day < 2, FAILS)
+    found = only(engine(make_world(carrying, fault, seed=27, per_day=200), "v3"))
+    assert (found.direction, found.segment) == ("improvement", {"tool_name": "lookup_order"})
+
+
 @pytest.mark.parametrize("schema", both("v3"))
 def test_what_hits_all_alike_is_not_told_by_a_cohort(schema: Schema, engine: Analyse) -> None:
     found = only(engine(make_world(carrying, FAILS, seed=25, per_day=200), schema))

@@ -67,11 +67,12 @@ def screen(dataset: Dataset) -> Screening:
     found: list[Candidate] = []
     slices = 0
     for metric, y in ((REFUSALS, "refused"), (EMPTY, "empty")):
-        worse, better, looked = both_ways(cells, replace(_WORSE, y=y), replace(_BETTER, y=y))
+        asked, asked_better = replace(_WORSE, y=y), replace(_BETTER, y=y)
+        worse, better, looked = both_ways(cells, asked, asked_better)
         found += against_baseline("answer", metric, "regression", cells, worse, "calls")
         found += against_baseline("answer", metric, "improvement", cells, better, "calls")
         always_of = _ALWAYS if metric is REFUSALS else None
-        hidden, looked_closer = confined("answer", metric, cohorts, replace(_WORSE, y=y), always_of)
+        hidden, looked_closer = confined("answer", metric, cohorts, asked, always_of, asked_better)
         found += hidden
         slices += looked + looked_closer
         if metric is REFUSALS:

@@ -8,7 +8,7 @@ more than the others moved. The narrower finding then stands as the cause of the
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,33 +37,42 @@ _CLEAR = 4.5
 
 
 def confined(
-    detector: str, metric: Metric, cohorts: Cohorts, question: Question, always: Question | None = None
+    detector: str,
+    metric: Metric,
+    cohorts: Cohorts,
+    worse: Question,
+    always: Question | None = None,
+    better: Question | None = None,
+    better_metric: Metric | None = None,
 ) -> tuple[list[Candidate], int]:
     """Candidates confined to something that traces carry, and how many slices were compared.
 
     Args:
-        question: what is looked for against the baseline; its contexts and groupings are set here.
+        worse: what is looked for against the baseline; its contexts and groupings are set here.
         always: the same for what is bad all the time, against the rest of the window; None: not looked for.
+        better: the same for what got better against the baseline, of the same sums; None: not looked for.
+        better_metric: the metric of that, if it is another one.
     """
     found: list[Candidate] = []
     slices = 0
     for key, cells in cohorts.cells.items():
-        if (question.yy is not None and key in _SINGLE) or (key == HOUR and question.x in ("costed", "counted")):
+        if (worse.yy is not None and key in _SINGLE) or (key == HOUR and worse.x in ("costed", "counted")):
             # An average over a single user's calls is made by its few largest; and prices and prompts have no hours.
             continue
-        cells = cells.where(cells.sums[question.x] > 0)
-        for name, part in [(None, cells)] if cohorts.whole else _one_by_one(cells, question):
-            for direction, hits, looked in _hits(key, part, metric, question, always):
+        cells = cells.where(cells.sums[worse.x] > 0)
+        for name, part in [(None, cells)] if cohorts.whole else _one_by_one(cells, worse):
+            for direction, hits, looked in _hits(key, part, metric, worse, always, better):
                 slices += looked
                 # Of a part of the rows, few events may be many.
-                few = question.yy is None and question.sign > 0 and not cohorts.note
+                few = worse.yy is None and worse.sign > 0 and direction != "improvement" and not cohorts.note
                 named = [_at(hit, _what(cells), name) for hit in hits if not few or hit.events >= FEWEST_EVENTS]
-                found += _candidates(detector, metric, key, cells, named, question.x, direction)
+                of = metric if direction != "improvement" else better_metric or metric
+                found += _candidates(detector, of, key, cells, named, worse.x, direction)
     return list(_strongest(found)), slices
 
 
 def _hits(
-    key: str, cells: Cells, metric: Metric, question: Question, always: Question | None
+    key: str, cells: Cells, metric: Metric, worse: Question, always: Question | None, better: Question | None
 ) -> Iterator[tuple[Direction, list[Hit], int]]:
     """What is in excess in each direction, and how many slices were compared."""
     window, baseline = cells.where(cells.in_window), cells.where(~cells.in_window)
@@ -71,10 +80,15 @@ def _hits(
         return
     told: list[Hit] = []
     if len(baseline):
-        asked = replace(question, limit=MOST)
-        told, looked = _look(key, window, asked, _moved(key, window, baseline, question))
+        sides = _Sides.of(key, window, baseline, worse)
+        told, looked = _look(key, window, replace(worse, limit=MOST), _moved(window, worse, sides))
         yield "regression", told, looked
-    if always is not None and not (key == HOUR and question.yy is not None):
+        if better is not None:
+            # The test of an amount is two-sided, so its slices count once.
+            hits, looked = _look(key, window, replace(better, limit=MOST), _moved(window, better, sides))
+            yield "improvement", hits, 0 if better.yy is not None else looked
+            told = [*told, *hits]
+    if always is not None and not (key == HOUR and worse.yy is not None):
         keep = np.ones(len(window), dtype=bool)
         for hit in told:
             keep &= ~hit.cells
@@ -88,10 +102,11 @@ def _hits(
 
 def _one_by_one(cells: Cells, question: Question) -> Iterator[tuple[tuple[str, ...], Cells]]:
     """The cells of each step, or app, by itself: where others were not read, nothing can be told without its name."""
-    events, what = cells.sums[question.y] * cells.in_window, _what(cells)
+    events, what = cells.sums[question.y], _what(cells)
+    now = cells.in_window
     for at, name in enumerate(cells.values[what]):
         mine = cells.codes[what] == at
-        if events[mine].sum() >= FEWEST_EVENTS and not is_blank((what,), (name,)):
+        if max(events[mine & now].sum(), events[mine & ~now].sum()) >= FEWEST_EVENTS and not is_blank((what,), (name,)):
             yield name, cells.where(mine)
 
 
@@ -125,7 +140,7 @@ def _groupings(key: str, cells: Cells) -> tuple[tuple[str, ...], ...]:
 
 def _look(key: str, window: Cells, question: Question, expected: Expectation) -> tuple[list[Hit], int]:
     """The causes among a key's slices, and how many slices could have been one."""
-    able = window.where(_able(window, question))
+    able = window.where(_able(window, question, expected))
     if key == HOUR:
         return hours_in_excess(window, question, expected), hours_compared(able, question)
     groupings = _groupings(key, window)
@@ -133,29 +148,49 @@ def _look(key: str, window: Cells, question: Question, expected: Expectation) ->
     return hits, able.row_sets(able.sums[question.x], question.min_x, groupings)
 
 
-def _able(cells: Cells, question: Question) -> NDArray[np.bool_]:
-    """Cells of steps that can give a finding at all: of shares, those in which it happened often enough."""
-    if question.yy is not None or question.sign < 0:
+def _able(cells: Cells, question: Question, expected: Expectation) -> NDArray[np.bool_]:
+    """Cells of steps that can give a finding at all: of shares, those in which it happened often enough, or should
+    have."""
+    if question.yy is not None:
         return np.ones(len(cells), dtype=bool)
     group, names = cells.group((_what(cells),))
-    return np.bincount(group, weights=cells.sums[question.y], minlength=len(names))[group] >= FEWEST_EVENTS
+    happened = cells.sums[question.y] if question.sign > 0 else np.maximum(cells.sums[question.y], expected.y)
+    return np.bincount(group, weights=happened, minlength=len(names))[group] >= FEWEST_EVENTS
 
 
-def _moved(key: str, window: Cells, baseline: Cells, question: Question) -> Expectation:
-    """What each cell was in the baseline, moved as far as the other values moved since, where that was worse."""
-    contexts = _alike(window)
-    alike = replace(question, contexts=contexts)
-    own = expect(window, baseline, replace(question, contexts=tuple((*units, key) for units in contexts) + contexts))
-    others = _others(key)
-    now = expect(window, window, alike, scatter=False, others=others)
-    before = expect(window, baseline, alike, others=others)
+@dataclass(frozen=True)
+class _Sides:
+    """What each cell was in the baseline, and what the other values of its key are now and were before."""
+
+    own: Expectation
+    now: Expectation
+    before: Expectation
+    rows: Floats
+    """That the baseline has of each cell's step, app and value."""
+
+    @classmethod
+    def of(cls, key: str, window: Cells, baseline: Cells, question: Question) -> _Sides:
+        contexts, others = _alike(window), _others(key)
+        alike = replace(question, contexts=contexts)
+        own = replace(question, contexts=tuple((*units, key) for units in contexts) + contexts)
+        return cls(
+            expect(window, baseline, own),
+            expect(window, window, alike, scatter=False, others=others),
+            expect(window, baseline, alike, others=others),
+            _known_rows(window, baseline, question, key),
+        )
+
+
+def _moved(window: Cells, question: Question, sides: _Sides) -> Expectation:
+    """What each cell was in the baseline, moved as far as the other values moved since, if that was the same way."""
+    own, now, before = sides.own, sides.now, sides.before
     shift = np.maximum(question.sign * (now.y - before.y), 0.0) * question.sign
     y, variance = own.y + shift, np.maximum(own.variance, now.variance)
     if question.yy is None:
         y = np.clip(y, 0.0, window.sums[question.x])
     if question.yy is None and question.sign > 0:
         # That nothing was seen of it before may be chance, the more so the fewer rows there were.
-        y = np.maximum(y, now.y * _LIKE_OTHERS / (_LIKE_OTHERS + _known_rows(window, baseline, question, key)))
+        y = np.maximum(y, now.y * _LIKE_OTHERS / (_LIKE_OTHERS + sides.rows))
         variance = np.maximum(own.variance, now.variance * np.minimum(1.0, y / np.maximum(now.y, 1e-12)))
     # How far the others moved is an estimate as well, and a rough one where they are few.
     rate_variance = own.rate_variance + (shift != 0) * (now.rate_variance + before.rate_variance)
@@ -189,7 +224,7 @@ def _candidates(
             continue
         segment = {**hit.segment}
         reference = Comparison(against="rest_of_window", segment=place)
-        if direction == "regression":
+        if direction != "hotspot":
             before = float(amounts[inside & ~cells.in_window].sum())
             # What the baseline hardly knows is compared with its whole place there, a new version with the former ones.
             known = segment if before >= metric.min_n else place
@@ -216,6 +251,6 @@ def _rows_of(cells: Cells, hit: Hit, *, skip: str | None) -> NDArray[np.bool_]:
 
 def _strongest(found: list[Candidate]) -> Iterator[Candidate]:
     """The strongest of each direction, so few that the critic can hold them against each other."""
-    for direction in ("regression", "hotspot"):
+    for direction in ("regression", "improvement", "hotspot"):
         mine = [candidate for candidate in found if candidate.direction == direction]
         yield from sorted(mine, key=lambda one: (-one.strength, sorted(one.segment.items())))[:MOST]

@@ -53,7 +53,8 @@ def screen(profile: Profile) -> Screening:
     if not profile.steps.sums["costed"].any():
         return Screening.nothing("no observation carries a cost")
     # Against the baseline alone: what a call costs follows from what is asked, so customers, tasks and sources differ.
-    candidates, slices = confined("cost", PER_CALL, profile.cohorts, _CALLS)
+    cheaper = replace(_CALLS, sign=-1)
+    candidates, slices = confined("cost", PER_CALL, profile.cohorts, _CALLS, better=cheaper)
     for cells, question, metric, kinds in (
         (profile.steps, _CALLS, PER_CALL, STEPS),
         (profile.runs, _TRACES, PER_TRACE, RUNS),

@@ -220,10 +220,11 @@ def without(
     """
     other_metric, other = cause
     left_out, of_them = CLUSTER[metric.relation], "cluster"
-    if other_metric.shape == "mean" or other_metric.worse < 0:
+    better = other.direction == "improvement"
+    if other_metric.shape == "mean" or other_metric.worse < 0 or (better and other_metric.shape == "quantile"):
         # An average has touched all rows of its segment, and so has a score (leaving out only the bad ones would
-        # prove anything): without them, in both periods, the rest is compared with the rest. Where a new version took
-        # the place of others, the others' rows go too.
+        # prove anything) or a median that fell: without them, in both periods, the rest is compared with the rest.
+        # Where a new version took the place of others, the others' rows go too.
         hit = "1"
         if other.comparison.against == "baseline":
             other = other.model_copy(update={"segment": other.comparison.segment})
@@ -232,8 +233,9 @@ def without(
         if metric.relation == other_metric.relation:
             # The other calls of the same traces have not been touched.
             left_out = of_them = "id"
-    elif other.direction == "improvement":
-        hit = "period = 'window' AND y < x"
+    elif better:
+        # What ended is left out where it was.
+        hit = "period != 'window' AND y > 0"
     else:
         hit = "period = 'window' AND y > 0"
     theirs = rows_of(other_metric, other, extra=", id" if of_them == "id" else "", name="cause_rows", prefix="cause_")

@@ -54,7 +54,7 @@ def screen(profile: Profile) -> Screening:
         return Screening.nothing("no searches: there are no observations of type RETRIEVER, and no tool is named so")
     worse, better, looked = both_ways(cells, _WORSE, _BETTER)
     always, looked_within = stand_out(cells, _ALWAYS, explained=[*worse, *better])
-    hidden, looked_closer = confined("empty_retrieval", RATE, profile.uses, _WORSE, _ALWAYS)
+    hidden, looked_closer = confined("empty_retrieval", RATE, profile.uses, _WORSE, _ALWAYS, _BETTER)
     candidates = [
         *hidden,
         *against_baseline("empty_retrieval", RATE, "regression", cells, worse, "searches"),

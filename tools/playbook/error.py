@@ -42,7 +42,7 @@ def screen(profile: Profile) -> Screening:
     cells = profile.steps
     worse, better, looked = both_ways(cells, _WORSE, _BETTER)
     always, looked_within = stand_out(cells, _ALWAYS, explained=[*worse, *better])
-    hidden, looked_closer = confined("error", RATE, profile.cohorts, _WORSE, _ALWAYS)
+    hidden, looked_closer = confined("error", RATE, profile.cohorts, _WORSE, _ALWAYS, _BETTER)
     others, looked_beside = beside("error", RATE, cells, _WORSE)
     candidates = [
         *hidden,

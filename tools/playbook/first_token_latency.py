@@ -59,8 +59,9 @@ def screen(profile: Profile) -> Screening:
     cells = with_tail(profile.steps, STEP_CONTEXTS, "streamed", "first_over", FIRST_TOKEN_MS)
     later = explain(cells, _LATER)
     worse, looked = merged(later, explain(cells, _TAIL, explained=later[0]))
-    better, looked_again = explain(cells, replace(_LATER, sign=-1))
-    hidden, looked_closer = confined("first_token_latency", P95, profile.cohorts, _LATER, _TWICE)
+    sooner = replace(_LATER, sign=-1)
+    better, looked_again = explain(cells, sooner)
+    hidden, looked_closer = confined("first_token_latency", P95, profile.cohorts, _LATER, _TWICE, sooner, P50)
     candidates = [
         *hidden,
         *against_baseline("first_token_latency", P95, "regression", cells, worse, "streamed"),

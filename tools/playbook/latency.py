@@ -82,8 +82,8 @@ def screen(profile: Profile) -> Screening:
     ):
         cells = with_tail(cells, contexts, "timed", "over", SLOW_MS)
         typical = _question(contexts, groupings, 1)
-        slower = explain(cells, typical)
-        worse, looked = merged(slower, explain(cells, _tail(contexts, groupings), explained=slower[0]))
+        found = explain(cells, typical)
+        worse, looked = merged(found, explain(cells, _tail(contexts, groupings), explained=found[0]))
         better, looked_again = explain(cells, _question(contexts, groupings, -1))
         others, looked_beside = beside("latency", p95, cells, typical, DEPLOYED)
         slices += looked + looked_again + looked_beside
@@ -94,12 +94,12 @@ def screen(profile: Profile) -> Screening:
 
 
 def _confined(cohorts: Cohorts) -> tuple[list[Candidate], int]:
-    """What got slower for what traces carry, and what is slow for it all the time."""
-    longer = _question(STEP_CONTEXTS, (), 1)
-    slower, slices = confined("latency", STEP_P95, cohorts, longer)
+    """What got slower or faster for what traces carry, and what is slow for it all the time."""
+    longer, shorter = (_question(STEP_CONTEXTS, (), sign) for sign in (1, -1))
+    moved, slices = confined("latency", STEP_P95, cohorts, longer, None, shorter, STEP_P50)
     alike = {key: cells.where(_is_alike(cells)) for key, cells in cohorts.cells.items()}
-    always, looked = confined("latency", STEP_P95, replace(cohorts, cells=alike), longer, _TWICE)
-    return [*slower, *(one for one in always if one.direction == "hotspot")], slices + looked
+    always, looked = confined("latency", STEP_P95, replace(cohorts, cells=alike), longer, _TWICE, shorter, STEP_P50)
+    return [*moved, *(one for one in always if one.direction == "hotspot")], slices + looked
 
 
 def _is_alike(cells: Cells) -> NDArray[np.bool_]:

@@ -79,7 +79,7 @@ def screen(profile: Profile) -> Screening:
         return Screening.nothing("no tool calls: there are no observations of type TOOL, RETRIEVER or SPAN")
     worse, better, looked = both_ways(cells, _WORSE, _BETTER)
     always, looked_within = stand_out(cells, _ALWAYS, explained=[*worse, *better])
-    hidden, looked_closer = confined("loop", RATE, profile.uses, _WORSE, _ALWAYS)
+    hidden, looked_closer = confined("loop", RATE, profile.uses, _WORSE, _ALWAYS, _BETTER)
     found = [
         *hidden,
         *against_baseline("loop", RATE, "regression", cells, worse, "uses"),

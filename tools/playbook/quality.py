@@ -143,11 +143,13 @@ def screen(dataset: Dataset) -> Screening:
                 min_x=metric.min_n, min_effect=metric.min_effect, min_relative=metric.min_relative,
                 repeats=("score", "trace_name"),
             )  # fmt: skip
-            worse, better, looked = both_ways(cells, question, replace(question, sign=-question.sign))
+            other = replace(question, sign=-question.sign)
+            worse, better, looked = both_ways(cells, question, other)
             found += against_baseline("quality", metric, "regression", cells, worse, "n")
             found += against_baseline("quality", metric, "improvement", cells, better, "n")
             others, looked_beside = beside("quality", metric, cells, question)
-            hidden, looked_closer = confined("quality", metric, cohorts_of(_only(carried, kind, lower)), question)
+            cohorts = cohorts_of(_only(carried, kind, lower))
+            hidden, looked_closer = confined("quality", metric, cohorts, question, better=other)
             slices += looked + looked_beside + looked_closer
             found += [*hidden, *others]
             found += moved_by_mix("quality", metric, cells, "n", "y", RUNS, found, per="score")

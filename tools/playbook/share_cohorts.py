@@ -119,9 +119,13 @@ def read_shares(
 
 
 def _able(cells: Cells, unit: str, event: str) -> set[tuple[str, ...]]:
-    """The steps, or apps, to which it happened often enough in the window to give a finding."""
+    """The steps, or apps, to which it happened often enough, in the window or before it, to give a finding."""
     group, names = cells.group((unit,))
-    happened = np.bincount(group, weights=cells.sums[event] * cells.in_window, minlength=len(names))
+    happened, before = (
+        np.bincount(group, weights=cells.sums[event] * side, minlength=len(names))
+        for side in (cells.in_window, ~cells.in_window)
+    )
+    happened = np.maximum(happened, before)
     return {names[i][0] for i in np.flatnonzero(happened >= FEWEST_EVENTS)}
 
 

@@ -60,7 +60,7 @@ def screen(profile: Profile) -> Screening:
         return Screening.nothing("no tool calls: there are no observations of type TOOL, RETRIEVER or SPAN")
     worse, better, looked = both_ways(cells, _WORSE, _BETTER)
     always, looked_within = stand_out(cells, _ALWAYS, explained=[*worse, *better])
-    hidden, looked_closer = confined("silent_failure", RATE, profile.uses, _WORSE, _CONFINED)
+    hidden, looked_closer = confined("silent_failure", RATE, profile.uses, _WORSE, _CONFINED, _BETTER)
     others, looked_beside = beside("silent_failure", RATE, cells, _WORSE)
     candidates = [
         *hidden,

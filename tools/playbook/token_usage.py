@@ -44,7 +44,7 @@ def screen(profile: Profile) -> Screening:
     if not cells.sums["counted"].any():
         return Screening.nothing("no observation carries token usage")
     worse, better, looked = both_ways(cells, _MORE, replace(_MORE, sign=-1))
-    hidden, looked_closer = confined("token_usage", PER_CALL, profile.cohorts, _MORE)
+    hidden, looked_closer = confined("token_usage", PER_CALL, profile.cohorts, _MORE, better=replace(_MORE, sign=-1))
     others, looked_beside = beside("token_usage", PER_CALL, cells, _MORE, DEPLOYED)
     candidates = [
         *hidden,

@@ -81,10 +81,11 @@ def tell(finding: Finding) -> Words:
         say("traffic.measured", n=format_count(finding.current.n)),
         moved,
     )
+    someone = any(key in ("user_id", "tag") or key.startswith("metadata.") for key in finding.segment)
     if less:
-        return Words(title, summary, None, say("traffic.find_out", place=place))
+        return Words(title, summary, None, say("traffic.left" if someone else "traffic.find_out", place=place))
     share = format_value(abs(finding.impact.share_of_traces or 0), "ratio")
-    return Words(title, summary, None, say("traffic.limits", share=share))
+    return Words(title, summary, None, say("traffic.quota" if someone else "traffic.limits", place=place, share=share))
 
 
 DETECTOR = Detector(

@@ -70,7 +70,7 @@ def screen(dataset: Dataset) -> Screening:
     always, looked_within = stand_out(cells, _ALWAYS, explained=[*worse, *better])
     others, looked_beside = beside("truncation", RATE, cells, _WORSE)
     cohorts = look_closer(dataset, cells, _COUNTED, RATE.where)
-    hidden, looked_closer = confined("truncation", RATE, cohorts, _WORSE, _ALWAYS)
+    hidden, looked_closer = confined("truncation", RATE, cohorts, _WORSE, _ALWAYS, _BETTER)
     candidates = [
         *hidden,
         *others,

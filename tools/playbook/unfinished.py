@@ -42,7 +42,7 @@ def screen(profile: Profile) -> Screening:
     cells = profile.steps
     worse, better, looked = both_ways(cells, _WORSE, _BETTER)
     always, looked_within = stand_out(cells, _ALWAYS, explained=[*worse, *better])
-    hidden, looked_closer = confined("unfinished", RATE, profile.cohorts, _WORSE, _ALWAYS)
+    hidden, looked_closer = confined("unfinished", RATE, profile.cohorts, _WORSE, _ALWAYS, _BETTER)
     candidates = [
         *hidden,
         *against_baseline("unfinished", RATE, "regression", cells, worse, "due"),
