@@ -20,9 +20,13 @@ from hansei.tools.playbook.measure import examples
 from hansei.tools.playbook.model import Metric
 from hansei.tools.playbook.onset import PURPOSE as ONSET
 from hansei.tools.playbook.onset import around
+from hansei.tools.playbook.severity import harm
 
-MOST_PAIRS = 24
+MOST_PAIRS = 48
 """Pairs of findings that are held against each other."""
+
+MOST_CAUSES = 5
+"""Of them, pairs with the same possible echo, by the harm of the causes: else none are left for the widest findings."""
 
 Question = Callable[[Dataset, Metric, Draft, str], Evidence]
 """(dataset, metric, draft, evidence id) → a query of the critic's with its answer."""
@@ -154,18 +158,24 @@ def _hold_against_each_other(
     if only is not None:
         waiting = [finding for finding in waiting if finding.id in only]
     pairs = 0
-    slow: dict[str, Finding] = {}
+    slow: list[Finding] = []
     while waiting:
-        standing = sorted({**slow, **{finding.id: finding for finding in judge()}}.values(), key=cause_rank)
+        standing = sorted(judge(), key=cause_rank)
         open_ones = {finding.id for finding in waiting}
         causes_of = {
-            finding.id: [cause for cause in standing if _may_be_its_echo(finding, cause, drafts)] for finding in waiting
+            finding.id: [
+                cause
+                for cause in (*standing, *(slow if finding.kind == "latency" else ()))
+                if _may_be_its_echo(finding, cause, drafts)
+            ]
+            for finding in waiting
         }
         now = [one for one in waiting if not any(cause.id in open_ones for cause in causes_of[one.id])] or waiting[:1]
         asked: list[Asked] = []
         for finding in now:
             draft, (_, metric) = drafts[finding.id], detector_of(finding.metric)
-            causes = [cause for cause in causes_of[finding.id] if not draft.has(f"without:{cause.id}")]
+            causes = sorted(causes_of[finding.id], key=lambda cause: -harm(cause.kind, cause.impact))[:MOST_CAUSES]
+            causes = [cause for cause in causes if not draft.has(f"without:{cause.id}")]
             for cause in causes[: MOST_PAIRS - pairs]:
                 pairs += 1
                 other = (detector_of(cause.metric)[1], drafts[cause.id].candidate)
@@ -175,7 +185,8 @@ def _hold_against_each_other(
             _keep(drafts, [*asked, *first])
             first = ()
         done = {finding.id for finding in now}
-        slow |= {finding.id: finding for finding in now if finding.kind == "latency"}
+        left = {finding.id for finding in judge()}
+        slow += [finding for finding in now if finding.kind == "latency" and finding.id not in left]
         waiting = [finding for finding in waiting if finding.id not in done]
     _keep(drafts, first)
 

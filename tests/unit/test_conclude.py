@@ -10,7 +10,7 @@ from tests.support.drafts import FACTS, PLACE, built, concluded, draft_of, findi
 
 from hansei.contracts import Evidence, Finding, Kind, Segment
 from hansei.tools.playbook.conclude import Conclusion, Draft, conclude
-from hansei.tools.playbook.echoes import cause_rank, is_twin, may_echo
+from hansei.tools.playbook.echoes import ECHO, cause_rank, is_twin, may_echo, share_left
 
 WORSE, BEFORE = [(100, 10)] * 7, [(100, 2)] * 7
 TOOL = {"tool_name": "lookup_order"}
@@ -303,6 +303,22 @@ def test_a_part_of_what_got_dearer_is_told_apart_only_if_it_got_much_dearer(time
     nothing = measured([], [], purpose=f"without:{whole.id}", spread=0.3)
     conclusion = concluded(whole, part.model_copy(update={"evidence": [*part.evidence, nothing]}))
     assert [found.segment for found in conclusion.refuted] == ([] if stands else [part.candidate.segment])
+
+
+def test_slowness_is_told_with_the_cost_of_the_same_calls_only_as_far_as_that_rose() -> None:
+    """An answer half as long again takes half as long again: what makes it three times as long is another thing."""
+    dear = built(dearer(PROMPT, 1.5))
+    nothing = measured([], [], purpose="without:it")
+    for seconds, stands in ((1.6, False), (3.0, True)):
+        call = slow({**CALL, "tag": "legal"}, seconds)
+        before = call.current.model_copy(update={"value": 1.0})
+        call = call.model_copy(update={"baseline": before})
+        assert may_echo(call, dear)
+        assert (share_left(call, dear, nothing, FACTS) >= ECHO) == stands
+
+
+def test_what_takes_longer_costs_no_more() -> None:
+    assert not may_echo(finding_of("cost", segment={**CALL, "tag": "legal"}), slow(CALL, 3.0))
 
 
 def test_a_score_that_fell_for_a_language_and_its_locale_is_told_once() -> None:

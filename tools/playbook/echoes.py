@@ -31,6 +31,8 @@ _LEADS_TO = frozenset({("loop", "runaway"), ("error", "loop"), ("silent_failure"
 _LEADS_NOWHERE = frozenset({"wrong_language_rate"})
 """What ends a trace can make nothing in it slower or dearer."""
 _SUMS: tuple[Kind, ...] = ("cost", "first_token_latency", "latency", "token_usage", "cache", "quality")
+_OF_CALLS = frozenset({"cost_per_call", "tokens_per_call", "step_latency_p95", "step_latency_p50"})
+"""Averages over single calls."""
 _APART: frozenset[Kind] = frozenset({"traffic", "instrumentation_gap", "judge_disagreement"})
 """Kinds that explain no other and are no other's echo."""
 
@@ -113,12 +115,14 @@ def may_echo(finding: Finding, cause: Finding) -> bool:
     mine_hit, their_hit = finding.impact.excess_traces, cause.impact.excess_traces
     if mine_hit and their_hit is not None and abs(their_hit) < _EXPLAINS * abs(mine_hit):
         return False
-    if cause.kind in _EVENTS or cause.kind in ("latency", "first_token_latency", "quality"):
+    if cause.kind in ("latency", "first_token_latency"):
+        return finding.kind in ("latency", "first_token_latency")  # what takes longer costs no more
+    if cause.kind in _EVENTS or cause.kind == "quality":
         return True
     whole = finding.metric in ("cost_per_trace", "trace_latency_p95", "trace_latency_p50")
     same_step = any(finding.segment.get(key) == value for key, value in cause.segment.items() if key in _STEPS)
-    # One call may be told by its prompt and by its name: of the same average the rows say whether they are the same.
-    shared = finding.metric == cause.metric and all(
+    # One call may be told by its prompt and by its name: the rows say whether they are the same.
+    shared = {finding.metric, cause.metric} <= _OF_CALLS and all(
         finding.segment[key] == value for key, value in cause.segment.items() if key in finding.segment
     )
     return finding.kind in ("cost", "token_usage", "latency") and (whole or same_step or shared or not finding.segment)
@@ -169,13 +173,13 @@ def is_echo(finding: Finding, without: Evidence, facts: Facts) -> bool:
 def share_left(finding: Finding, cause: Finding, without: Evidence, facts: Facts) -> float:
     """Which share of a finding's effect another does not explain.
 
-    Of a part of what got dearer as a whole no row is left without the whole: it explains as much as it moved itself.
+    Of a part of what got dearer as a whole no row is left without the whole, nor of the calls that also got slower: it
+    explains as much as it moved itself.
     """
     left = left_without(finding, without, facts)
     mine, theirs = _relative(finding), _relative(cause)
-    if finding.metric == cause.metric and finding.kind in ("cost", "token_usage") and mine and theirs is not None:
-        return max(left, 1 - theirs / mine)
-    return left
+    averages = finding.kind in ("cost", "token_usage", "latency") and cause.kind in ("cost", "token_usage")
+    return max(left, 1 - theirs / mine) if averages and mine and theirs is not None else left
 
 
 def _relative(finding: Finding) -> float | None:
