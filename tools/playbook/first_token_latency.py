@@ -113,15 +113,18 @@ def tell(finding: Finding) -> Words:
 
 
 def _input(finding: Finding) -> str:
-    """How the input grew, when it grew by a tenth or more; else nothing."""
+    """How much more is read than in the reference, when it is a tenth or more; else nothing."""
     found = telling.detail(finding)
     if found is None:
         return ""
     tokens = {str(row["period"]): float(row["input_tokens"] or 0) for row in found.records()}
-    now, before = tokens.get("window", 0.0), tokens.get("baseline", 0.0)
+    now, before = tokens.get("window", 0.0), tokens.get("baseline", 0.0) or tokens.get("rest", 0.0)
     if before <= 0 or now < 1.1 * before:
         return ""
-    return telling.moved(before, now, (format_count(round(before)), format_count(round(now))))
+    shown = format_count(round(before)), format_count(round(now))
+    if finding.direction == "hotspot":
+        return say("is_against", now=shown[1], before=shown[0], rest=telling.against(finding))
+    return telling.moved(before, now, shown)
 
 
 DETECTOR = Detector(
