@@ -95,6 +95,8 @@ def measure(directory: Path, schema: str, rounds: int) -> dict[str, Any]:
     periods = Periods.ending(END, half, half)
     adapter = adapter_over(reader, detect(reader, "default", PROJECT_ID), PROJECT_ID, periods)
     dataset = Dataset(reader, adapter, PROJECT_ID, periods)
+    counted = dataset.bind("SELECT count() AS n FROM observations", ("observations",))
+    observations = int(dataset.columns(counted)["n"][0])
     request = Request(project_id=PROJECT_ID, window="14d", baseline="14d", until=END.isoformat())
     report: list[Report] = []
 
@@ -106,7 +108,11 @@ def measure(directory: Path, schema: str, rounds: int) -> dict[str, Any]:
         for sql in scans(schema):
             reader.query(sql, dataset.parameters())
 
-    parts: dict[str, Callable[[], object]] = {"scan": scan, "profile": lambda: read_profile(dataset), "run": run}
+    parts: dict[str, Callable[[], object]] = {
+        "scan": scan,
+        "profile": lambda: read_profile(dataset, observations),
+        "run": run,
+    }
     spent: dict[str, list[Spent]] = defaultdict(list)
     scan()  # so that no part pays for a cold disk
     for _ in range(rounds):

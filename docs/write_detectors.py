@@ -26,6 +26,13 @@ All detectors work alike. Every slice of the traffic (an app, a step, a tool, a 
 an environment, and combinations of them) is compared with its own past, or with the rest of the window. What passes
 this screen is measured by a query of its own, then doubted by the critic; it becomes a finding when it passes all
 checks below. A metric is the sum of y over the sum of x, over the rows named.
+
+What traces carry (users, sessions, tags, the language of the question, keys of metadata with few values) and hours of
+the day are looked through as well: a problem, or its end, is told of one of them when it is confined to it. So is
+traffic, but for sessions: one value's change must be half of what was expected of it and a twentieth of the project's
+traces, or a tenth of its app's (of users three times as much, for they come and go), while the rest did not move. What
+only takes another value's place is no traffic. The cache is not looked at by them: its share follows the length of a
+conversation.
 """
 
 
