@@ -270,6 +270,16 @@ def test_a_part_of_what_fails_everywhere_explains_nothing() -> None:
     assert cause_rank(built(everywhere)) < cause_rank(built(part))
 
 
+def test_what_ended_is_told_where_it_was() -> None:
+    def ended(segment: Segment, before: tuple[int, int]) -> Finding:
+        return built(draft_of([(before[0], 0)] * 7, [before] * 7, segment=segment, direction="improvement"))
+
+    everywhere, part = ended(TOOL, (100, 10)), ended({**TOOL, **REGION}, (40, 10))
+    assert cause_rank(part) < cause_rank(everywhere)
+    some = ended({**TOOL, **REGION}, (40, 4))
+    assert cause_rank(everywhere) < cause_rank(some)
+
+
 def slow(segment: Segment, seconds: float) -> Finding:
     found = finding_of("error", segment=segment)
     current = found.current.model_copy(update={"value": seconds})

@@ -63,10 +63,13 @@ def cause_rank(finding: Finding) -> tuple[int, int, int, int, float, int, int, f
 def _likelihood(finding: Finding) -> float:
     """How much better its own share explains a segment's events than the reference's does: the logarithm of the ratio
     of two Poisson likelihoods. A part that holds all of the events gains by being small, and a part that leaves some of
-    them out loses."""
-    n, share, before = finding.current.n, finding.current.value, finding.baseline
+    them out loses. Of what ended the events are the reference's."""
+    here, there = finding.current, finding.baseline
+    if there is not None and finding.direction == "improvement":
+        here, there = there, here
+    n, share = here.n, here.value
     events = share * n
-    expected = events if before is None else n * max(before.value, min(_RARE, share / 2))
+    expected = events if there is None else n * max(there.value, min(_RARE, share / 2))
     return expected - events + (events * math.log(events / expected) if events > 0 else 0.0)
 
 
