@@ -7,7 +7,7 @@ more than the others moved. The narrower finding then stands as the cause of the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +20,9 @@ from hansei.tools.playbook.expectation import Expectation, Question, expect
 from hansei.tools.playbook.hours import hours_compared, hours_in_excess
 from hansei.tools.playbook.model import Candidate, Metric
 from hansei.tools.playbook.screen import Hit, causes
+
+Mask = Callable[[Cells], NDArray[np.bool_]]
+"""Which of the cells are meant."""
 
 MOST = 3
 """Places that are told of one metric, in each direction."""
@@ -44,6 +47,7 @@ def confined(
     always: Question | None = None,
     better: Question | None = None,
     better_metric: Metric | None = None,
+    always_in: Mask | None = None,
 ) -> tuple[list[Candidate], int]:
     """Candidates confined to something that traces carry, and how many slices were compared.
 
@@ -52,6 +56,7 @@ def confined(
         always: the same for what is bad all the time, against the rest of the window; None: not looked for.
         better: the same for what got better against the baseline, of the same sums; None: not looked for.
         better_metric: the metric of that, if it is another one.
+        always_in: which cells may be bad all the time; None: all.
     """
     found: list[Candidate] = []
     slices = 0
@@ -61,7 +66,7 @@ def confined(
             continue
         cells = cells.where(cells.sums[worse.x] > 0)
         for name, part in [(None, cells)] if cohorts.whole else _one_by_one(cells, worse):
-            for direction, hits, looked in _hits(key, part, metric, worse, always, better):
+            for direction, hits, looked in _hits(key, part, metric, worse, always, better, always_in):
                 slices += looked
                 # Of a part of the rows, few events may be many.
                 few = worse.yy is None and worse.sign > 0 and direction != "improvement" and not cohorts.note
@@ -72,7 +77,13 @@ def confined(
 
 
 def _hits(
-    key: str, cells: Cells, metric: Metric, worse: Question, always: Question | None, better: Question | None
+    key: str,
+    cells: Cells,
+    metric: Metric,
+    worse: Question,
+    always: Question | None,
+    better: Question | None,
+    always_in: Mask | None,
 ) -> Iterator[tuple[Direction, list[Hit], int]]:
     """What is in excess in each direction, and how many slices were compared."""
     window, baseline = cells.where(cells.in_window), cells.where(~cells.in_window)
@@ -92,7 +103,7 @@ def _hits(
         keep = np.ones(len(window), dtype=bool)
         for hit in told:
             keep &= ~hit.cells
-        rest = window.where(keep)
+        rest = window.where(keep if always_in is None else keep & always_in(window))
         # What a call costs or takes differs from app to app: amounts are held against others of the same app only.
         contexts = _alike(cells) if always.yy is None else _alike(cells)[:-1]
         asked = replace(always, contexts=contexts, limit=MOST, min_x=min(always.min_x, metric.min_n))

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from hansei.contracts import Finding
 from hansei.tools.playbook import telling
-from hansei.tools.playbook.attributes import Cohorts
 from hansei.tools.playbook.cells import Cells
 from hansei.tools.playbook.cohorts import confined
 from hansei.tools.playbook.expectation import Question
@@ -22,7 +21,7 @@ from hansei.tools.playbook.groupings import (
     Units,
     against_baseline,
 )
-from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
+from hansei.tools.playbook.model import Detector, Metric, Screening, Words
 from hansei.tools.playbook.profile import SLOW_MS, Profile
 from hansei.tools.playbook.screen import explain, merged
 from hansei.tools.playbook.side_by_side import DEPLOYED, beside
@@ -75,7 +74,10 @@ def screen(profile: Profile) -> Screening:
     """Steps, then whole traces: by the average of the logarithm (everything slower) and by the tail (some slower)."""
     if not profile.steps.sums["timed"].any():
         return Screening.nothing("no observation has an end time")
-    candidates, slices = _confined(profile.cohorts)
+    longer, shorter = (_question(STEP_CONTEXTS, (), sign) for sign in (1, -1))
+    candidates, slices = confined(
+        "latency", STEP_P95, profile.cohorts, longer, _TWICE, shorter, STEP_P50, always_in=_is_alike
+    )
     for cells, contexts, groupings, p95, p50 in (
         (profile.steps, STEP_CONTEXTS, STEP_GROUPINGS, STEP_P95, STEP_P50),
         (profile.runs, RUN_CONTEXTS, RUN_GROUPINGS, TRACE_P95, TRACE_P50),
@@ -91,15 +93,6 @@ def screen(profile: Profile) -> Screening:
         candidates += against_baseline("latency", p95, "regression", cells, worse, "timed")
         candidates += against_baseline("latency", p50, "improvement", cells, better, "timed")
     return Screening.of(candidates, slices, profile.steps.has_baseline)
-
-
-def _confined(cohorts: Cohorts) -> tuple[list[Candidate], int]:
-    """What got slower or faster for what traces carry, and what is slow for it all the time."""
-    longer, shorter = (_question(STEP_CONTEXTS, (), sign) for sign in (1, -1))
-    moved, slices = confined("latency", STEP_P95, cohorts, longer, None, shorter, STEP_P50)
-    alike = {key: cells.where(_is_alike(cells)) for key, cells in cohorts.cells.items()}
-    always, looked = confined("latency", STEP_P95, replace(cohorts, cells=alike), longer, _TWICE, shorter, STEP_P50)
-    return [*moved, *(one for one in always if one.direction == "hotspot")], slices + looked
 
 
 def _is_alike(cells: Cells) -> NDArray[np.bool_]:

@@ -36,6 +36,7 @@ _IN_SUM = 0.5
 _SPANS = (1, 2, 3, 4, 6, 8)
 """Hours of the day are looked at in spans of so many."""
 _MOST = 3
+"""Slices that are told."""
 
 
 @dataclass(frozen=True)
@@ -198,10 +199,10 @@ def moved_alone(places: Sequence[Moved], carried: Mapping[str, Cells], days: Day
                         if name in by_app and app in ("", name) and _explains(one, counts, by_app[name], days)
                     }  # fmt: skip
                     found.append((key, named))
-    kept = _of_one_key(found)
+    kept = _of_one_key(found)[:_MOST]
     apps = set().union(*(explained[at] for at in kept))
     theirs = {at for at, place in enumerate(places) if place.segment.get("trace_name", "") in apps}
-    return [found[at][1] for at in kept][:_MOST], theirs, looked
+    return [found[at][1] for at in kept], theirs, looked
 
 
 def _most(counts: Floats, days: Days) -> float:
@@ -230,21 +231,21 @@ def _by_value(cells: Cells, key: str, days: Days) -> Iterator[tuple[str, dict[st
 
 
 def _is_alone(moved: Moved, place: Moved, days: Days) -> bool:
-    """Whether the change is there in its place as a whole, and the rest of it has not moved likewise."""
+    """Whether the change is there in its place as a whole, and clearly not in the rest of it."""
     if not moved.stands_out or abs(place.excess) < _IN_SUM * abs(moved.excess):
         return False
     return _explains(moved, moved.counts, place, days)
 
 
 def _explains(moved: Moved, counts: Floats, place: Moved, days: Days) -> bool:
-    """Whether a place that moved as a slice did has not moved without what it has of the slice."""
+    """Whether a place that moved as a slice did has clearly not moved without what it has of the slice."""
     known = min(len(moved.counts), len(counts), len(place.counts))
     left = np.maximum(place.counts[-known:] - counts[-known:], 0.0)
     if not moved.is_alike(place) or not left[-days.window :].any():
         return False
     before = known - days.window
     rest = Moved.of({}, left, Days(before, days.window, before))
-    return rest is not None and not (rest.has_moved and rest.is_alike(moved))
+    return rest is not None and not (rest.has_moved and rest.is_alike(moved)) and not rest.shows(moved.change)
 
 
 def _shows(counts: Floats, whole: Moved, days: Days) -> bool:
