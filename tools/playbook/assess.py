@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
+
 from hansei.contracts import Change, Estimate, Evidence, Finding, Impact, Periods, Segment, parse_instant
 from hansei.tools import statistics
 from hansei.tools.playbook.gain import gain_of
@@ -24,6 +26,7 @@ from hansei.tools.playbook.onset import day_of_onset, hour_of_onset
 from hansei.tools.playbook.parts import top_users
 from hansei.tools.playbook.prices import no_longer_cached
 from hansei.tools.playbook.severity import severity
+from hansei.tools.playbook.traffic_slices import known_days
 from hansei.tools.statistics import Dispersion, Interval, Sums
 
 DAY = timedelta(days=1)
@@ -180,8 +183,7 @@ def _traffic(days: Series, candidate: Candidate, evidence: Sequence[Evidence], f
     baseline_days = math.ceil(facts.periods.baseline.length / DAY)
     counts = [sums.y for sums in days.window]
     history = [sums.y for sums in days.reference]
-    while len(history) > baseline_days and history[0] == 0:  # before the first trace of all there is no history
-        history.pop(0)
+    history = known_days(np.asarray(history), baseline_days).tolist()
     test = statistics.count_test(history, counts)
     current = _per_day(counts, test.factor if test else 1.0)
     reference = _per_day(history[-baseline_days:], test.factor if test else 1.0)

@@ -38,13 +38,17 @@ def screen(profile: Profile) -> Screening:
     if window.length % DAY:
         return Screening.nothing("the window is no whole number of days, so days cannot be compared")
     known = math.ceil((window.start - history_start(profile.periods)) / DAY)
-    first = min(int(cells.day.min()) for cells in (profile.runs, earlier) if len(cells))
     least = math.ceil(profile.periods.baseline.length / DAY)
-    days = Days(min(-first, known), window.length // DAY, least)
+    days = Days(known, window.length // DAY, least)
     places, unknown = moved_places((earlier, profile.runs), days)
     if unknown and not places:
         return Screening.nothing("no weekday of the window occurs in the days before it")
-    alone, explained, looked = moved_alone(places, profile.visits.carried, days)
+    carried, around = profile.visits.carried, places
+    if not carried:
+        # Of very many traces the steps of two days stand for them, which were read for the other detectors anyway.
+        carried = {key: cells for key, cells in profile.cohorts.cells.items() if key != "session_id"}
+        around = moved_places(tuple(carried.values())[:1], days)[0]
+    alone, explained, looked = moved_alone(around, carried, days)
     told = [*told_once(alone), *told_once(places, but=explained)]
     found = [_candidate(one.segment, one.change < 0, one.p) for one in told]
     return Screening(found, len(places) + looked)

@@ -52,6 +52,18 @@ class Days:
         return self.history + self.window
 
 
+def known_days(history: Floats, least: int) -> Floats:
+    """The days before the window since there has been traffic, oldest first; never fewer than `least`.
+
+    The first of more than a week is left out: it began within the day, and a part of a day says nothing of its weekday.
+    """
+    there = np.flatnonzero(history)
+    first = min(int(there[0]) if len(there) else len(history), max(0, len(history) - least))
+    if 0 < first < len(history) - max(7, least):
+        first += 1
+    return history[first:]
+
+
 @dataclass(frozen=True)
 class Moved:
     """A slice's traffic in the window against what was expected, its p-value, and how much its days scatter.
@@ -69,13 +81,12 @@ class Moved:
     @classmethod
     def of(cls, segment: Segment, counts: Floats, days: Days) -> Moved | None:
         """None when no weekday of the window occurs in the days before it."""
-        there = np.flatnonzero(counts[: days.history])
-        first = min(int(there[0]) if len(there) else days.history, max(0, days.history - days.least))
-        history, window = counts[first : days.history], counts[days.history :]
+        history, window = known_days(counts[: days.history], days.least), counts[days.history :]
         test = statistics.count_test(list(history), list(window))
         if test is None:
             return None
-        return cls(segment, counts[first:], float(window.sum()), test.expected * days.window, test.p, test.factor)
+        known = counts[days.history - len(history) :]
+        return cls(segment, known, float(window.sum()), test.expected * days.window, test.p, test.factor)
 
     @property
     def excess(self) -> float:
@@ -147,14 +158,14 @@ def _daily(tables: Sequence[Cells], units: Sequence[str], days: Days) -> dict[tu
     return found
 
 
-def told_once(slices: Sequence[Moved], but: Collection[int] = ()) -> list[Moved]:
+def told_once(slices: Sequence[Moved], but: Collection[str] = ()) -> list[Moved]:
     """The widest slices of which every part moved; what lies inside one of them is told with it.
 
     Args:
-        but: indices of slices that are not told: they are parts of others only.
+        but: apps ('' is all of them) that are not told: they are parts of others only.
     """
     kept: list[Moved] = []
-    able = [slice_ for at, slice_ in enumerate(slices) if at not in but]
+    able = [slice_ for slice_ in slices if slice_.segment.get("trace_name", "") not in but]
     for slice_ in sorted(able, key=lambda s: (len(s.segment), s.p, sorted(s.segment.items()))):
         inside = [part for part in slices if slice_.segment.items() < part.segment.items()]
         told = any(wide.segment.items() <= slice_.segment.items() for wide in kept)
@@ -163,11 +174,14 @@ def told_once(slices: Sequence[Moved], but: Collection[int] = ()) -> list[Moved]
     return kept
 
 
-def moved_alone(places: Sequence[Moved], carried: Mapping[str, Cells], days: Days) -> tuple[list[Moved], set[int], int]:
+def moved_alone(places: Sequence[Moved], carried: Mapping[str, Cells], days: Days) -> tuple[list[Moved], set[str], int]:
     """Values of what traces carry, and spans of hours, whose traffic moved while that of the others did not.
 
+    Args:
+        places: apps and environments, by the same rows.
+
     Returns:
-        The slices; the indices of the places whose change is theirs; and how many slices were compared.
+        The slices; the apps ('' is all of them) whose change is theirs; and how many slices were compared.
     """
     by_app = {one.segment.get("trace_name", ""): one for one in places if "environment" not in one.segment}
     if "" not in by_app:
@@ -179,6 +193,7 @@ def moved_alone(places: Sequence[Moved], carried: Mapping[str, Cells], days: Day
     for key, cells in carried.items():
         share = _SHARES.get(key, _SHARE)
         least = {app: share * min(project, _OF_APP * max(place.now, place.expected)) for app, place in by_app.items()}
+        balance = _balance(cells, key, days)
         for value, by_place in _by_value(cells, key, days):
             large = {
                 app: Moved.of({key: value}, counts, days)
@@ -188,21 +203,20 @@ def moved_alone(places: Sequence[Moved], carried: Mapping[str, Cells], days: Day
             alone = {
                 app: one for app, one in large.items()
                 if one is not None and abs(one.excess) >= least[app] and _is_alone(one, by_app[app], days)
+                and balance.get(app, {}).get(one.excess < 0, 0.0) < _IN_SUM * abs(one.excess)
             }  # fmt: skip
-            if "" in alone and all(_shows(counts, alone[""], days) for app, counts in by_place.items() if app):
-                alone = {"": alone[""]}
+            whole = alone.pop("", None)
+            if whole is not None and all(_shows(counts, whole, days) for app, counts in by_place.items() if app):
+                alone = {"": whole}
             for app, one in alone.items():
-                if app or len(alone) == 1:
-                    named = replace(one, segment={**one.segment, **({"trace_name": app} if app else {})})
-                    explained[len(found)] = {
-                        name for name, counts in by_place.items()
-                        if name in by_app and app in ("", name) and _explains(one, counts, by_app[name], days)
-                    }  # fmt: skip
-                    found.append((key, named))
+                named = replace(one, segment={**one.segment, **({"trace_name": app} if app else {})})
+                explained[len(found)] = {
+                    name for name, counts in by_place.items()
+                    if name in by_app and app in ("", name) and _explains(one, counts, by_app[name], days)
+                }  # fmt: skip
+                found.append((key, named))
     kept = _of_one_key(found)[:_MOST]
-    apps = set().union(*(explained[at] for at in kept))
-    theirs = {at for at, place in enumerate(places) if place.segment.get("trace_name", "") in apps}
-    return [found[at][1] for at in kept], theirs, looked
+    return [found[at][1] for at in kept], set().union(*(explained[at] for at in kept)), looked
 
 
 def _most(counts: Floats, days: Days) -> float:
@@ -228,6 +242,25 @@ def _by_value(cells: Cells, key: str, days: Days) -> Iterator[tuple[str, dict[st
             for app, counts in by_place.items():
                 span[app] = span.get(app, 0.0) + counts
         yield f"{start:02d}:00-{(start + length) % 24:02d}:00", span
+
+
+def _balance(cells: Cells, key: str, days: Days) -> dict[str, dict[bool, float]]:
+    """By app ('' is all): how many traces more than before the values have that clearly grew (True), and how many fewer
+    those that clearly fell (False)."""
+    found: dict[str, dict[bool, float]] = {}
+    for units in ((key,), (key, "trace_name")):
+        for values, counts in _daily([cells], units, days).items():
+            now, before = float(counts[days.history :].sum()), _usual(counts, days)
+            if abs(now - before) > 3 * math.sqrt(now + before):
+                sums = found.setdefault(values[1][0] if values[1:] else "", {})
+                sums[now > before] = sums.get(now > before, 0.0) + abs(now - before)
+    return found
+
+
+def _usual(counts: Floats, days: Days) -> float:
+    """Traces of as many days as the window has, by the days just before it."""
+    before = counts[max(0, days.history - days.least) : days.history]
+    return float(before.mean()) * days.window if len(before) else 0.0
 
 
 def _is_alone(moved: Moved, place: Moved, days: Days) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,35 +12,35 @@ import numpy as np
 from hansei.contracts import Periods
 from hansei.errors import PermissionMissing, QueryFailed
 from hansei.tools.langfuse.dataset import Dataset
-from hansei.tools.playbook.attributes import HOUR, WHOLE, keys_of, not_read, what_it_carries
+from hansei.tools.playbook.attributes import DAY, ENOUGH, HOUR, WHOLE, keys_of, not_read, what_it_carries
 from hansei.tools.playbook.cells import Cells
 
 HISTORY_DAYS = 28
 """Days before the window that tell how much traffic is usual on a weekday."""
-
-ENOUGH = 1_000_000
-"""Observations of a project up to which all its traces are read by what they carry; of more, some of the traces."""
 
 LEAST_SHARE = 0.01
 """Values that a smaller share of the traces carries are not told apart."""
 
 _WHAT = "Where traffic moved, users, tags, languages and metadata"
 
+_DAY = DAY.replace("start_time", "timestamp")
+
 _SQL = f"""
-SELECT day, trace_name, place AS environment, key, value, if(key = '{WHOLE}', n, n * {{sample:UInt64}}) AS n
+SELECT day, trace_name, place AS environment, key, value, n
 FROM (
   SELECT day, trace_name, if(carried.1 = '{WHOLE}', environment, '') AS place, carried.1 AS key, carried.2 AS value,
     count() AS n, sum(n) OVER (PARTITION BY key, value) AS often, sum(if(key = '{WHOLE}', n, 0)) OVER () AS traces
   FROM (
-    SELECT toInt32(floor(dateDiff('millisecond', {{window_start:DateTime64(6, 'UTC')}}, timestamp) / 86400000)) AS day,
-      name AS trace_name, environment, arrayConcat([('{WHOLE}', '')], if(cityHash64(id) % {{sample:UInt64}} = 0,
-        arrayConcat([('{HOUR}', leftPad(toString(toHour(timestamp, 'UTC')), 2, '0'))], @carried), [])) AS attributes
+    SELECT {_DAY} AS day,
+      name AS trace_name, environment,
+      arrayConcat([('{WHOLE}', ''), ('{HOUR}', leftPad(toString(toHour(timestamp, 'UTC')), 2, '0'))], @carried)
+        AS attributes
     FROM traces
   )
   ARRAY JOIN attributes AS carried
   GROUP BY day, trace_name, place, key, value
 )
-WHERE key IN ('{WHOLE}', '{HOUR}') OR often * {{sample:UInt64}} >= {LEAST_SHARE} * traces"""
+WHERE key IN ('{WHOLE}', '{HOUR}') OR often >= {LEAST_SHARE} * traces"""
 
 
 def _nothing() -> Cells:
@@ -55,7 +54,7 @@ class Visits:
     Args:
         earlier: those before the baseline, by app and environment.
         carried: key (a segment's dimension) → the traces of all days by app and that key, of the values that many of
-            them carry. The language is known of the window's and the baseline's only.
+            them carry. The language is known of the window's and the baseline's only. Of very many traces: nothing.
         note: what was left out, '' when nothing was.
     """
 
@@ -73,24 +72,34 @@ def read_visits(dataset: Dataset, observations: int) -> Visits:
     """Reads the numbers of traces.
 
     Args:
-        observations: how many the project has in both periods.
+        observations: how many the project has in both periods. Of very many, what traces carry is not read.
     """
-    sample = max(1, math.ceil(observations / ENOUGH))
     start, end = history_start(dataset.periods), dataset.periods.baseline.start
-    given = {"sample": sample}
-    note = f"{_WHAT} were looked for in one of {sample} traces." if sample > 1 else ""
+    if observations > ENOUGH:
+        return Visits(_before(dataset, start, end))
     try:
-        both = [dataset.columns(dataset.bind(_sql(language=True), ("traces",)), given)]
+        both = [dataset.columns(dataset.bind(_sql(language=True), ("traces",)))]
         if start < end:
             sql = dataset.bind(_sql(language=False), ("traces",))
-            both.append(dataset.columns(sql, {**given, "range_end": end}, since=start))
+            both.append(dataset.columns(sql, {"range_end": end}, since=start))
     except (QueryFailed, PermissionMissing) as error:
         if isinstance(error, QueryFailed) and error.retryable:
             raise
-        return Visits(note=not_read(error, _WHAT))
+        return Visits(_before(dataset, start, end), note=not_read(error, _WHAT))
     before = (end - dataset.periods.window.start) // timedelta(days=1)
     columns = {name: [one for part in both for one in part[name]] for name in both[0]}
-    return Visits(_earlier(columns, before), _by_key(columns), note)
+    return Visits(_earlier(columns, before), _by_key(columns))
+
+
+_PLAIN = f"SELECT {_DAY} AS day, name AS trace_name, environment, count() AS n FROM traces GROUP BY ALL"
+
+
+def _before(dataset: Dataset, start: datetime, end: datetime) -> Cells:
+    """The traces before the baseline alone."""
+    if start == end:
+        return _nothing()
+    columns = dataset.columns(dataset.bind(_PLAIN, ("traces",)), {"range_end": end}, since=start)
+    return Cells.read(columns, ("trace_name", "environment"))
 
 
 def _sql(*, language: bool) -> str:
