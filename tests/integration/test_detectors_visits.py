@@ -65,6 +65,17 @@ def test_who_goes_away_is_told_by_what_their_traces_carry(name: str, schema: Sch
     assert found.current.n < len(held) / 10
 
 
+def test_of_very_many_traces_two_days_tell_who_goes_away(engine: Analyse, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("attributes", "visits"):
+        monkeypatch.setattr(f"hansei.tools.playbook.{module}.ENOUGH", 2000)
+    which, segment = LEAVES["tenant"]
+    rows = make_world(
+        of_tenants, seed=46, per_day=1000, comes=lambda visit: not (visit.day >= 2 and which(visit))
+    )  # fmt: skip
+    found = only(engine(rows, "v3"))
+    assert (found.kind, found.direction, found.segment) == ("traffic", "regression", segment)
+
+
 @pytest.mark.parametrize("schema", both("v3"))
 def test_a_user_who_comes_all_the_time_is_told_as_that(schema: Schema, engine: Analyse) -> None:
     def crawls(visit: Visit) -> None:

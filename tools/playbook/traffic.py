@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+
+import numpy as np
 
 from hansei.contracts import Comparison, Finding
 from hansei.tools.playbook import telling
 from hansei.tools.playbook.assess import DAY
+from hansei.tools.playbook.attributes import Cohorts
+from hansei.tools.playbook.cells import Cells
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
 from hansei.tools.playbook.profile import Profile
-from hansei.tools.playbook.traffic_slices import LEAST, LEAST_RELATIVE, Days, moved_alone, moved_places, told_once
+from hansei.tools.playbook.traffic_slices import (
+    LEAST,
+    LEAST_RELATIVE,
+    ONE_EACH,
+    Days,
+    moved_alone,
+    moved_places,
+    told_once,
+)
 from hansei.tools.playbook.visits import HISTORY_DAYS, history_start
 from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_count, format_relative, format_value
@@ -43,15 +56,24 @@ def screen(profile: Profile) -> Screening:
     places, unknown = moved_places((earlier, profile.runs), days)
     if unknown and not places:
         return Screening.nothing("no weekday of the window occurs in the days before it")
-    carried, around = profile.visits.carried, places
-    if not carried:
-        # Of very many traces the steps of two days stand for them, which were read for the other detectors anyway.
-        carried = {key: cells for key, cells in profile.cohorts.cells.items() if key != "session_id"}
-        around = moved_places(tuple(carried.values())[:1], days)[0]
-    alone, explained, looked = moved_alone(around, carried, days)
+    if profile.visits.carried:
+        alone, explained, looked = moved_alone(places, profile.visits.carried, days)
+    else:
+        carried = _of_two_days(profile.cohorts)
+        around, _ = moved_places(tuple(carried.values())[:1], ONE_EACH)
+        alone, explained, looked = moved_alone(around, carried, ONE_EACH)
     told = [*told_once(alone), *told_once(places, but=explained)]
     found = [_candidate(one.segment, one.change < 0, one.p) for one in told]
     return Screening(found, len(places) + looked)
+
+
+def _of_two_days(cohorts: Cohorts) -> dict[str, Cells]:
+    """Of very many traces the steps of two days stand for them, which were read for the other detectors anyway."""
+    return {
+        key: replace(cells, day=np.where(cells.in_window, 0, -1))
+        for key, cells in cohorts.cells.items()
+        if key != "session_id" and len(np.unique(cells.day)) == 2 and cells.has_baseline
+    }
 
 
 def _candidate(segment: dict[str, str], less: bool, p: float) -> Candidate:

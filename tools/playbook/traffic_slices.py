@@ -52,6 +52,13 @@ class Days:
         return self.history + self.window
 
 
+ONE_EACH = Days(1, 1, 1)
+"""One day is known of the window, and the same weekday before it."""
+
+_SCATTER = 4.0
+"""How much more two days differ than chance makes them, where nothing tells how much they do."""
+
+
 def known_days(history: Floats, least: int) -> Floats:
     """The days before the window since there has been traffic, oldest first; never fewer than `least`.
 
@@ -82,6 +89,10 @@ class Moved:
     def of(cls, segment: Segment, counts: Floats, days: Days) -> Moved | None:
         """None when no weekday of the window occurs in the days before it."""
         history, window = known_days(counts[: days.history], days.least), counts[days.history :]
+        if days == ONE_EACH:
+            now, before = float(window[0]), float(history[0])
+            z = abs(now - before) / math.sqrt(max(1.0, _SCATTER * (now + before)))
+            return cls(segment, counts, now, before, math.erfc(z / math.sqrt(2)), _SCATTER)
         test = statistics.count_test(list(history), list(window))
         if test is None:
             return None
