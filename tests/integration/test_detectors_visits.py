@@ -67,7 +67,7 @@ def test_who_goes_away_is_told_by_what_their_traces_carry(name: str, schema: Sch
 
 def test_of_very_many_traces_two_days_tell_who_goes_away(engine: Analyse, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("attributes", "visits"):
-        monkeypatch.setattr(f"hansei.tools.playbook.{module}.ENOUGH", 2000)
+        monkeypatch.setattr(f"hansei.tools.playbook.{module}.ENOUGH", 20_000)
     which, segment = LEAVES["tenant"]
     rows = make_world(
         of_tenants, seed=46, per_day=1000, comes=lambda visit: not (visit.day >= 2 and which(visit))

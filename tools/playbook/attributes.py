@@ -142,7 +142,7 @@ def read_cohorts(dataset: Dataset, observations: int, settle: timedelta) -> Coho
         observations: how many the project has in both periods.
         settle: rows younger than this at the window's end may still be running.
     """
-    spans, sample, note = part_of(dataset, observations, WHAT)
+    spans, sample, note = part_of(dataset, observations, WHAT, ENOUGH)
     given: dict[str, Any] = {"sample": sample, "settled": dataset.periods.window.end - settle}
     try:
         now = {**given, **spans[0], "least": max(5, LEAST_TRACES // sample)}
