@@ -145,18 +145,22 @@ def read_cohorts(dataset: Dataset, observations: int, settle: timedelta) -> Coho
     spans, sample, note = part_of(dataset, observations, WHAT, ENOUGH)
     given: dict[str, Any] = {"sample": sample, "settled": dataset.periods.window.end - settle}
     try:
-        now = {**given, **spans[0], "least": max(5, LEAST_TRACES // sample)}
-        chosen = dataset.columns(dataset.bind(_VALUES, ("observations", "traces")), now)
+        values, least = dataset.bind(_VALUES, ("observations", "traces")), max(5, LEAST_TRACES // sample)
+        chosen = _joined([dataset.columns(values, {**given, **span, "least": least}) for span in spans])
         keys = _keys(chosen)
-        hashes = [hash for key, hash in zip(chosen["key"], chosen["hash"], strict=True) if key in keys]
+        hashes = sorted({hash for key, hash in zip(chosen["key"], chosen["hash"], strict=True) if key in keys})
         sql = dataset.bind(_CELLS, ("observations", "traces"))
         parts = [dataset.columns(sql, {**given, **span, "chosen": hashes, "keys": keys}) for span in spans]
     except (QueryFailed, PermissionMissing) as error:
         if isinstance(error, QueryFailed) and error.retryable:
             raise
         return Cohorts({}, not_read(error))
-    columns = {name: [value for part in parts for value in part[name]] for name in parts[0]}
-    return Cohorts(_by_key(columns), note)
+    return Cohorts(_by_key(_joined(parts)), note)
+
+
+def _joined(parts: Sequence[Mapping[str, Sequence[Any]]]) -> dict[str, list[Any]]:
+    """The answers of two spans, one after the other."""
+    return {name: [value for part in parts for value in part[name]] for name in parts[0]}
 
 
 def part_of(dataset: Dataset, rows: int, what: str, enough: int = ENOUGH) -> tuple[list[dict[str, datetime]], int, str]:
