@@ -194,12 +194,13 @@ FROM
   GROUP BY project_id, trace_id
 )"""
 
-# A trace whose first step came late has moved to another day, and with it to another key: the row of the old day goes.
+# A trace whose first step came late has moved to another day, and with it to another key: the row of the old day goes,
+# by a row that is a moment newer.
 FORGET_MOVED = f"""INSERT INTO {{tables}}.traces (id, timestamp, name, project_id, created_at, updated_at, event_ts,
   is_deleted)
-SELECT id, timestamp, name, project_id, created_at, updated_at, event_ts, 1
+SELECT id, timestamp, name, project_id, created_at, updated_at, event_ts + toIntervalMillisecond(1), 1
 FROM {{tables}}.traces FINAL
-WHERE (project_id, id) IN {_TOUCHED}
+WHERE is_deleted = 0 AND (project_id, id) IN {_TOUCHED}
   AND (project_id, id, toDate(timestamp)) NOT IN
   (
     SELECT project_id, trace_id, toDate(if(max(is_root) = 1,
