@@ -77,6 +77,15 @@ def test_traffic_is_counted_and_a_day_cut_short_is_left_out() -> None:
     assert [day.value for day in days] == [400.0] * 7
 
 
+def test_a_day_on_which_nobody_came_is_drawn_as_none() -> None:
+    rows = [["baseline", "2026-11-07T00:00:00Z", 5, 1, 400], ["window", "2026-11-09T00:00:00Z", 5, 1, 300]]
+    rows.append(["window", "2026-11-12T00:00:00Z", 5, 1, 20])
+    days = daily_series(finding(1, unit="traces/day", metric="traces_per_day", evidence=[measured(rows)]), WINDOW)
+    assert [(day.period, day.value) for day in days] == [
+        ("baseline", 400.0), ("baseline", 0.0), *(("window", value) for value in (300.0, 0, 0, 20.0, 0, 0, 0))
+    ]  # fmt: skip
+
+
 def test_the_rest_of_the_window_is_drawn_as_reference() -> None:
     hotspot = sample_report().findings[4]
     shown = texts(draw(hotspot))

@@ -246,7 +246,7 @@ def _about(ask: About, report: Report, evidence: Sequence[Evidence]) -> Parts:
                 rows=[[e.id, e.purpose, format_count(e.row_count), e.result_hash[:12]] for e in finding.evidence],
             )
         case "impact":
-            facts = impact_facts(finding.impact, report.language)
+            facts = impact_facts(finding, report.language)
             text = say("ask.impact" if facts else "ask.no_impact", title=finding.title)
             if facts:
                 table = Table(columns=["", say("ask.impact_column")], rows=[[one.label, one.value] for one in facts])

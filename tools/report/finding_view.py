@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from hansei.contracts import Check, Echo, Estimate, Excerpt, ExcerptLine, Finding, Impact, Wording
+from hansei.contracts import Check, Echo, Estimate, Excerpt, ExcerptLine, Finding, Wording
 from hansei.tools.report import formats
 from hansei.tools.report.catalogue import catalogue
 from hansei.tools.report.labels import label, reference_label, segment_parts, segment_text
@@ -160,7 +160,7 @@ def finding_view(
         reason=_text(next((one.detail for one in finding.checks if one.passed is False), "")),
         cause=_text(finding.cause) or None,
         recommendation=_text(finding.recommendation),
-        impact=impact_facts(finding.impact, language),
+        impact=impact_facts(finding, language),
         echoes=[_echo(echo, language) for echo in finding.echoes],
         parameters=[
             Fact(excerpt(label("parameter", name, language), 60), f"{value:,.10g}")
@@ -201,13 +201,15 @@ def _diff_line(line: str) -> DiffLine:
     return DiffLine(shown, next((kind for mark, kind in kinds if line.startswith(mark)), "same"))
 
 
-def impact_facts(impact: Impact, language: str) -> list[Fact]:
+def impact_facts(finding: Finding, language: str) -> list[Fact]:
     """What is known of the impact, the most telling first; the unknown is left out, never shown as zero."""
-    hours = impact.hours_per_week
+    impact = finding.impact
+    hours, fell = impact.hours_per_week, finding.unit == "traces/day" and (finding.effect or 0.0) < 0
+    beyond = "missing_traces" if fell else "excess_traces"
     facts = [
         ("cost_per_week", impact.cost_per_week, formats.format_value(impact.cost_per_week, "usd", language)),
         ("hours_per_week", hours, formats.format_value(None if hours is None else hours * 3600, "s", language)),
-        ("excess_traces", impact.excess_traces, formats.format_count(impact.excess_traces, language)),
+        (beyond, impact.excess_traces, formats.format_count(impact.excess_traces, language)),
         ("share_of_traces", impact.share_of_traces, formats.format_value(impact.share_of_traces, "ratio", language)),
         ("affected_traces", impact.affected_traces, formats.format_count(impact.affected_traces, language)),
         ("affected_users", impact.affected_users, formats.format_count(impact.affected_users, language)),

@@ -31,17 +31,30 @@ def daily_series(finding: Finding, window: Window) -> list[Day]:
 
     The series is the evidence with the purpose ``measure`` and the columns period, day, x and y. The value of a day is
     y / x; for traffic it is y; for times it is the column of the metric's quantile (``p95`` unless the metric names
-    another). Days without a denominator are left out, and for traffic also days that the window cuts short.
+    another). Days without a denominator are left out. For traffic a day without rows is one on which nobody came, and
+    days that the window cuts short are left out.
     """
     for evidence in finding.evidence:
         if evidence.purpose == "measure" and {"period", "day", "x", "y"} <= set(evidence.columns):
             records = [dict(zip(evidence.columns, row, strict=False)) for row in evidence.rows]
             days = [day for day in (_day(record, finding) for record in records) if day is not None]
             if finding.unit == "traces/day":
-                days = [day for day in days if day.start + DAY <= window.end]
+                days = _with_empty([day for day in days if day.start + DAY <= window.end], window)
             if _is_usable(days, finding):
                 return sorted(days, key=lambda day: (day.start, day.period))
     return []
+
+
+def _with_empty(days: list[Day], window: Window) -> list[Day]:
+    """The days with those between them, and up to the window's end, on which nobody came."""
+    there = {day.start for day in days}
+    at = min(there, default=window.end)
+    empty: list[Day] = []
+    while at + DAY <= window.end:
+        if at not in there:
+            empty.append(Day(at, "window" if at >= window.start else "baseline", 0.0))
+        at += DAY
+    return [*days, *empty]
 
 
 def _day(record: dict[str, Any], finding: Finding) -> Day | None:
