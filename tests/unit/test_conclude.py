@@ -270,6 +270,16 @@ def test_a_part_of_what_fails_everywhere_explains_nothing() -> None:
     assert cause_rank(built(everywhere)) < cause_rank(built(part))
 
 
+def test_a_fault_of_the_same_days_is_not_taken_for_the_cause() -> None:
+    """Of the days since then few traces are left without those of the other one, but as many of them fail."""
+    now = [(200, 2), (200, 2), (120, 24), (130, 26), (30, 6), (30, 6), (30, 6)]
+    left = [(200, 2), (200, 2), (20, 4), (20, 4), (5, 1), (5, 1), (5, 1)]
+    other = failing({"observation_name": "reply"}, (200, 70))
+    gone = measured(left, [(100, 1)] * 7, purpose=f"without:{other.id}")
+    mine = draft_of(now, [(100, 1)] * 7, gone, segment=TOOL)
+    assert {found.id for found in concluded(mine, other).findings} == {mine.id, other.id}
+
+
 def test_what_ended_is_told_where_it_was() -> None:
     def ended(segment: Segment, before: tuple[int, int]) -> Finding:
         return built(draft_of([(before[0], 0)] * 7, [before] * 7, segment=segment, direction="improvement"))

@@ -296,9 +296,16 @@ def left_without(finding: Finding, found: Evidence, facts: Facts) -> float:
     effect = whole.current.ratio - whole.before.ratio
     if rest.current.x <= 0 or effect == 0:
         return 0.0
-    left = rest.current.ratio - whole.before.ratio
+    left = _on_the_same_days(rest.window, whole.window) - whole.before.ratio
     if rest.before.x < whole.before.x:
         # Left out of the reference too: the rest is compared with itself, and counts by its share of the whole.
         reference = rest.before.ratio if rest.before.x > 0 else whole.before.ratio
         left = (rest.current.ratio - reference) * rest.current.x / whole.current.x
     return left / effect
+
+
+def _on_the_same_days(rest: Sequence[Sums], whole: Sequence[Sums]) -> float:
+    """The ratio of what is left, each day with the weight that it had: a cause that came in the middle of the window
+    takes its traces from the days since then, and what is left is mostly of the days before it."""
+    kept = [(day.ratio, all_of_it.x) for day, all_of_it in zip(rest, whole, strict=True) if day.x > 0]
+    return sum(ratio * x for ratio, x in kept) / sum(x for _, x in kept)
