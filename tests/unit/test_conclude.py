@@ -265,6 +265,13 @@ def test_of_what_explains_each_other_stands_what_tells_best_where_it_is(
     assert [found.segment for found in conclusion.findings] == [segment]
 
 
+def test_few_events_of_the_past_decide_nothing_between_a_part_and_the_whole() -> None:
+    """All failures of the baseline were in the part by chance; now nearly all are."""
+    whole, part = failing(TOOL, (30, 10), (55, 1)), failing({**TOOL, **REGION}, (19, 9), (29, 1))
+    assert may_echo(built(whole), built(part))
+    assert not may_echo(built(part), built(whole))
+
+
 def test_a_part_of_what_fails_everywhere_explains_nothing() -> None:
     everywhere, part = failing(TOOL, (100, 20)), failing({**TOOL, **REGION}, (40, 9), (40, 1))
     assert cause_rank(built(everywhere)) < cause_rank(built(part))

@@ -84,7 +84,26 @@ def _comes_before(cause: Finding, finding: Finding) -> bool:
     apart = mine and theirs and all(finding.segment[key] != cause.segment[key] for key in mine & theirs)
     if apart and finding.metric == cause.metric and finding.kind == "latency" and _around(finding) == _around(cause):
         return cause.current.value < finding.current.value
+    if _is_inside(cause, finding):
+        return _tells_more(cause, finding)
+    if _is_inside(finding, cause):
+        return not _tells_more(finding, cause)
     return cause_rank(cause) < cause_rank(finding)
+
+
+def _is_inside(part: Finding, whole: Finding) -> bool:
+    """Whether two findings of the same events are a segment and a part of it by name, each against its own past."""
+    same = (part.metric, part.direction) == (whole.metric, whole.direction) and part.kind in _EVENTS
+    own = all(one.comparison.against == "baseline" and one.baseline is not None for one in (part, whole))
+    return same and own and whole.segment.items() < part.segment.items()
+
+
+def _tells_more(part: Finding, whole: Finding) -> bool:
+    """Whether a part tells better where the events are than all of the segment does, both against the same reference:
+    by chance the part may have had all of the few events that the whole had there."""
+    ended = whole.direction == "improvement"
+    there = {"current": whole.current} if ended else {"baseline": whole.baseline}
+    return _likelihood(part.model_copy(update=there)) > _likelihood(whole)
 
 
 def _around(finding: Finding) -> Segment:
