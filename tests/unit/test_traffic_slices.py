@@ -75,8 +75,8 @@ def test_a_customer_who_is_too_small_to_matter_is_not_told() -> None:
         ([5, 5, 5, 5, 5, 5, 5, 5, 5], 9),
         ([0, 0, 1, 9, 9, 9, 9, 9, 9, 9], 7),  # the first day began within the day
         ([0, 0, 1, 9, 9, 9, 9, 9, 9], 7),  # a week is kept
-        ([0, 0, 0, 0, 0, 0, 0, 0, 9, 9], 7),  # and so is the baseline
-        ([0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 7),
+        ([0, 0, 0, 0, 0, 0, 0, 0, 9, 9], 2),  # before there was anything there is no history
+        ([0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 7),  # nobody has ever come
         ([], 0),
     ],
 )  # fmt: skip

@@ -182,11 +182,11 @@ def _quantile(metric: Metric, grid: Evidence | None, period: str, sums: Sums, sp
 def _traffic(days: Series, candidate: Candidate, evidence: Sequence[Evidence], facts: Facts) -> Numbers | None:
     baseline_days = math.ceil(facts.periods.baseline.length / DAY)
     counts = [sums.y for sums in days.window]
-    history = [sums.y for sums in days.reference]
-    history = known_days(np.asarray(history), baseline_days).tolist()
+    before = [sums.y for sums in days.reference]
+    history = known_days(np.asarray(before), baseline_days).tolist()
     test = statistics.count_test(history, counts)
     current = _per_day(counts, test.factor if test else 1.0)
-    reference = _per_day(history[-baseline_days:], test.factor if test else 1.0)
+    reference = _per_day(before[-baseline_days:], test.factor if test else 1.0)
     onset = None
     if test is not None:
         daily = [Sums(1, 1, count, 1, count, count * count, 1) for count in (*history, *counts)]

@@ -60,14 +60,16 @@ _SCATTER = 4.0
 
 
 def known_days(history: Floats, least: int) -> Floats:
-    """The days before the window since there has been traffic, oldest first; never fewer than `least`.
+    """The days before the window since there has been traffic, oldest first; where there was none, `least` such days.
 
     The first of more than a week is left out where it has less than half of what is usual: it began within the day, and
     a part of a day says nothing of its weekday.
     """
     there = np.flatnonzero(history)
-    first = min(int(there[0]) if len(there) else len(history), max(0, len(history) - least))
-    if 0 < first < len(history) - max(7, least) and history[first] < history[first + 1 :].mean() / 2:
+    if not len(there):
+        return history[max(0, len(history) - least) :]
+    first = int(there[0])
+    if 0 < first < len(history) - 7 and history[first] < history[first + 1 :].mean() / 2:
         first += 1
     return history[first:]
 
