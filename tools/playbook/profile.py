@@ -102,7 +102,7 @@ def read_profile(dataset: Dataset, observations: int = 0) -> Profile:
     left out, and the notes say so.
 
     Args:
-        observations: how many the project has in both periods; of very many, the traffic of some traces is read.
+        observations: how many the project has in both periods; of very many, see `read_visits`.
     """
     (steps, left_out), (runs, of_runs, long), (tools, of_tools, uses), visits = together(
         partial(_read, dataset, _steps, STEP_DIMENSIONS),
