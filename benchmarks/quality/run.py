@@ -89,10 +89,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--show", metavar="SORT:SEED", help="only make this world and write its truth to a JSON file")
     chosen = parser.parse_args(arguments)
     if chosen.show:
-        return _write_truth(*chosen.show.split(":"), small=chosen.quick)
+        condition, _, seed = chosen.show.partition(":")
+        if condition not in CONDITIONS or not seed.isdecimal():
+            parser.error(f"--show takes one of {', '.join(CONDITIONS)} and a seed, such as faulty:3")
+        return _write_truth(condition, seed, small=chosen.quick)
     numbers = (
         (3, 3, 3) if chosen.quick else (chosen.worlds, chosen.clean, chosen.clean if chosen.aa is None else chosen.aa)
     )
+    if max(numbers) < 1:
+        parser.error("there are no worlds to measure")
     # One of each sort after the other, so that a run that is cut short has measured something of everything.
     wanted = [
         (condition, chosen.seed + i, chosen.quick or chosen.small)
