@@ -103,7 +103,7 @@ Run = Callable[..., tuple[Report, OpenAiServer]]
 
 @pytest.fixture
 def run(url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
-    def analysed(script: Script, timeout: float = 20, **request: Any) -> tuple[Report, OpenAiServer]:
+    def analysed(script: Script, timeout: float = 120, **request: Any) -> tuple[Report, OpenAiServer]:
         return with_a_model(url, script, monkeypatch, request, model_timeout=timeout)
 
     return analysed

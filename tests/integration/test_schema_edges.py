@@ -15,7 +15,7 @@ from tests.support.world import END, PERIODS, PROJECT, Visit, make_world
 
 from hansei.demo.rows import ObservationRow, Rows, ScoreRow, TraceRow
 from hansei.demo.tables import SCHEMAS, Schema
-from hansei.tools.clickhouse import Reader, open_reader
+from hansei.tools.clickhouse import Reader, close_readers, open_reader
 from hansei.tools.langfuse.relations import Needs
 from hansei.tools.langfuse.trace_rows import read_spans, read_trace_rows
 from hansei.tools.langfuse.v4 import V4
@@ -36,8 +36,9 @@ _numbers = count()
 
 
 @pytest.fixture(scope="module")
-def directory(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"chdb://{tmp_path_factory.mktemp('detection')}"
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    yield f"chdb://{tmp_path_factory.mktemp('detection')}"
+    close_readers()
 
 
 @pytest.fixture
