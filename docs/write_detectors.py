@@ -52,7 +52,7 @@ def _thresholds() -> Iterator[str]:
         "enough_data": "fewer cases than the metric's least, on either side",
         "large_enough": "the difference is smaller than the least that matters, below",
         "not_by_chance": f"q is above {checks.FALSE_DISCOVERY_RATE} (Benjamini-Hochberg over every slice that was "
-        "looked at)",
+        "looked at; half of the bound is shared by the slices, half by the detectors)",
         "rederived": "another query, which tells row versions apart in another way, gives another value",
         "mix_shift": "less than half of the change happened within kinds of traffic (Kitagawa's decomposition)",
         "one_user": "little of it is left without the user who weighs most",

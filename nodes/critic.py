@@ -86,7 +86,7 @@ def critic(state: CriticInput, runtime: Runtime[Context]) -> dict[str, Any]:
     dataset = dataset_of(state["scope"], runtime, state["costs"])
     drafts = drafts_of(state["drafts"])
     facts, place = facts_of(state["scope"]), place_of(state["scope"], runtime)
-    slices = sum(entry["slices"] for entry in state["screened"].values())
+    slices = {name: entry["slices"] for name, entry in state["screened"].items()}
     language = state["scope"]["language"]
 
     known: Known = {}

@@ -18,6 +18,7 @@ from hansei.tools.playbook.doubt import parts, rederive, without
 from hansei.tools.playbook.echoes import cause_rank, may_echo
 from hansei.tools.playbook.measure import examples
 from hansei.tools.playbook.model import Metric
+from hansei.tools.playbook.multiplicity import Slices, and_also
 from hansei.tools.playbook.onset import PURPOSE as ONSET
 from hansei.tools.playbook.onset import around
 from hansei.tools.playbook.severity import harm
@@ -115,7 +116,7 @@ def doubt_proposals(
     drafts: Mapping[str, Draft],
     proposals: Mapping[str, Draft],
     facts: Facts,
-    slices: int,
+    slices: Slices,
     place: Place,
     observations: int,
 ) -> dict[str, Draft]:
@@ -132,11 +133,12 @@ def doubt_proposals(
     """
     together = {**drafts, **{key: draft for key, draft in proposals.items() if key not in drafts}}
     own = frozenset(together) - frozenset(drafts)
+    looked = and_also(slices, [together[key].candidate.detector for key in own])
 
     known: Known = {}
 
     def judge() -> Sequence[Finding]:
-        return conclude(together, facts, slices + len(own), place, final=False, tell=False, known=known).findings
+        return conclude(together, facts, looked, place, final=False, tell=False, known=known).findings
 
     with suppress(BudgetExceeded, PermissionMissing, QueryFailed):
         doubt(dataset, together, judge, observations, own)

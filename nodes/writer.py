@@ -77,7 +77,7 @@ def writer(state: WriterInput, runtime: Runtime[Context]) -> dict[str, Any]:
     evidence = [Evidence.model_validate(item) for item in scope["coverage"]]
     coverage = coverage_of(evidence, str(scope["adapter"]["version"]), statuses(state["screened"]), scope["notes"])
     drafts = drafts_of(state["drafts"])
-    slices = sum(entry["slices"] for entry in state["screened"].values())
+    slices = {name: entry["slices"] for name, entry in state["screened"].items()}
     dataset = dataset_of(scope, runtime, state["costs"])
     overview = Overview(dataset, coverage.observations.window + coverage.observations.baseline)
     changes = overview.health.changes if overview.health else []
@@ -125,7 +125,7 @@ def writer(state: WriterInput, runtime: Runtime[Context]) -> dict[str, Any]:
             language=scope["language"],
             question=scope["question"],
             coverage=coverage,
-            screening={"slices": slices, "p_values": conclusion.p_values, "false_discovery_rate": 0.05},
+            screening={"slices": sum(slices.values()), "p_values": conclusion.p_values, "false_discovery_rate": 0.05},
             findings=conclusion.findings,
             refuted=conclusion.refuted,
             investigations=investigations,

@@ -24,6 +24,7 @@ from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.playbook.assess import Facts, candidate_of
 from hansei.tools.playbook.catalogue import detector_of
 from hansei.tools.playbook.conclude import Draft, conclude
+from hansei.tools.playbook.multiplicity import slices_of
 
 
 @dataclass
@@ -53,10 +54,13 @@ class Session:
             The verdict, and the names of the checks that failed.
         """
         given = {**self._own, draft.id: draft.model_dump(mode="json")}
-        slices = self.report.screening.slices
+        slices = slices_of(self.report)
         state: dict[str, Any] = {
             "scope": self.scope, "drafts": given, "rounds": 2, "costs": {},
-            "screened": {"handed in": {"status": "ran", "reason": "", "slices": slices, "candidates": []}},
+            "screened": {
+                name: {"status": "ran", "reason": "", "slices": count, "candidates": []}
+                for name, count in slices.items()
+            },
         }  # fmt: skip
         out = critic(state, self.runtime)  # type: ignore[arg-type]
         doubted = drafts_of({**given, **out["drafts"]})

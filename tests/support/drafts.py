@@ -92,5 +92,6 @@ def finding_of(kind: Kind = "error", direction: Direction = "regression", segmen
 
 
 def concluded(*drafts: Draft, slices: int = 100, facts: Facts = FACTS) -> Conclusion:
-    """What follows from these drafts."""
-    return conclude({draft.id: draft for draft in drafts}, facts, slices, PLACE, final=False)
+    """What follows from these drafts, when each of their detectors compared so many slices."""
+    looked = {draft.candidate.detector: slices for draft in drafts}
+    return conclude({draft.id: draft for draft in drafts}, facts, looked, PLACE, final=False)

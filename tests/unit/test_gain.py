@@ -60,13 +60,13 @@ def test_the_interval_holds_the_true_gain_in_about_95_of_100_cases() -> None:
 
 def test_it_ends_the_recommendation_in_both_languages() -> None:
     drafts = {draft.id: draft for draft in (COST, ERRORS)}
-    both = conclude(drafts, FACTS, 10, PLACE, final=False)
+    both = conclude(drafts, FACTS, {"error": 10}, PLACE, final=False)
     told = {finding.kind: finding.recommendation for finding in (*both.findings, *both.refuted)}
     assert told["cost"].endswith(" less a week.")
     assert "Expected gain: $350 ($" in told["cost"]
     assert "Expected gain: 56 (" in told["error"]
     assert told["error"].endswith(" fewer such calls a week.")
-    japanese = conclude(drafts, FACTS, 10, PLACE, "ja", final=False)
+    japanese = conclude(drafts, FACTS, {"error": 10}, PLACE, "ja", final=False)
     assert all("見込まれる効果" in finding.recommendation for finding in (*japanese.findings, *japanese.refuted))
     with speaking("en"):
         assert built(COST).recommendation == ""

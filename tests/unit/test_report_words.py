@@ -94,7 +94,7 @@ def test_why_a_model_failed_is_told_in_the_reports_language() -> None:
 
 def report_of(*drafts: Draft) -> Report:
     """A report of what these drafts come to."""
-    conclusion = conclude({draft.id: draft for draft in drafts}, FACTS, 212, PLACE)
+    conclusion = conclude({draft.id: draft for draft in drafts}, FACTS, {"error": 212}, PLACE)
     coverage = sample_report().coverage.model_copy(
         update={"traces": Count(window=10_000, baseline=10_000), "total_cost": Figure(window=500.0, baseline=500.0)}
     )

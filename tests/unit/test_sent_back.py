@@ -22,7 +22,7 @@ def strata(*rows: tuple[str, int, int, int, int]) -> Draft:
 
 
 def sent_back(draft: Draft) -> list[dict[str, object]]:
-    conclusion = conclude({draft.id: draft}, FACTS, 10, PLACE, final=False)
+    conclusion = conclude({draft.id: draft}, FACTS, {"error": 10}, PLACE, final=False)
     (found,) = conclusion.refuted
     assert "mix_shift" in {check.name for check in found.checks if check.passed is False}
     return [candidate for task in _send_back(conclusion, {draft.id: draft}) for candidate in task["candidates"] or []]

@@ -13,13 +13,13 @@ from pydantic import Field
 
 from hansei.contracts import Check, Echo, Evidence, Finding
 from hansei.contracts.finding import Strict
-from hansei.tools import statistics
 from hansei.tools.playbook.assess import Facts, build_finding, evidence_for, fingerprint
 from hansei.tools.playbook.catalogue import detector_of
 from hansei.tools.playbook.checks import check_all, verdict_of
 from hansei.tools.playbook.coincidence import in_words
 from hansei.tools.playbook.echoes import ECHO, cause_rank, is_echo, is_twin, share_left
 from hansei.tools.playbook.model import Candidate
+from hansei.tools.playbook.multiplicity import Slices, q_values
 from hansei.tools.playbook.severity import importance
 from hansei.tools.playbook.telling import gain_in_words, name, sentences
 from hansei.tools.report.catalogue import say, speaking
@@ -67,7 +67,7 @@ Known = dict[str, tuple["Draft", Finding | None]]
 def conclude(
     drafts: Mapping[str, Draft],
     facts: Facts,
-    slices: int,
+    slices: Slices,
     place: Place,
     language: str = "en",
     *,
@@ -80,7 +80,7 @@ def conclude(
     Args:
         drafts: by fingerprint.
         facts: the spans and totals.
-        slices: how many slices were compared in all.
+        slices: how many slices were compared.
         place: for the links to traces.
         language: of the words.
         final: what the critic has not derived again is not confirmed; else it is taken to stand so far.
@@ -92,7 +92,7 @@ def conclude(
 
 
 def _conclude(
-    drafts: Mapping[str, Draft], facts: Facts, slices: int, place: Place, final: bool, tell: bool, known: Known
+    drafts: Mapping[str, Draft], facts: Facts, slices: Slices, place: Place, final: bool, tell: bool, known: Known
 ) -> Conclusion:
     built: dict[str, Finding] = {}
     for key in sorted(drafts):
@@ -103,8 +103,9 @@ def _conclude(
             built[finding.id] = finding
     tested = [key for key in built if built[key].p_value is not None]
     p_values = [built[key].p_value or 0.0 for key in tested]
-    q_values = dict(zip(tested, statistics.benjamini_hochberg(p_values, slices), strict=True))
-    judged = {key: _judge(finding, facts, q_values.get(key)) for key, finding in built.items()}
+    detectors = [detector_of(built[key].metric)[0].name for key in tested]
+    q_of = dict(zip(tested, q_values(detectors, p_values, slices), strict=True))
+    judged = {key: _judge(finding, facts, q_of.get(key)) for key, finding in built.items()}
     judged = _fold(judged, facts, _title if tell else _untitled)
     if final:
         judged = {key: _if_derived_again(finding) for key, finding in judged.items()}

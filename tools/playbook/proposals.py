@@ -17,6 +17,7 @@ from hansei.tools.playbook.catalogue import DETECTORS, detector_of
 from hansei.tools.playbook.conclude import Draft, Place, conclude
 from hansei.tools.playbook.drafting import measure_candidate
 from hansei.tools.playbook.model import Candidate
+from hansei.tools.playbook.multiplicity import Slices, and_also
 from hansei.tools.playbook.segments import condition
 
 _ELSEWHERE = frozenset({"traffic", "instrumentation_gap", "judge_disagreement"})
@@ -72,7 +73,7 @@ def conclude_proposals(
     drafts: Mapping[str, Draft],
     proposals: Mapping[str, Draft],
     facts: Facts,
-    slices: int,
+    slices: Slices,
     place: Place,
     language: str = "en",
     *,
@@ -88,5 +89,6 @@ def conclude_proposals(
     own = {key: draft for key, draft in proposals.items() if key not in drafts}
     if not own:
         return {}
-    together = conclude({**drafts, **own}, facts, slices + len(own), place, language, final=final)
+    looked = and_also(slices, [draft.candidate.detector for draft in own.values()])
+    together = conclude({**drafts, **own}, facts, looked, place, language, final=final)
     return {finding.id: finding for finding in (*together.findings, *together.refuted) if finding.id in own}

@@ -6,6 +6,7 @@ from hansei.contracts import Finding, Periods, Report
 from hansei.tools.playbook.assess import Facts, candidate_of
 from hansei.tools.playbook.catalogue import detector_of
 from hansei.tools.playbook.conclude import Conclusion, Draft, Place, conclude
+from hansei.tools.playbook.multiplicity import slices_of
 from hansei.tools.playbook.proposals import conclude_proposals
 from hansei.tools.report.compose import compose
 
@@ -27,9 +28,10 @@ def in_language(report: Report, language: str) -> Report:
     aside = [finding for one in report.investigations for finding in one.findings]
     proposals = {draft.id: draft for draft in map(_draft, aside) if draft is not None}
     place = Place(None, report.project_id)
+    slices = slices_of(report)
     try:
-        told = conclude(drafts, facts, report.screening.slices, place, language)
-        proposed = conclude_proposals(drafts, proposals, facts, report.screening.slices, place, language)
+        told = conclude(drafts, facts, slices, place, language)
+        proposed = conclude_proposals(drafts, proposals, facts, slices, place, language)
     except (LookupError, ValueError, TypeError, ArithmeticError):
         told, proposed = Conclusion([], [], []), {}
     again = {**proposed, **{finding.id: finding for finding in (*told.findings, *told.refuted)}}

@@ -35,6 +35,7 @@ from hansei.tools.playbook.checks import FALSE_DISCOVERY_RATE
 from hansei.tools.playbook.conclude import Draft, Place, conclude
 from hansei.tools.playbook.flow import flows_of
 from hansei.tools.playbook.health import health_of
+from hansei.tools.playbook.multiplicity import slices_of
 from hansei.tools.playbook.proposals import conclude_proposals
 from hansei.tools.playbook.taxonomy import counted
 from hansei.tools.report.compose import compose, seal, sealed_parts
@@ -224,7 +225,7 @@ def _recompute(report: Report, answers: dict[int, Evidence]) -> dict[str, Any]:
         coverage.traces.baseline,
         tuple(health.changes if health else ()),
     )
-    slices = sum(detector.slices for detector in report.coverage.detectors)
+    slices = slices_of(report)
     drafts = _drafts((*report.findings, *report.refuted), answers)
     place = Place(_base_url(report), report.project_id)
     conclusion = conclude(drafts, facts, slices, place, report.language)
@@ -244,7 +245,7 @@ def _recompute(report: Report, answers: dict[int, Evidence]) -> dict[str, Any]:
             "run": report.run.model_copy(update={"queries": len(answers), "rows_read": report.run.rows_read}),
             "screening": report.screening.model_copy(
                 update={
-                    "slices": slices,
+                    "slices": sum(slices.values()),
                     "p_values": conclusion.p_values,
                     "false_discovery_rate": FALSE_DISCOVERY_RATE,
                 }

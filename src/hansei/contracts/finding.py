@@ -154,7 +154,9 @@ class Finding(Strict):
     baseline: Estimate | None = Field(description="The reference, see comparison.")
     effect: float | None = Field(description="current.value minus baseline.value, in the unit of the metric.")
     p_value: float | None
-    q_value: float | None = Field(description="Benjamini-Hochberg over every slice that the run looked at.")
+    q_value: float | None = Field(
+        description="Benjamini-Hochberg over every slice that the run looked at, weighed by detector."
+    )
     impact: Impact
     verdict: Verdict
     checks: list[Check]
