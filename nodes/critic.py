@@ -118,7 +118,7 @@ def critic(state: CriticInput, runtime: Runtime[Context]) -> dict[str, Any]:
         return [(id, _asked(dataset, drafts[id], rival, number)) for number, (id, rival) in enumerate(proposals, 1)]
 
     try:
-        doubt(dataset, drafts, standing, observations_of(state["scope"]), rivals=rivals)
+        doubt(dataset, drafts, standing, observations_of(state["scope"]), facts, rivals=rivals)
     except BudgetExceeded as error:
         spent = error.message
         steps.running(spent)

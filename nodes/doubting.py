@@ -14,8 +14,8 @@ from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.playbook.assess import Facts, evidence_for
 from hansei.tools.playbook.catalogue import detector_of
 from hansei.tools.playbook.conclude import Draft, Known, Place, conclude
-from hansei.tools.playbook.doubt import parts, rederive, without
-from hansei.tools.playbook.echoes import cause_rank, may_echo
+from hansei.tools.playbook.doubt import Cause, parts, rederive, without
+from hansei.tools.playbook.echoes import cause_rank, may_echo, several
 from hansei.tools.playbook.measure import examples
 from hansei.tools.playbook.model import Metric
 from hansei.tools.playbook.multiplicity import Slices, and_also
@@ -48,6 +48,7 @@ def doubt(
     drafts: dict[str, Draft],
     judge: Judge,
     observations: int,
+    facts: Facts,
     only: Collection[str] | None = None,
     rivals: Rivals | None = None,
 ) -> None:
@@ -58,6 +59,7 @@ def doubt(
         drafts: by fingerprint; changed.
         judge: see `Judge`.
         observations: how many the project has in both periods.
+        facts: as in `conclude`.
         only: fingerprints of those that are doubted; the others are taken as they are, and may explain these.
         rivals: what else is asked about what stands.
 
@@ -99,6 +101,7 @@ def doubt(
         first = put({"parts": _parts}, but=perhaps)
         _hold_against_each_other(dataset, drafts, judge, only, first)
         more = ask({"parts": _parts}) or bool(first)
+    _hold_against_several(dataset, drafts, judge, only, facts)
     # Only what stands is put to the rest; when one falls, what was thought to be its echo stands again.
     while ask({"rederive": partial(_rederive, observations=observations)}):
         pass
@@ -141,7 +144,7 @@ def doubt_proposals(
         return conclude(together, facts, looked, place, final=False, tell=False, known=known).findings
 
     with suppress(BudgetExceeded, PermissionMissing, QueryFailed):
-        doubt(dataset, together, judge, observations, own)
+        doubt(dataset, together, judge, observations, facts, own)
     return {key: together[key] for key in proposals}
 
 
@@ -180,9 +183,10 @@ def _hold_against_each_other(
             causes = [cause for cause in causes if not draft.has(f"without:{cause.id}")]
             for cause in causes[: MOST_PAIRS - pairs]:
                 pairs += 1
-                other = (detector_of(cause.metric)[1], drafts[cause.id].candidate)
                 id = f"{finding.id}.without.{cause.id}"
-                asked.append((finding.id, partial(without, dataset, metric, draft.candidate, other, cause.id, id)))
+                asked.append(
+                    (finding.id, partial(without, dataset, metric, draft.candidate, [_cause(cause, drafts)], id))
+                )
         if asked:
             _keep(drafts, [*asked, *first])
             first = ()
@@ -191,6 +195,26 @@ def _hold_against_each_other(
         slow += [finding for finding in now if finding.kind == "latency" and finding.id not in left]
         waiting = [finding for finding in waiting if finding.id not in done]
     _keep(drafts, first)
+
+
+def _hold_against_several(
+    dataset: Dataset, drafts: dict[str, Draft], judge: Judge, only: Collection[str] | None, facts: Facts
+) -> None:
+    """Measures what no single finding explains without the traces of all that may explain it together."""
+    standing = judge()
+    asked: list[Asked] = []
+    for finding in standing:
+        if only is None or finding.id in only:
+            causes = [_cause(cause, drafts) for cause in several(finding, standing, facts)]
+            draft, (_, metric) = drafts[finding.id], detector_of(finding.metric)
+            if causes:
+                id = f"{finding.id}.without.several"
+                asked.append((finding.id, partial(without, dataset, metric, draft.candidate, causes, id)))
+    _keep(drafts, asked)
+
+
+def _cause(finding: Finding, drafts: Mapping[str, Draft]) -> Cause:
+    return finding.id, detector_of(finding.metric)[1], drafts[finding.id].candidate
 
 
 def _may_be_its_echo(finding: Finding, cause: Finding, drafts: Mapping[str, Draft]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from tests.support.faults import costs, fails, on_step, repeats, takes
@@ -70,6 +71,20 @@ def test_two_steps_that_get_dearer_in_the_same_traces_are_two_findings(engine: A
         entry("cost", {"prompt_name": "summarise", "prompt_version": "4"}),
         entry("cost", {"observation_name": "plan"}),
     }
+
+
+def test_an_average_that_two_faults_moved_by_halves_is_told_by_both(engine: Analyse) -> None:
+    def plans_on(visit: Visit) -> None:
+        if visit.app == "research" and visit.day >= 1 and visit.random.random() < 0.25:
+            visit.steps[1:1] = [replace(visit.steps[0], cost=0.0011, input=f"page {n}") for n in range(22)]
+
+    report = engine(make_world(plans_on, on_step("research", "summarise", costs(1.5), day=1)), "v4")
+    dearer = entry("cost", {"observation_name": "summarise"})
+    assert told(report) == {entry("runaway", {"trace_name": "research"}), dearer}
+    (per_trace,) = [found for found in report.refuted if found.metric == "cost_per_trace"]
+    (check,) = [check for check in per_trace.checks if check.passed is False]
+    assert check.name == "own_cause"
+    assert all(one.title in check.detail for one in report.findings)
 
 
 def test_a_new_prompt_version_is_named_and_compared_with_the_former(engine: Analyse) -> None:

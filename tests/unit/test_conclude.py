@@ -10,7 +10,7 @@ from tests.support.drafts import FACTS, PLACE, built, concluded, draft_of, findi
 
 from hansei.contracts import Evidence, Finding, Kind, Segment
 from hansei.tools.playbook.conclude import Conclusion, Draft, conclude
-from hansei.tools.playbook.echoes import ECHO, cause_rank, is_twin, may_echo, share_left
+from hansei.tools.playbook.echoes import ECHO, cause_rank, is_twin, may_echo, several, share_left
 
 WORSE, BEFORE = [(100, 10)] * 7, [(100, 2)] * 7
 TOOL = {"tool_name": "lookup_order"}
@@ -180,6 +180,34 @@ def test_echoes_of_an_echo_are_told_with_the_first_cause() -> None:
     assert {kind: len(echoes) for kind, echoes in told(conclusion).items()} == {"error": 2}
 
 
+def test_what_no_cause_explains_alone_is_told_by_those_that_explain_it_together() -> None:
+    calls = cost()
+
+    def per_trace(*more: Evidence) -> Draft:
+        return cost(*more, segment={"trace_name": "support"}, metric="cost_per_trace")
+
+    def left(cause: Draft, value: float) -> Evidence:
+        return without(cause, [(100, value)] * 7, 0.3)
+
+    halves = [left(error(), 126.0), left(silent(), 122.0)]
+    assert told(concluded(error(), silent(), per_trace(*halves))).keys() == {"error", "silent_failure", "cost"}
+    standing = [built(draft) for draft in (error(), silent(), calls)]
+    assert [one.kind for one in several(built(per_trace(*halves)), standing, FACTS)] == ["silent_failure", "error"]
+    assert several(built(per_trace(left(error(), 126.0), left(silent(), 146.0))), standing, FACTS) == ()
+    for value, stands in ((102.0, False), (122.0, True)):  # the other half, or the same half again
+        both = without(silent(), [(100, value)] * 7, 0.3)
+        both = both.model_copy(update={"purpose": f"without:{silent().id}+{error().id}"})
+        conclusion = concluded(error(), silent(), per_trace(*halves, both))
+        assert ("cost" in told(conclusion)) is stands
+    (found,) = concluded(error(), silent(), per_trace(*halves, both.model_copy(update={"rows": []}))).refuted
+    detail = next(check.detail for check in found.checks if check.name == "own_cause")
+    assert detail.count("calls of tool “lookup_order”") == 2
+    # Together they explain no more than each of them does, and what is not confirmed explains nothing.
+    chance = draft_of([(100, 2)] * 7, BEFORE, segment={"tool_name": "other"})
+    one_of_them = both.model_copy(update={"purpose": f"without:{silent().id}+{chance.id}", "rows": []})
+    assert "cost" in told(concluded(chance, silent(), per_trace(*halves, one_of_them)))
+
+
 def test_the_order_of_drafts_changes_nothing() -> None:
     gone = [(20, 20.0)] * 7
     calls = cost(without(error(), gone, 0.3))
@@ -334,13 +362,13 @@ def test_a_part_of_what_got_dearer_is_told_apart_only_if_it_got_much_dearer(time
 
 def test_slowness_is_told_with_the_cost_of_the_same_calls_only_as_far_as_that_rose() -> None:
     """An answer half as long again takes half as long again: what makes it three times as long is another thing."""
-    dear = built(dearer(PROMPT, 1.5))
+    dear = (built(dearer(PROMPT, 1.5)),)
     nothing = measured([], [], purpose="without:it")
     for seconds, stands in ((1.6, False), (3.0, True)):
         call = slow({**CALL, "tag": "legal"}, seconds)
         before = call.current.model_copy(update={"value": 1.0})
         call = call.model_copy(update={"baseline": before})
-        assert may_echo(call, dear)
+        assert may_echo(call, *dear)
         assert (share_left(call, dear, nothing, FACTS) >= ECHO) == stands
 
 

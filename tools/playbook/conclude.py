@@ -17,7 +17,7 @@ from hansei.tools.playbook.assess import Facts, build_finding, evidence_for, fin
 from hansei.tools.playbook.catalogue import detector_of
 from hansei.tools.playbook.checks import check_all, verdict_of
 from hansei.tools.playbook.coincidence import in_words
-from hansei.tools.playbook.echoes import ECHO, cause_rank, is_echo, is_twin, share_left
+from hansei.tools.playbook.echoes import ECHO, WITHOUT, cause_rank, is_echo, is_twin, share_left
 from hansei.tools.playbook.model import Candidate
 from hansei.tools.playbook.multiplicity import Slices, q_values
 from hansei.tools.playbook.severity import importance
@@ -151,19 +151,21 @@ def _fold(judged: dict[str, Finding], facts: Facts, title: Callable[[Finding], s
             detail = say("echo.part", title=title(judged[cause]))
         if cause is None:
             for evidence in finding.evidence:
-                other_id = evidence.purpose.partition("without:")[2]
-                other = out.get(other_id)
-                if other is None or not (other.verdict == "confirmed" or other_id in told_by):
+                ids = evidence.purpose.removeprefix(WITHOUT).split("+")
+                others = [out[id] for id in ids if id in out and (out[id].verdict == "confirmed" or id in told_by)]
+                if not evidence.purpose.startswith(WITHOUT) or len(others) < len(ids):
                     continue
-                if (left := share_left(finding, other, evidence, facts)) < ECHO:
-                    cause = told_by.get(other_id, other_id)
+                if (left := share_left(finding, others, evidence, facts)) < ECHO:
+                    tellers = list(dict.fromkeys(told_by.get(id, id) for id in ids))
+                    cause = tellers[0]
                     shown = format_value(max(0.0, min(1.0, left)), "ratio")
-                    detail = say("echo.left", title=title(judged[cause]), left=shown)
+                    titles = say("check.and").join(title(judged[id]) for id in tellers)
+                    detail = say("echo.left", title=titles, left=shown)
                     break
         if cause is not None:
             told_by[finding.id] = cause
             _explain(out, finding.id, cause, Check(name="own_cause", passed=False, detail=detail))
-        elif any(item.purpose.startswith("without:") for item in finding.evidence):
+        elif any(item.purpose.startswith(WITHOUT) for item in finding.evidence):
             check = Check(
                 name="own_cause",
                 passed=True,
@@ -177,7 +179,7 @@ def _is_part(finding: Finding, whole: Finding, facts: Facts) -> bool:
     """Whether a fall of scores is the part of a wider one that stands without it, too: the wider one is told."""
     if finding.kind != "quality" or whole.kind != "quality":
         return False
-    left = evidence_for(whole.evidence, f"without:{finding.id}")
+    left = evidence_for(whole.evidence, f"{WITHOUT}{finding.id}")
     return left is not None and not is_echo(whole, left, facts)
 
 

@@ -7,6 +7,7 @@ moment of their key instead of FINAL, and the value is one flat aggregate instea
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,7 +16,8 @@ from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.langfuse.narrowing import narrowed
 from hansei.tools.langfuse.relations import SLACK_DAYS, Needs, in_spans
 from hansei.tools.playbook.assess import DAY
-from hansei.tools.playbook.measure import measure_columns, rows_of
+from hansei.tools.playbook.echoes import WITHOUT
+from hansei.tools.playbook.measure import Rows, measure_columns, rows_of
 from hansei.tools.playbook.model import Candidate, Metric
 from hansei.tools.playbook.segments import CLUSTER, TIME, raw_condition
 
@@ -210,15 +212,30 @@ ORDER BY part, place"""
     return dataset.ask(id, "parts", dataset.bind(sql, rows.relations, rows.needs), rows.parameters)
 
 
-def without(
-    dataset: Dataset, metric: Metric, candidate: Candidate, cause: tuple[Metric, Candidate], cause_id: str, id: str
-) -> Evidence:
-    """The measure once more without what another finding affected: the traces in which it happened, or, of an average
+Cause = tuple[str, Metric, Candidate]
+"""Another finding's id, its metric and what it is about."""
+
+
+def without(dataset: Dataset, metric: Metric, candidate: Candidate, causes: Sequence[Cause], id: str) -> Evidence:
+    """The measure once more without what other findings affected: the traces in which they happened, or, of an average
     over the same kind of rows, its rows.
 
-    Purpose: ``without:<id of the other finding>``; columns as in `measure`.
+    Purpose: `WITHOUT` and the ids of the other findings; columns as in `measure`.
     """
-    other_metric, other = cause
+    parts = [_left_out(metric, other_metric, other, n) for n, (_, other_metric, other) in enumerate(causes)]
+    rows = rows_of(metric, candidate, also=" AND ".join(condition for _, condition in parts))
+    theirs = [part for part, _ in parts]
+    sql = f"WITH {', '.join(part.cte for part in theirs)},\n{rows.cte}\n{measure_columns(metric)}"
+    together = (*theirs, rows)
+    relations = tuple(dict.fromkeys(relation for part in together for relation in part.relations))
+    needs = Needs(any(part.needs.trace for part in together), any(part.needs.totals for part in together))
+    parameters = {name: value for part in together for name, value in part.parameters.items()}
+    purpose = WITHOUT + "+".join(id for id, _, _ in causes)
+    return dataset.ask(id, purpose, dataset.bind(sql, relations, needs), parameters, since=rows.since(dataset))
+
+
+def _left_out(metric: Metric, other_metric: Metric, other: Candidate, number: int) -> tuple[Rows, str]:
+    """The rows of another finding, and the condition that leaves out what it affected."""
     left_out, of_them = CLUSTER[metric.relation], "cluster"
     better = other.direction == "improvement"
     if other_metric.shape == "mean" or other_metric.worse < 0 or (better and other_metric.shape == "quantile"):
@@ -238,11 +255,7 @@ def without(
         hit = "period != 'window' AND y > 0"
     else:
         hit = "period = 'window' AND y > 0"
-    theirs = rows_of(other_metric, other, extra=", id" if of_them == "id" else "", name="cause_rows", prefix="cause_")
-    rows = rows_of(metric, candidate, also=f"{left_out} NOT IN (SELECT {of_them} FROM cause_rows WHERE {hit})")
-    sql = f"WITH {theirs.cte},\n{rows.cte}\n{measure_columns(metric)}"
-    relations = tuple(dict.fromkeys((*theirs.relations, *rows.relations)))
-    needs = Needs(theirs.needs.trace or rows.needs.trace, theirs.needs.totals or rows.needs.totals)
-    since = rows.since(dataset)
-    bound = dataset.bind(sql, relations, needs)
-    return dataset.ask(id, f"without:{cause_id}", bound, {**theirs.parameters, **rows.parameters}, since=since)
+    name = f"cause{number or ''}"
+    extra = ", id" if of_them == "id" else ""
+    theirs = rows_of(other_metric, other, extra=extra, name=f"{name}_rows", prefix=f"{name}_")
+    return theirs, f"{left_out} NOT IN (SELECT {of_them} FROM {name}_rows WHERE {hit})"

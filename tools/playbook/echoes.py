@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from hansei.contracts import Evidence, Finding, Kind, Segment
-from hansei.tools.playbook.assess import Facts
+from hansei.tools.playbook.assess import Facts, evidence_for
 from hansei.tools.playbook.checks import left_without
 from hansei.tools.playbook.kinship import apps_of, is_side_of
 from hansei.tools.playbook.severity import harm
@@ -18,6 +19,12 @@ _RARE = 0.01
 
 ECHO = 0.4
 """A finding of which less than this is left without another's traces is that one's echo."""
+
+_A_PART = 0.1
+"""Of several causes each must explain this share of a finding."""
+
+WITHOUT = "without:"
+"""Purpose of the measure of a finding without others' traces: this, and the others' ids with a plus between them."""
 
 _SAME_ROWS = 0.8
 """Two segments that are the same may differ by a fifth of their rows, where one of them is not always known."""
@@ -192,13 +199,34 @@ def is_echo(finding: Finding, without: Evidence, facts: Facts) -> bool:
     return left_without(finding, without, facts) < ECHO
 
 
-def share_left(finding: Finding, cause: Finding, without: Evidence, facts: Facts) -> float:
-    """Which share of a finding's effect another does not explain.
+def several(finding: Finding, standing: Sequence[Finding], facts: Facts) -> tuple[Finding, ...]:
+    """The findings that may explain another together, as none of them does alone, most of it first; () if they cannot.
+
+    What each of them explains alone comes to enough; whether it is the same, a query over all of them must tell.
+    """
+    explained = {cause.id: _explained(finding, cause, facts) for cause in standing}
+    causes = [cause for cause in standing if explained[cause.id] >= _A_PART]
+    if len(causes) < 2 or sum(explained[cause.id] for cause in causes) < 1 - ECHO:
+        return ()
+    return tuple(sorted(causes, key=lambda cause: (-explained[cause.id], cause.id)))
+
+
+def _explained(finding: Finding, cause: Finding, facts: Facts) -> float:
+    """Which share of a finding's effect another one explains alone, 0 to 1; 0 when that was not asked."""
+    evidence = evidence_for(finding.evidence, f"{WITHOUT}{cause.id}")
+    return 0.0 if evidence is None else min(1.0, max(0.0, 1 - share_left(finding, (cause,), evidence, facts)))
+
+
+def share_left(finding: Finding, causes: Sequence[Finding], without: Evidence, facts: Facts) -> float:
+    """Which share of a finding's effect others do not explain.
 
     Of a part of what got dearer as a whole no row is left without the whole, nor of the calls that also got slower: it
-    explains as much as it moved itself.
+    explains as much as it moved itself. Several explain no more than each of them does.
     """
     left = left_without(finding, without, facts)
+    if len(causes) > 1:
+        return max(left, 1 - sum(_explained(finding, cause, facts) for cause in causes))
+    (cause,) = causes
     mine, theirs = _relative(finding), _relative(cause)
     averages = finding.kind in ("cost", "token_usage", "latency") and cause.kind in ("cost", "token_usage")
     return max(left, 1 - theirs / mine) if averages and mine and theirs is not None else left
