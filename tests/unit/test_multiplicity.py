@@ -52,5 +52,5 @@ def test_where_nothing_is_wrong_a_finding_is_as_rare_as_it_shall_be() -> None:
 
 
 def test_the_slices_of_a_report_and_those_that_come_on_top() -> None:
-    assert slices_of(sample_report()) == {"error": 112, "latency": 88, "quality": 12}
+    assert slices_of(sample_report()) == {"error": 112, "latency": 88, "quality": 12, "cache": 0}
     assert and_also({"error": 112, "loop": 0}, ["error", "cost", "error"]) == {"error": 114, "cost": 1}
