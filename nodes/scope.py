@@ -69,7 +69,7 @@ class Task(TypedDict):
     """Instead: findings of the ledger to measure again, each valid for `hansei.contracts.since.Known`."""
 
 
-MOST_CANDIDATES = 8
+MOST_CANDIDATES = 12
 """Candidates of one detector that are measured, strongest first; what is left out is said in the coverage statement."""
 
 

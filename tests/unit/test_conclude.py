@@ -372,6 +372,16 @@ def test_slowness_is_told_with_the_cost_of_the_same_calls_only_as_far_as_that_ro
         assert (share_left(call, dear, nothing, FACTS) >= ECHO) == stands
 
 
+def test_dearer_calls_of_an_app_make_its_traces_dearer_whichever_costs_more() -> None:
+    app = {"trace_name": "support"}
+    calls, traces = built(cost(segment=app)), built(cost(segment=app, metric="cost_per_trace"))
+    for spent in (1.0, 1000.0):
+        impact = traces.impact.model_copy(update={"cost_per_week": spent})
+        dear = traces.model_copy(update={"impact": impact})
+        assert may_echo(dear, calls)
+        assert not may_echo(calls, dear)
+
+
 def test_what_takes_longer_costs_no_more() -> None:
     assert not may_echo(finding_of("cost", segment={**CALL, "tag": "legal"}), slow(CALL, 3.0))
 

@@ -40,6 +40,8 @@ _LEADS_NOWHERE = frozenset({"wrong_language_rate"})
 _SUMS: tuple[Kind, ...] = ("cost", "first_token_latency", "latency", "token_usage", "cache", "quality")
 _OF_CALLS = frozenset({"cost_per_call", "tokens_per_call", "step_latency_p95", "step_latency_p50"})
 """Averages over single calls."""
+_OF_TRACES = frozenset({"cost_per_trace", "trace_latency_p95", "trace_latency_p50"})
+"""Averages over whole traces."""
 _APART: frozenset[Kind] = frozenset({"traffic", "instrumentation_gap", "judge_disagreement"})
 """Kinds that explain no other and are no other's echo."""
 
@@ -49,11 +51,12 @@ def cause_rank(finding: Finding) -> tuple[int, int, int, int, float, int, int, f
 
     Events before averages. Of events: failures before what they lead to, regressions before hotspots, then the segment
     that tells best where they are, whatever it is told by. Of averages, and where that decides nothing: steps before
-    whole traces, the narrower segment, then the more harmful one.
+    all calls, and these before whole traces, the narrower segment, then the more harmful one.
     """
     kinds = (*_EVENTS, *_SUMS)
     segment, is_event = finding.segment, finding.kind in _EVENTS
     grain = 0 if {"tool_name", "prompt_name", "observation_name", "model"} & segment.keys() else 1
+    grain += finding.metric in _OF_TRACES
     return (
         0 if is_event else 1,
         0 if is_event else grain,
@@ -148,7 +151,7 @@ def may_echo(finding: Finding, cause: Finding) -> bool:
         return finding.kind in ("latency", "first_token_latency")  # what takes longer costs no more
     if cause.kind in _EVENTS or cause.kind == "quality":
         return True
-    whole = finding.metric in ("cost_per_trace", "trace_latency_p95", "trace_latency_p50")
+    whole = finding.metric in _OF_TRACES
     same_step = any(finding.segment.get(key) == value for key, value in cause.segment.items() if key in _STEPS)
     # One call may be told by its prompt and by its name: the rows say whether they are the same.
     shared = {finding.metric, cause.metric} <= _OF_CALLS and all(
