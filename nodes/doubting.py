@@ -22,6 +22,8 @@ from hansei.tools.playbook.multiplicity import Slices, and_also
 from hansei.tools.playbook.onset import PURPOSE as ONSET
 from hansei.tools.playbook.onset import around
 from hansei.tools.playbook.severity import harm
+from hansei.tools.playbook.tell_tales import PURPOSE as OUTPUTS
+from hansei.tools.playbook.tell_tales import outputs
 
 MOST_PAIRS = 48
 """Pairs of findings that are held against each other."""
@@ -111,7 +113,8 @@ def doubt(
         while ask({"rederive": partial(_rederive, observations=observations)}):
             pass
     onsets = {finding.id: finding.onset for finding in standing() if finding.onset is not None}
-    ask({"examples": _examples, "detail": _detail, ONSET: partial(_hours, onsets=onsets)})
+    said = partial(_outputs, observations=observations)
+    ask({"examples": _examples, "detail": _detail, OUTPUTS: said, ONSET: partial(_hours, onsets=onsets)})
 
 
 def doubt_proposals(
@@ -260,6 +263,13 @@ def _detail(dataset: Dataset, metric: Metric, draft: Draft, id: str) -> Evidence
     return detail(dataset, draft.candidate, id)
 
 
+def _outputs(dataset: Dataset, metric: Metric, draft: Draft, id: str, *, observations: int) -> Evidence:
+    measured = evidence_for(draft.evidence, "measure")
+    if measured is None:
+        raise ValueError(f"{id}: what was not measured has no reference's value")
+    return outputs(dataset, metric, draft.candidate, id, observations, measured)
+
+
 def _hours(dataset: Dataset, metric: Metric, draft: Draft, id: str, *, onsets: Mapping[str, datetime]) -> Evidence:
     return around(dataset, metric, draft.candidate, id, onsets[draft.id])
 
@@ -270,6 +280,8 @@ def _applies(purpose: str, metric: Metric, finding: Finding) -> bool:
         return True
     if purpose == "detail":
         return detector_of(metric.name)[0].detail is not None
+    if purpose == OUTPUTS:
+        return finding.kind == "quality" and finding.direction != "improvement" and metric.judged
     if purpose == ONSET and (finding.onset is None or finding.comparison.against != "baseline"):
         return False
     return metric.shape != "count"

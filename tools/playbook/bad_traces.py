@@ -1,10 +1,6 @@
 """The traces of the window in which a finding's metric was bad, and those of the same rows in which it was not.
 
-In which traces a metric was bad follows from how it is measured:
-
-    share, quantile   it happened in the trace (it was slow: beyond the reference's quantile)
-    mean              the trace's own mean is beyond the reference's, on the side that is worse
-    count             traffic is of no single trace: all of the segment
+In which traces a metric was bad follows from how it is measured: see `is_bad`.
 """
 
 from __future__ import annotations
@@ -13,8 +9,8 @@ from typing import Any
 
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.playbook.catalogue import detector_of
-from hansei.tools.playbook.measure import rows_of
-from hansei.tools.playbook.model import Candidate, Metric
+from hansei.tools.playbook.measure import is_bad, rows_of
+from hansei.tools.playbook.model import Candidate
 from hansei.tools.playbook.segments import TIME
 
 
@@ -46,7 +42,7 @@ SELECT *, count() OVER (PARTITION BY bad) AS of, row_number() OVER (PARTITION BY
 FROM (
   SELECT t.id AS id, t.timestamp AS at, t.environment AS environment, b.bad AS bad
   FROM (
-    SELECT cluster, toUInt8({_bad(metric)}) AS bad FROM rows WHERE period = 'window'
+    SELECT cluster, toUInt8({is_bad(metric)}) AS bad FROM rows WHERE period = 'window'
     GROUP BY cluster HAVING sum(x) > 0
   ) AS b
   INNER JOIN traces AS t ON t.id = b.cluster
@@ -57,13 +53,3 @@ ORDER BY place, bad DESC LIMIT {count} BY bad"""
     found = dataset.ask("chosen", "chosen", bound, values, since=dataset.periods.window.start).records()
     bad, sound = ([dict(row) for row in found if bool(row["bad"]) is wanted] for wanted in (True, False))
     return bad, sound
-
-
-def _bad(metric: Metric) -> str:
-    """SQL over the sums of a trace's ``rows``."""
-    if metric.shape == "count":
-        return "1"
-    if metric.shape == "mean":
-        sign = ">" if metric.worse > 0 else "<"
-        return f"toFloat64(sum(y)) {sign} {{usual:Float64}} * {metric.scale:.0f} * toFloat64(sum(x))"
-    return "sum(y) > 0" if metric.worse > 0 else f"sum(y) < {metric.scale:.0f} * sum(x)"

@@ -172,6 +172,21 @@ FROM (
 )"""
 
 
+def is_bad(metric: Metric) -> str:
+    """SQL over the sums of a trace's ``rows``: whether the metric was bad in it.
+
+    share, quantile   it happened in the trace (it was slow: beyond the reference's quantile)
+    mean              the trace's own mean is beyond the parameter ``usual``, on the side that is worse
+    count             traffic is of no single trace: all of the segment
+    """
+    if metric.shape == "count":
+        return "1"
+    if metric.shape == "mean":
+        sign = ">" if metric.worse > 0 else "<"
+        return f"toFloat64(sum(y)) {sign} {{usual:Float64}} * {metric.scale:.0f} * toFloat64(sum(x))"
+    return "sum(y) > 0" if metric.worse > 0 else f"sum(y) < {metric.scale:.0f} * sum(x)"
+
+
 def sums_of(row: Mapping[str, Any]) -> Sums:
     """A row of a measure as sums."""
     x, y, xx, xy, yy = (float(row[name]) for name in ("x", "y", "xx", "xy", "yy"))

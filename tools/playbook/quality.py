@@ -37,6 +37,7 @@ from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, 
 from hansei.tools.playbook.score_cohorts import ATTRIBUTES, CARRIED, cohorts_of
 from hansei.tools.playbook.screen import both_ways
 from hansei.tools.playbook.side_by_side import beside
+from hansei.tools.playbook.tell_tales import TellTale, in_words, tell_tale
 from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_count, format_estimate, format_value
 
@@ -241,7 +242,8 @@ def tell(finding: Finding) -> Words:
         given,
         believed,
     )
-    cause = telling.came_with(finding) or None
+    tale = tell_tale(finding)
+    cause = telling.sentences(telling.came_with(finding), in_words(tale, finding) if tale else "") or None
     if finding.direction == "improvement":
         return Words(title, summary, cause, say("keep"))
     level = format_value(finding.baseline.value, finding.unit) if finding.baseline else say("quality.former")
@@ -249,7 +251,14 @@ def tell(finding: Finding) -> Words:
         return Words(title, summary, cause, say("quality.other_mix", place=place))
     if change and telling.is_new(finding):
         return Words(title, summary, cause, say("quality.roll_back", change=change, level=level))
+    if tale is not None and tale.is_new:
+        return Words(title, summary, cause, _mend(tale, level))
     return Words(title, summary, cause, say("quality.read", place=place, level=level))
+
+
+def _mend(tale: TellTale, level: str) -> str:
+    names = {"step": telling.name(tale.step), "message": telling.name(tale.message, 80)}
+    return say("tale.mend", share=format_value(tale.share, "ratio"), level=level, **names)
 
 
 def _believed(title: str, finding: Finding, row: Mapping[str, Any]) -> tuple[str, str]:
