@@ -6,26 +6,48 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from clickhouse_connect.driver.client import Client
 
-from hansei.contracts import Evidence
+from hansei.contracts import Comparison, Evidence
 from hansei.tools.clickhouse import close_readers, open_writer
-from hansei.tools.playbook.templates import Cluster, messages_of, template
+from hansei.tools.langfuse.relations import Needs
+from hansei.tools.playbook.measure import Rows
+from hansei.tools.playbook.model import Candidate
+from hansei.tools.playbook.templates import Cluster, count_templates, messages_of, template
 
 Fold = Callable[..., list[str]]
 
 
 @pytest.fixture(scope="module")
-def fold() -> Iterator[Fold]:
+def client() -> Iterator[Client]:
+    found = open_writer("chdb://")
+    yield found
+    found.close()
+    close_readers()
+
+
+@pytest.fixture(scope="module")
+def fold(client: Client) -> Fold:
     """Gives the templates of texts."""
-    client = open_writer("chdb://")
 
     def folded(*texts: str) -> list[str]:
         sql = f"SELECT {template('t')} FROM (SELECT arrayJoin({{texts:Array(String)}}) AS t)"
         return [row[0] for row in client.query(sql, parameters={"texts": list(texts)}).result_rows]
 
-    yield folded
-    client.close()
-    close_readers()
+    return folded
+
+
+def test_a_message_is_new_since_the_moment_at_which_it_first_came(client: Client) -> None:
+    """Not since the start of that day of the window, which may begin at any hour: that is often the day before."""
+    candidate = Candidate(
+        detector="error", metric="error_rate", direction="regression", segment={},
+        comparison=Comparison(against="baseline", segment={}),
+    )  # fmt: skip
+    at = "toDateTime64(['2026-11-22 09:30:00', '2026-11-21 12:03:00'][n], 6, 'UTC') AS moment"
+    cte = f"rows AS (SELECT 'window' AS period, 1 AS y, 'boom' AS text, {at} FROM (SELECT arrayJoin([1, 2]) AS n))"
+    found = client.query(count_templates(Rows(cte, {}, (), Needs(), candidate), "text"))
+    told = dict(zip(found.column_names, found.result_rows[0], strict=True))
+    assert (told["now"], told["first"]) == (2, "2026-11-21T12:03:00Z")
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,20 @@ def test_a_step_in_a_rare_environment_is_expected_to_be_as_in_its_own_app() -> N
     assert segments(hits) == [{"prompt_name": "answer", "prompt_version": "7"}]
 
 
+def test_a_new_model_is_compared_with_the_calls_of_its_prompt_where_a_framework_names_all_calls_alike() -> None:
+    roles = [
+        Part("graph", "GENERATION", "Chat", model="small", prompt=(role, "1"), cost=cost)
+        for role, cost in (("supervisor", 1.0), ("coder", 4.0))
+    ]
+    dearer = [replace(p, model="large", cost=20.0) if p.prompt[0] == "coder" else p for p in roles]
+    cells = cells_of([[*PARTS, *roles]] * 9 + [[*PARTS, *dearer]] * 5)
+    (hit,), _ = explain(cells, MEAN)
+    named = reference_for(cells, hit, "n").segment
+    assert named["prompt_name"] == "coder"
+    kept = cells.where(cells.codes["prompt"] != cells.values["prompt"].index(("supervisor", "1")))
+    assert "prompt_name" not in reference_for(kept, hit, "n").segment
+
+
 def test_what_was_there_before_is_compared_with_itself() -> None:
     cells = cells_of(changed({"rate": 0.2}, name="refund"))
     (hit,), _ = explain(cells, SHARE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hansei.tools.playbook.onset import day_of_traffic
 from hansei.tools.statistics import count_test
 
 WEEK = [100.0, 105.0, 98.0, 102.0, 101.0, 40.0, 35.0]
@@ -19,6 +20,18 @@ def test_a_weekend_is_no_drop() -> None:
     assert weekend.expected == pytest.approx((40 + 35 + 100) / 3)
     assert weekend.p > 0.3
     assert min(history[-3:]) > 2 * 34  # the three days just before would have made an alarm of it
+
+
+@pytest.mark.parametrize(("level", "began"), [(1.8, 1), (0.0, 3), (2.0, 0), (0.5, 5)])
+def test_what_began_before_a_quiet_weekend_is_not_told_of_the_monday_after_it(level: float, began: int) -> None:
+    """A window from Thursday to Wednesday, after four weeks."""
+    thursdays = WEEK[3:] + WEEK[:3]
+    window = [count * (level if day >= began else 1) for day, count in enumerate(thursdays)]
+    assert day_of_traffic(thursdays * 4, window) == began
+
+
+def test_where_nothing_was_before_it_began_with_the_first_that_came() -> None:
+    assert day_of_traffic([0.0] * 14, [0.0, 0.0, 0.0, 7.0, 9.0, 0.0, 8.0]) == 3
 
 
 def test_traffic_that_is_nearly_halved_is_told() -> None:

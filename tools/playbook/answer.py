@@ -20,7 +20,7 @@ from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
 from hansei.tools.playbook.profile import look_closer, read_some_steps
 from hansei.tools.playbook.screen import both_ways, stand_out
-from hansei.tools.playbook.templates import count_templates, what_they_say
+from hansei.tools.playbook.templates import WHEN, count_templates, what_they_say
 from hansei.tools.playbook.texts import ANSWERED, REFUSES, SAYS_NOTHING
 from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_value
@@ -94,7 +94,7 @@ def _worth_reading(dataset: Dataset) -> bool:
 def detail(dataset: Dataset, candidate: Candidate, id: str) -> Evidence:
     """What the answers say, as templates; see `templates.count_templates` for the columns."""
     metric = DETECTOR.metric(candidate.metric)
-    rows = rows_of(metric, candidate, extra=", leftUTF8(output, 200) AS text")
+    rows = rows_of(metric, candidate, extra=f", leftUTF8(output, 200) AS text{WHEN}")
     sql = count_templates(rows, "text")
     return dataset.ask(id, "detail", dataset.bind(sql, rows.relations, rows.needs), rows.parameters)
 

@@ -22,7 +22,7 @@ from hansei.tools.playbook.gain import gain_of
 from hansei.tools.playbook.measure import sums_of
 from hansei.tools.playbook.model import Candidate, Metric
 from hansei.tools.playbook.onset import PURPOSE as ONSET
-from hansei.tools.playbook.onset import day_of_onset, hour_of_onset
+from hansei.tools.playbook.onset import day_of_onset, day_of_traffic, hour_of_onset
 from hansei.tools.playbook.parts import top_users
 from hansei.tools.playbook.prices import no_longer_cached
 from hansei.tools.playbook.severity import severity
@@ -189,9 +189,7 @@ def _traffic(days: Series, candidate: Candidate, evidence: Sequence[Evidence], f
     reference = _per_day(before[-baseline_days:], test.factor if test else 1.0)
     onset = None
     if test is not None:
-        daily = [Sums(1, 1, count, 1, count, count * count, 1) for count in (*history, *counts)]
-        chosen = statistics.change_point(daily, len(history)) - len(history)
-        onset = facts.periods.window.start + max(0, chosen) * DAY
+        onset = facts.periods.window.start + day_of_traffic(history, counts) * DAY
     lost = None if test is None else (test.expected - current.value) * len(counts)
     impact = Impact(
         affected_traces=round(days.current.y),

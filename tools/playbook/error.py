@@ -11,10 +11,11 @@ from hansei.tools.playbook.expectation import Question
 from hansei.tools.playbook.groupings import STEP_CONTEXTS, STEP_GROUPINGS, against_baseline, against_rest
 from hansei.tools.playbook.measure import rows_of
 from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, Words
+from hansei.tools.playbook.parts import kinds_of_traffic
 from hansei.tools.playbook.profile import Profile
 from hansei.tools.playbook.screen import both_ways, stand_out
 from hansei.tools.playbook.side_by_side import beside
-from hansei.tools.playbook.templates import count_templates, messages_of, what_they_say
+from hansei.tools.playbook.templates import WHEN, count_templates, messages_of, what_they_say
 from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_value
 
@@ -62,7 +63,7 @@ def detail(dataset: Dataset, candidate: Candidate, id: str) -> Evidence:
     """
 
     def count(text: str) -> Evidence:
-        rows = rows_of(RATE, candidate, extra=f", {text} AS text")
+        rows = rows_of(RATE, candidate, extra=f", {text} AS text{WHEN}")
         sql = count_templates(rows, "text")
         return dataset.ask(id, "detail", dataset.bind(sql, rows.relations, rows.needs), rows.parameters)
 
@@ -93,7 +94,40 @@ def tell(finding: Finding) -> Words:
 
 
 def _cause(finding: Finding) -> str | None:
-    return telling.sentences(what_they_say(finding), telling.came_with(finding)) or None
+    return telling.sentences(what_they_say(finding), _in_which_steps(finding), telling.came_with(finding)) or None
+
+
+_MOST_STEPS = 3
+_WORTH = 0.1
+"""Steps with less than this share of what is beyond the expected are not named."""
+
+
+def _in_which_steps(finding: Finding) -> str:
+    """The steps in which what is told of an app or a release happens; empty where the segment names one itself."""
+    strata = kinds_of_traffic(finding.evidence)
+    if (
+        not strata
+        or finding.comparison.against != "baseline"
+        or {"tool_name", "observation_name"} & finding.segment.keys()
+    ):
+        return ""
+    steps: dict[str, list[float]] = {}
+    for row in strata:
+        sums = steps.setdefault(str(row["stratum"][-1]), [0.0] * 4)
+        sums[:] = [
+            old + float(row[name]) for old, name in zip(sums, ("x", "y", "reference_x", "reference_y"), strict=True)
+        ]
+    beyond = {name: y - x * before / of if of else y for name, (x, y, of, before) in steps.items()}
+    least = _WORTH * sum(max(0.0, excess) for excess in beyond.values())
+    told = sorted(
+        (name for name in beyond if name and beyond[name] >= max(1.0, least)), key=lambda name: (-beyond[name], name)
+    )
+    shown = [
+        say("error.step", name=telling.name(name), now=format_value(y / x, "ratio"),
+            before=format_value(before / of if of else 0.0, "ratio"))
+        for name in told[:_MOST_STEPS] for x, y, of, before in [steps[name]] if x
+    ]  # fmt: skip
+    return say("error.steps", steps=say("place.join").join(shown)) if shown else ""
 
 
 _KNOWN = (

@@ -125,15 +125,16 @@ def tell(finding: Finding) -> Words:
         telling.measured(finding, RATE.per),
         telling.touched(finding),
     )
-    cause = None
+    shown = ""
     if found is not None and found.rows:
         top = found.records()[0]
         most = max(int(row["most"]) for row in found.records())
-        cause = say(
+        shown = say(
             "loop.cause_varied" if is_varied else "loop.cause",
             most=format_count(most),
             input=telling.name(str(top["input"]), 80),
         )
+    cause = telling.sentences(shown, telling.came_with(finding)) or None
     advice = say("loop.advice_varied" if is_varied else "loop.advice", place=place, least=least)
     return Words(telling.up_from(finding, title), summary, cause, advice)
 

@@ -7,7 +7,7 @@ before it look like the time before the change, and the hours after it like the 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -45,6 +45,55 @@ def day_of_onset(reference: Sequence[Sums], window: Sequence[Sums], start: datet
     first = len(reference)
     chosen = statistics.change_point([*reference, *window], first) - first
     return start + max(0, chosen) * _DAY
+
+
+def day_of_traffic(history: Sequence[float], window: Sequence[float]) -> int:
+    """The window's day from which counts differ most from what the same weekdays had before, counted from 0.
+
+    The split into two levels that Poisson's likelihood likes best; a quiet weekend is as the weekends before. Days of
+    weekdays that the history does not have say nothing.
+
+    Args:
+        history, window: daily counts, as for `hansei.tools.statistics.count_test`.
+    """
+    seven: dict[int, list[float]] = {}
+    for back, count in enumerate(reversed(history), start=1):
+        seven.setdefault(-back % 7, []).append(count)
+    mean = {weekday: sum(counts) / len(counts) for weekday, counts in seven.items()}
+
+    def level(days: Iterable[int]) -> float:
+        pairs = [(history[day] if day < 0 else window[day], mean[day % 7]) for day in days if day % 7 in mean]
+        counts, expected = (sum(side) for side in zip(*pairs, strict=True)) if pairs else (0.0, 0.0)
+        return counts * math.log(counts / expected) if counts > 0 and expected > 0 else 0.0
+
+    # Where nothing was before, any level is infinitely more: the first day with some is the beginning.
+    if not sum(history):
+        return next((day for day, count in enumerate(window) if count), 0)
+    return max(
+        range(len(window)), key=lambda day: (level(range(-len(history), day)) + level(range(day, len(window))), day)
+    )
+
+
+def came_later(measured: Evidence, onset: datetime) -> bool:
+    """Whether what is new was there at first as what it replaced had been, and the change came to it on a later day.
+
+    Args:
+        measured: the days of the new and of what it replaced, from `hansei.tools.playbook.measure.measure`.
+        onset: the day, from `day_of_onset`.
+    """
+    rows = measured.records()
+    own = {parse_instant(str(row["day"])): sums_of(row) for row in rows if row["period"] == "window"}
+    least = _TRIAL * max((sums.x for sums in own.values()), default=0.0)
+    at_first = Sums.total(sums for day, sums in own.items() if day < onset and sums.x >= least)
+    levels = _Levels.of(
+        Sums.total(sums_of(row) for row in rows if row["period"] != "window"),
+        Sums.total(sums for day, sums in own.items() if day >= onset),
+        share=False,
+    )
+    if levels is None or levels.for_after(at_first) > -_SUPPORT:
+        return False
+    gone = levels.gone([at_first])
+    return gone is not None and gone <= _ALIKE
 
 
 def around(dataset: Dataset, metric: Metric, candidate: Candidate, id: str, onset: datetime) -> Evidence:

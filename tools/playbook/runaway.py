@@ -125,7 +125,7 @@ def tell(finding: Finding) -> Words:
         telling.measured(finding, "traces"),
         telling.touched(finding),
     )
-    return Words(title, summary, None, say("runaway.advice", place=place, bound=bound))
+    return Words(title, summary, telling.came_with(finding) or None, say("runaway.advice", place=place, bound=bound))
 
 
 DETECTOR = Detector(

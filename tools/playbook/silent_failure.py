@@ -20,7 +20,7 @@ from hansei.tools.playbook.model import Candidate, Detector, Metric, Screening, 
 from hansei.tools.playbook.profile import Profile
 from hansei.tools.playbook.screen import both_ways, stand_out
 from hansei.tools.playbook.side_by_side import beside
-from hansei.tools.playbook.templates import count_templates, messages_of, what_they_say
+from hansei.tools.playbook.templates import WHEN, count_templates, messages_of, what_they_say
 from hansei.tools.playbook.texts import LOOKS_EMPTY, LOOKS_FAILED, QUIET, TOOLS
 from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_count, format_value
@@ -74,7 +74,7 @@ def screen(profile: Profile) -> Screening:
 
 def detail(dataset: Dataset, candidate: Candidate, id: str) -> Evidence:
     """What the failing outputs say, as templates; see `templates.count_templates` for the columns."""
-    rows = rows_of(RATE, candidate, extra=", leftUTF8(output, 200) AS text")
+    rows = rows_of(RATE, candidate, extra=f", leftUTF8(output, 200) AS text{WHEN}")
     sql = count_templates(rows, "text")
     return dataset.ask(id, "detail", dataset.bind(sql, rows.relations, rows.needs), rows.parameters)
 
@@ -92,10 +92,11 @@ def tell(finding: Finding) -> Words:
         telling.touched(finding),
     )
     found = messages_of(telling.detail(finding))
-    cause = what_they_say(finding) or None
+    shown = what_they_say(finding)
     if found is not None and found.clusters and not found.clusters[0].message:
         share = format_value(found.clusters[0].now / max(found.failing, 1), "ratio")
-        cause = say("silent.nothing", share=share, total=format_count(found.failing))
+        shown = say("silent.nothing", share=share, total=format_count(found.failing))
+    cause = telling.sentences(shown, telling.came_with(finding)) or None
     return Words(telling.up_from(finding, title), summary, cause, say("silent.advice", place=place))
 
 

@@ -10,6 +10,7 @@ from functools import reduce
 
 from hansei.contracts import Estimate, Evidence, Finding, Segment
 from hansei.tools.playbook.assess import evidence_for
+from hansei.tools.playbook.onset import came_later
 from hansei.tools.report.catalogue import catalogue, say
 from hansei.tools.report.formats import (
     format_change,
@@ -171,14 +172,26 @@ def change_of(segment: Segment) -> str:
 
 
 def is_new(finding: Finding) -> bool:
-    """Whether the segment took the place of something else: it was (almost) not there in the baseline."""
+    """Whether the segment took the place of something else, (almost) not there in the baseline, and the change came
+    with it."""
+    return _replaced(finding) and not _came_later(finding)
+
+
+def _replaced(finding: Finding) -> bool:
     return finding.comparison.against == "baseline" and finding.comparison.segment != finding.segment
 
 
+def _came_later(finding: Finding) -> bool:
+    days = detail(finding, "measure")
+    return days is not None and finding.onset is not None and came_later(days, finding.onset)
+
+
 def came_with(finding: Finding) -> str:
-    """That it came with something new, when it did; else nothing."""
+    """That it came with something new, or only later; nothing when nothing is new."""
     change = change_of(finding.segment)
-    return say("came_with", change=change) if change and is_new(finding) else ""
+    if not change or not _replaced(finding):
+        return ""
+    return say("came_later" if _came_later(finding) else "came_with", change=change)
 
 
 def detail(finding: Finding, purpose: str = "detail") -> Evidence | None:

@@ -22,6 +22,9 @@ from hansei.tools.playbook.measure import Rows
 from hansei.tools.report.catalogue import say
 from hansei.tools.report.formats import format_date, format_value
 
+WHEN = ", start_time AS moment"
+"""The further column that `count_templates` needs of the rows."""
+
 MOST_TEMPLATES = 40
 """Templates, most frequent first, that an answer brings to Python; rarer ones only count in the totals."""
 
@@ -101,9 +104,9 @@ def template(text: str) -> str:
 
 
 def count_templates(rows: Rows, text: str) -> str:
-    """The query that counts the templates of the rows with y = 1, of which `text` is a column.
+    """The query that counts the templates of the rows with y = 1, of which `text` is a column; needs their `WHEN`.
 
-    Columns: message (a template), now, before (rows of the window and of the reference), first (the earliest day, ISO),
+    Columns: message (a template), now, before (rows of the window and of the reference), first (the earliest, ISO),
     failing, failing_before (all rows, of whatever template), templates (how many there are).
     """
     # The same text is folded once, however often it came. Of a Python traceback the last line says what was raised.
@@ -113,19 +116,19 @@ def count_templates(rows: Rows, text: str) -> str:
 WITH {rows.cte},
   texts AS (
     SELECT {said} AS said, countIf(period = 'window') AS n_now, countIf(period != 'window') AS n_before,
-      min(day) AS day
+      min(moment) AS moment
     FROM rows WHERE y = 1 GROUP BY said
   )
 SELECT message, now, before, {_FIRST} AS first,
   sum(now) OVER () AS failing, sum(before) OVER () AS failing_before, count() OVER () AS templates
 FROM (
-  SELECT {template("said")} AS message, sum(n_now) AS now, sum(n_before) AS before, min(day) AS first_day
+  SELECT {template("said")} AS message, sum(n_now) AS now, sum(n_before) AS before, min(moment) AS first_moment
   FROM texts GROUP BY message
 )
 ORDER BY now DESC, before DESC, message LIMIT {MOST_TEMPLATES}"""
 
 
-_FIRST = "formatDateTime(toDateTime({window_start:DateTime64(6, 'UTC')}, 'UTC') + toIntervalDay(first_day), '%FT%TZ')"
+_FIRST = "formatDateTime(first_moment, '%FT%TZ', 'UTC')"
 
 
 @dataclass(frozen=True)

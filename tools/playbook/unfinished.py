@@ -65,7 +65,8 @@ def tell(finding: Finding) -> Words:
         telling.touched(finding),
         say("unfinished.settling"),
     )
-    return Words(telling.up_from(finding, title), summary, None, say("unfinished.advice", place=place))
+    cause = telling.came_with(finding) or None
+    return Words(telling.up_from(finding, title), summary, cause, say("unfinished.advice", place=place))
 
 
 DETECTOR = Detector(
