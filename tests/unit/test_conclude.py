@@ -297,6 +297,22 @@ def slow(segment: Segment, seconds: float) -> Finding:
     return found.model_copy(update={"kind": "latency", "metric": "step_latency_p95", "current": current})
 
 
+@pytest.mark.parametrize(
+    ("slower_by", "calls", "is_it"), [(15, 1, True), (9, 1, False), (9, 2, True), (9, 0.5, False), (25, 1, True)]
+)
+def test_a_slow_step_explains_no_more_seconds_than_it_got_slower(slower_by: float, calls: float, is_it: bool) -> None:
+    """Where both are in the same traces nothing is left without either, whether one is in the other or beside it."""
+    agent, tool = slow({"observation_name": "agent"}, 30), slow(TOOL, 1 + slower_by)
+    agent = agent.model_copy(update={"effect": 20.0})
+    current = tool.current.model_copy(update={"n": round(agent.current.n * calls)})
+    tool = tool.model_copy(update={"effect": float(slower_by), "current": current})
+    nothing = measured([], [], purpose="without:it")
+    assert may_echo(agent, tool)
+    assert (share_left(agent, (tool,), nothing, FACTS) < ECHO) is is_it
+    median = tool.model_copy(update={"metric": "step_latency_p50"})
+    assert share_left(agent, (median,), nothing, FACTS) == 0.0
+
+
 def test_a_step_is_the_shorter_one_only_among_the_same_traffic() -> None:
     """A step's slow hours are slower than all the day's calls of the step around it, and explain them."""
     agent, answer = {"observation_name": "agent"}, {"observation_name": "answer"}

@@ -223,16 +223,30 @@ def _explained(finding: Finding, cause: Finding, facts: Facts) -> float:
 def share_left(finding: Finding, causes: Sequence[Finding], without: Evidence, facts: Facts) -> float:
     """Which share of a finding's effect others do not explain.
 
-    Of a part of what got dearer as a whole no row is left without the whole, nor of the calls that also got slower: it
-    explains as much as it moved itself. Several explain no more than each of them does.
+    Where a cause is in all of a finding's traces nothing is left without it, whatever it did: it explains no more than
+    it moved itself. Several explain no more than each of them does.
     """
     left = left_without(finding, without, facts)
     if len(causes) > 1:
         return max(left, 1 - sum(_explained(finding, cause, facts) for cause in causes))
-    (cause,) = causes
-    mine, theirs = _relative(finding), _relative(cause)
-    averages = finding.kind in ("cost", "token_usage", "latency") and cause.kind in ("cost", "token_usage")
-    return max(left, 1 - theirs / mine) if averages and mine and theirs is not None else left
+    return max(left, 1 - _most_explained(finding, *causes))
+
+
+def _most_explained(finding: Finding, cause: Finding) -> float:
+    """The largest share of a finding's change that another average can come to by its own; no bound: infinity.
+
+    What got dearer explains a change of as many per cent, of what it is a part of or what is a part of it. A slow step
+    explains as many seconds as it got slower, as often as it is called.
+    """
+    if finding.kind in ("cost", "token_usage", "latency") and cause.kind in ("cost", "token_usage"):
+        mine, theirs = _relative(finding), _relative(cause)
+    elif finding.kind == cause.kind == "latency" and finding.metric[-3:] == cause.metric[-3:]:
+        mine, theirs = finding.effect, cause.effect
+        calls = cause.current.n / finding.current.n if finding.current.n else 1.0
+        theirs = theirs * max(1.0, calls) if theirs is not None else None
+    else:
+        return math.inf
+    return theirs / mine if mine and theirs is not None else math.inf
 
 
 def _relative(finding: Finding) -> float | None:
