@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from hansei.tools.playbook import checks, severity
+from hansei.tools.playbook import severity
 from hansei.tools.playbook.catalogue import DETECTORS
 from hansei.tools.playbook.languages import language_of
 from hansei.tools.playbook.model import Detector, Metric
+from hansei.tools.playbook.multiplicity import FALSE_DISCOVERY_RATE
 from hansei.tools.report.catalogue import catalogue
 from hansei.tools.report.formats import format_value
 
@@ -51,7 +52,7 @@ def _thresholds() -> Iterator[str]:
         "has_reference": "there is nothing to compare with",
         "enough_data": "fewer cases than the metric's least, on either side",
         "large_enough": "the difference is smaller than the least that matters, below",
-        "not_by_chance": f"q is above {checks.FALSE_DISCOVERY_RATE} (Benjamini-Hochberg over every slice that was "
+        "not_by_chance": f"q is above {FALSE_DISCOVERY_RATE} (Benjamini-Hochberg over every slice that was "
         "looked at; half of the bound is shared by the slices, half by the detectors)",
         "rederived": "another query, which tells row versions apart in another way, gives another value",
         "mix_shift": "less than half of the change happened within kinds of traffic (Kitagawa's decomposition)",

@@ -7,9 +7,18 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
+from scipy.special import ndtr
 from tests.support.sample_report import sample_report
 
-from hansei.tools.playbook.multiplicity import and_also, q_values, slices_of
+from hansei.tools.playbook.catalogue import DETECTORS
+from hansei.tools.playbook.multiplicity import (
+    FALSE_DISCOVERY_RATE,
+    MOST_DETECTORS,
+    and_also,
+    deviations_to_stand,
+    q_values,
+    slices_of,
+)
 from hansei.tools.statistics import benjamini_hochberg
 
 LOOKED = {"latency": 5000, "error": 900, "quality": 70, "traffic": 6, "loop": 0}
@@ -54,3 +63,14 @@ def test_where_nothing_is_wrong_a_finding_is_as_rare_as_it_shall_be() -> None:
 def test_the_slices_of_a_report_and_those_that_come_on_top() -> None:
     assert slices_of(sample_report()) == {"error": 112, "latency": 88, "quality": 12, "cache": 0}
     assert and_also({"error": 112, "loop": 0}, ["error", "cost", "error"]) == {"error": 114, "cost": 1}
+
+
+def test_what_stands_whatever_else_is_looked_at_is_looked_at_closer() -> None:
+    """Of few slices fewer standard errors do; what the screen lets pass by them stands beside any number of others."""
+    assert len(DETECTORS) <= MOST_DETECTORS
+    for mine in (1, 30, 400):
+        p = float(ndtr(-deviations_to_stand(mine)))
+        for others in (0, 1000, 10**6):
+            looked = {f"other {i}": others for i in range(MOST_DETECTORS - 1)}
+            assert q_values(["quality"], [p], {"quality": mine, **looked})[0] <= FALSE_DISCOVERY_RATE
+    assert deviations_to_stand(1) < deviations_to_stand(30) < 4.1 < 4.5 < deviations_to_stand(400)

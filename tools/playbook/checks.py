@@ -14,6 +14,7 @@ from hansei.tools.playbook import rivals
 from hansei.tools.playbook.assess import Facts, evidence_for, series
 from hansei.tools.playbook.mix import decompose
 from hansei.tools.playbook.model import Metric
+from hansei.tools.playbook.multiplicity import FALSE_DISCOVERY_RATE
 from hansei.tools.playbook.parts import kinds_of_traffic, top_users
 from hansei.tools.playbook.rivals import rival_checks
 from hansei.tools.playbook.telling import name
@@ -27,9 +28,6 @@ from hansei.tools.report.formats import (
     format_value,
 )
 from hansei.tools.statistics import Sums
-
-FALSE_DISCOVERY_RATE = 0.05
-"""Bound on the share of false alarms among all findings of a run."""
 
 MIN_AFFECTED = 5
 """Fewer affected traces than this are an anecdote: three failures of three calls prove nothing."""

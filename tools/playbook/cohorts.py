@@ -19,6 +19,7 @@ from hansei.tools.playbook.cells import Cells, Floats, is_blank
 from hansei.tools.playbook.expectation import Expectation, Question, expect
 from hansei.tools.playbook.hours import hours_compared, hours_in_excess
 from hansei.tools.playbook.model import Candidate, Metric
+from hansei.tools.playbook.multiplicity import deviations_to_stand
 from hansei.tools.playbook.screen import Hit, causes
 
 Mask = Callable[[Cells], NDArray[np.bool_]]
@@ -36,7 +37,8 @@ _LIKE_OTHERS = 50.0
 """Rows' worth of belief that a value is as the others are, against what was seen of it before."""
 
 _CLEAR = 4.5
-"""Standard errors that make a candidate here: so many slices are looked at that less would not stand afterwards."""
+"""Standard errors that make a candidate here: so many slices are looked at that less would not stand afterwards. Where
+few are, fewer do (`deviations_to_stand`)."""
 
 
 def confined(
@@ -58,7 +60,7 @@ def confined(
         better_metric: the metric of that, if it is another one.
         always_in: which cells may be bad all the time; None: all.
     """
-    found: list[Candidate] = []
+    found: list[tuple[Metric, str, Cells, list[Hit], Direction]] = []
     slices = 0
     for key, cells in cohorts.cells.items():
         if (worse.yy is not None and key in _SINGLE) or (key == HOUR and worse.x in ("costed", "counted")):
@@ -72,8 +74,16 @@ def confined(
                 few = worse.yy is None and worse.sign > 0 and direction != "improvement" and not cohorts.note
                 named = [_at(hit, _what(cells), name) for hit in hits if not few or hit.events >= FEWEST_EVENTS]
                 of = metric if direction != "improvement" else better_metric or metric
-                found += _candidates(detector, of, key, cells, named, worse.x, direction)
-    return list(_strongest(found)), slices
+                found.append((of, key, cells, named, direction))
+    clear = min(_CLEAR, deviations_to_stand(slices))
+    candidates = [
+        candidate
+        for of, key, cells, hits, direction in found
+        for candidate in _candidates(
+            detector, of, key, cells, [hit for hit in hits if hit.z >= clear], worse.x, direction
+        )
+    ]
+    return list(_strongest(candidates)), slices
 
 
 def _hits(
@@ -226,7 +236,7 @@ def _others(key: str) -> str:
 def _candidates(
     detector: str, metric: Metric, key: str, cells: Cells, hits: list[Hit], x: str, direction: Direction
 ) -> Iterator[Candidate]:
-    for hit in (hit for hit in hits if hit.z >= _CLEAR):
+    for hit in hits:
         place: Segment = {name: value for name, value in hit.segment.items() if name != key}
         inside = _rows_of(cells, hit, skip=None)
         around = _rows_of(cells, hit, skip=key)

@@ -12,8 +12,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from scipy.special import ndtri
+
 from hansei.contracts import Report
 from hansei.tools import statistics
+
+FALSE_DISCOVERY_RATE = 0.05
+"""Bound on the share of false alarms among all findings of a run."""
+
+MOST_DETECTORS = 20
+"""At most so many detectors share their half of the bound."""
 
 Slices = Mapping[str, int]
 """How many slices each detector compared, by its name."""
@@ -29,6 +37,16 @@ def q_values(detectors: Sequence[str], p_values: Sequence[float], slices: Slices
     total, share = sum(looked.values()), sum(count > 0 for count in looked.values())
     weights = [0.5 + 0.5 * total / (share * looked[name]) for name in detectors]
     return statistics.benjamini_hochberg([p / weight for p, weight in zip(p_values, weights, strict=True)], total)
+
+
+def deviations_to_stand(slices: int) -> float:
+    """Standard errors, in the direction asked for, by which one of a detector's slices stands, however many slices the
+    other detectors compare.
+
+    Args:
+        slices: how many the detector compares.
+    """
+    return float(-ndtri(FALSE_DISCOVERY_RATE / 2 / (MOST_DETECTORS * max(1, slices))))
 
 
 def slices_of(report: Report) -> dict[str, int]:

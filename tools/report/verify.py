@@ -31,11 +31,10 @@ from hansei.tools.langfuse.trusted import ReportGuard
 from hansei.tools.ledger.judge import again_from_report
 from hansei.tools.playbook.assess import Facts, candidate_of
 from hansei.tools.playbook.catalogue import detector_of
-from hansei.tools.playbook.checks import FALSE_DISCOVERY_RATE
 from hansei.tools.playbook.conclude import Draft, Place, conclude
 from hansei.tools.playbook.flow import flows_of
 from hansei.tools.playbook.health import health_of
-from hansei.tools.playbook.multiplicity import slices_of
+from hansei.tools.playbook.multiplicity import FALSE_DISCOVERY_RATE, slices_of
 from hansei.tools.playbook.proposals import conclude_proposals
 from hansei.tools.playbook.taxonomy import counted
 from hansei.tools.report.compose import compose, seal, sealed_parts
