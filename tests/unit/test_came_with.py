@@ -1,4 +1,4 @@
-"""What is told as the cause: what is new only where the change came with it, and the steps in which an app fails."""
+"""What is told of what is new: as the cause only where the change came with it; and the steps in which an app fails."""
 
 from __future__ import annotations
 
@@ -51,3 +51,12 @@ def test_an_app_s_failures_are_told_of_the_steps_that_fail_more() -> None:
     assert told == f"The calls that fail more are those of {steps}."
     tool = draft_of([(300, 32)] * 7, [(300, 3)] * 7, evidence("parts", PARTS, rows))
     assert detector_of("error_rate")[0].tell(built(tool)).cause is None
+
+
+def test_traffic_that_was_not_there_before_is_told_without_a_percentage() -> None:
+    came = draft_of(
+        [(110, 110)] * 7, [(1, 0)], metric="traces_per_day", direction="hotspot",
+        segment={"metadata.tenant": "cyberdyne"}, history_days=28,
+    )  # fmt: skip
+    summary = detector_of("traces_per_day")[0].tell(built(came)).summary
+    assert summary.startswith("There were no such traces in the baseline. Measured: 770 traces in the window.")

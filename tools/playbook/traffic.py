@@ -97,13 +97,17 @@ def tell(finding: Finding) -> Words:
         "traffic.fell" if less else "traffic.grew", place=place, before=format_count(before and round(before)),
         now=format_count(round(finding.current.value)),
     )  # fmt: skip
-    change = format_relative(before, finding.current.value).lstrip("+−")
+    if before:
+        change = format_relative(before, finding.current.value).lstrip("+−")
+        by = say("traffic.fell_by" if less else "traffic.grew_by", change=change, since=telling.since(finding))
+    else:
+        by = say("traffic.began")
     moved = ""
     if finding.impact.excess_traces is not None:
         count = format_count(round(finding.impact.excess_traces))
         moved = say("traffic.missing" if less else "traffic.on_top", n=count)
     summary = telling.sentences(
-        say("traffic.fell_by" if less else "traffic.grew_by", change=change, since=telling.since(finding)),
+        by,
         say("traffic.measured", n=format_count(finding.current.n)),
         moved,
     )
