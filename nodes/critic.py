@@ -217,7 +217,10 @@ _CARRIES = 0.6
 
 def _one_user(finding: Finding, candidate: Candidate) -> Narrower | None:
     users = top_users(finding.evidence)
-    if not users:
+    metric = detector_of(finding.metric)[1]
+    by_nature = metric.shape in ("mean", "quantile") and metric.unit != "usd"
+    if not users or (by_nature and float(users[0]["reference_x"]) < metric.min_n):
+        # That a new user's calls are long or slow is no change of anything: users differ by what they ask.
         return None
     narrow = narrowed(candidate, {"user_id": str(users[0]["user_id"])}, float(users[0]["reference_x"]))
     return narrow, "Is it this one user?", "without this user the change is gone"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from tests.support.drafts import FACTS, PLACE, Day, draft_of, evidence
 
 from hansei.nodes.critic import _send_back
@@ -38,6 +39,23 @@ def test_a_change_that_the_mix_hides_is_looked_for_in_the_app_that_carries_it() 
 
 def test_a_shift_of_the_mix_without_any_change_is_not_sent_back() -> None:
     assert sent_back(strata(("bad", 500, 150, 100, 30), ("good", 500, 450, 900, 810))) == []
+
+
+@pytest.mark.parametrize(
+    ("metric", "before", "sent"),
+    [("tokens_per_call", 2, False), ("tokens_per_call", 90, True), ("error_rate", 2, True), ("cost_per_call", 2, True)],
+)
+def test_a_new_user_is_told_by_what_happens_to_them_not_by_what_they_ask(metric: str, before: int, sent: bool) -> None:
+    share = metric == "error_rate"
+    now, usual = (50.0, 10.0) if share else (150_000.0, 100_000.0)
+    columns = ["user_id", "x", "y", "reference_x", "reference_y", "users", "affected_users"]
+    answer = evidence("users", columns, [["new", 300, now * 7 - usual * 4, before, before * usual / 100, 9, 9]])
+    days, former = [(100, now)] * 7, [(100, usual)] * 7
+    draft = draft_of(days, former, answer, metric=metric, segment={}, spread=None if share else 50.0)
+    conclusion = conclude({draft.id: draft}, FACTS, {"error": 10}, PLACE, final=False)
+    (found,) = conclusion.refuted
+    assert {check.name for check in found.checks if check.passed is False} == {"one_user"}
+    assert bool(_send_back(conclusion, {draft.id: draft})) is sent
 
 
 def test_what_apps_changed_is_counted_in_rows_and_small_apps_are_left_out() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.drafts import finding_of
+from tests.support.drafts import built, draft_of, finding_of
 
 from hansei.contracts import Direction, Finding, Impact, Kind, Severity
 from hansei.tools.playbook.catalogue import DETECTORS
@@ -65,3 +65,18 @@ def test_findings_are_told_problems_first_then_by_severity_then_by_harm() -> Non
     ]  # fmt: skip
     shuffled = [findings[i] for i in (3, 0, 5, 2, 4, 1)]
     assert [finding.id for finding in sorted(shuffled, key=importance)] == wanted
+
+
+def test_what_stands_out_hits_as_many_traces_as_fail_beyond_the_rests_share_of_rows() -> None:
+    """One call in ten of a tool fails, of the others one in 50; but the other traces hold so many calls that more of
+    them hold a failing one."""
+    draft = draft_of([(100, 10)] * 7, [(5000, 100)] * 7, segment={"tool_name": "shell"}, rest=True)
+    [answer] = draft.evidence
+    traces, affected = answer.columns.index("traces"), answer.columns.index("affected")
+    for row in answer.rows:
+        if row[0] == "rest":
+            row[traces], row[affected] = 120, 90
+    impact = built(draft).impact
+    assert impact.affected_traces == 70
+    assert impact.excess_traces == pytest.approx(70 * (1 - 0.02 / 0.1))
+    assert (impact.share_of_traces or 0) > 0

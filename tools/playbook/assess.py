@@ -222,6 +222,9 @@ def _impact(metric: Metric, candidate: Candidate, days: Series, evidence: Sequen
     harmed = None
     if events:
         hit = now.affected - now.clusters * (before.affected / before.clusters if before.clusters else 0.0)
+        if candidate.comparison.against != "baseline" and now.ratio > 0:
+            # The rest's traces hold more rows of the rest, or fewer, so they are hit more or less often by that alone.
+            hit = now.affected * (1 - reference / now.ratio)
         harmed = hit if metric.worse > 0 else excess
     share = None
     if facts.traces and harmed is not None:
