@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hansei.contracts import Evidence, Finding
+from hansei.contracts import Evidence, Finding, Segment
 from hansei.tools.langfuse.dataset import Dataset
 from hansei.tools.playbook import telling
 from hansei.tools.playbook.averages import STEPS, moved_by_mix
@@ -143,7 +143,7 @@ def _recommendation(finding: Finding) -> str:
     found = messages_of(telling.detail(finding))
     top = found.top if found else None
     message = top.message.lower() if top else ""
-    thing = telling.where(finding.segment)
+    thing = _thing(finding.segment)
     change = telling.change_of(finding.segment)
     known = next((key for key, words in _KNOWN if any(word in message for word in words)), None)
     if known:
@@ -155,6 +155,15 @@ def _recommendation(finding: Finding) -> str:
     if change and telling.is_new(finding):
         first = say("error.roll_back", change=change, rest=f"{first[0].lower()}{first[1:]}")
     return say("error.end", advice=first)
+
+
+_THINGS = ("tool_name", "observation_name", "prompt_name", "prompt_version", "model", "trace_name")
+
+
+def _thing(segment: Segment) -> str:
+    """What can be mended: not the hours, the customer or the release in which it fails."""
+    named = {key: value for key, value in segment.items() if key in _THINGS}
+    return telling.where(named) if named else say("error.calls", place=telling.where(segment))
 
 
 DETECTOR = Detector(
