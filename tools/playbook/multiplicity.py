@@ -12,8 +12,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from scipy.special import ndtri
-
 from hansei.contracts import Report
 from hansei.tools import statistics
 
@@ -46,6 +44,8 @@ def deviations_to_stand(slices: int) -> float:
     Args:
         slices: how many the detector compares.
     """
+    from scipy.special import ndtri
+
     return float(-ndtri(FALSE_DISCOVERY_RATE / 2 / (MOST_DETECTORS * max(1, slices))))
 
 
