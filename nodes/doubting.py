@@ -15,7 +15,7 @@ from hansei.tools.playbook.assess import Facts, evidence_for
 from hansei.tools.playbook.catalogue import detector_of
 from hansei.tools.playbook.conclude import Draft, Known, Place, conclude
 from hansei.tools.playbook.doubt import Cause, parts, rederive, without
-from hansei.tools.playbook.echoes import cause_rank, may_echo, several
+from hansei.tools.playbook.echoes import WITHOUT, cause_rank, may_echo, several
 from hansei.tools.playbook.measure import examples
 from hansei.tools.playbook.model import Metric
 from hansei.tools.playbook.multiplicity import Slices, and_also
@@ -183,7 +183,7 @@ def _hold_against_each_other(
         for finding in now:
             draft, (_, metric) = drafts[finding.id], detector_of(finding.metric)
             causes = sorted(causes_of[finding.id], key=lambda cause: -harm(cause.kind, cause.impact))[:MOST_CAUSES]
-            causes = [cause for cause in causes if not draft.has(f"without:{cause.id}")]
+            causes = [cause for cause in causes if not draft.has(f"{WITHOUT}{cause.id}")]
             for cause in causes[: MOST_PAIRS - pairs]:
                 pairs += 1
                 id = f"{finding.id}.without.{cause.id}"
@@ -210,8 +210,9 @@ def _hold_against_several(
         if only is None or finding.id in only:
             causes = [_cause(cause, drafts) for cause in several(finding, standing, facts)]
             draft, (_, metric) = drafts[finding.id], detector_of(finding.metric)
-            if causes:
-                id = f"{finding.id}.without.several"
+            ids = "+".join(id for id, _, _ in causes)
+            if causes and not draft.has(f"{WITHOUT}{ids}"):
+                id = f"{finding.id}.without.{ids}"
                 asked.append((finding.id, partial(without, dataset, metric, draft.candidate, causes, id)))
     _keep(drafts, asked)
 

@@ -42,6 +42,7 @@ from hansei.tools.language_model import endpoint_of, model_meter_of
 from hansei.tools.language_model.usage import by_node, used_in
 from hansei.tools.ledger.judge import since_last
 from hansei.tools.playbook.conclude import conclude
+from hansei.tools.playbook.multiplicity import FALSE_DISCOVERY_RATE
 from hansei.tools.playbook.overview import Overview, read_excerpts, read_instructions
 from hansei.tools.playbook.proposals import conclude_proposals
 from hansei.tools.report.compose import compose
@@ -125,7 +126,11 @@ def writer(state: WriterInput, runtime: Runtime[Context]) -> dict[str, Any]:
             language=scope["language"],
             question=scope["question"],
             coverage=coverage,
-            screening={"slices": sum(slices.values()), "p_values": conclusion.p_values, "false_discovery_rate": 0.05},
+            screening={
+                "slices": sum(slices.values()),
+                "p_values": conclusion.p_values,
+                "false_discovery_rate": FALSE_DISCOVERY_RATE,
+            },
             findings=conclusion.findings,
             refuted=conclusion.refuted,
             investigations=investigations,

@@ -10,17 +10,20 @@ from hansei.tools.playbook.catalogue import detector_of
 
 NEW: Segment = {"observation_name": "rerank", "release": "r9"}
 OLD: Segment = {"observation_name": "rerank"}
+PARAMETERS = {"many_steps": 25.0, "repeats": 4.0}
 NONE: list[Day] = [(0, 0), (0, 0)]
 PARTS = ["part", "names", "x", "y", "reference_x", "reference_y", "users", "affected_users"]
 
 
 def cause(metric: str, now: list[Day]) -> str:
-    finding = built(draft_of([*NONE, *now], [(100, 2)] * 7, metric=metric, segment=NEW, against=OLD))
+    finding = built(draft_of([*NONE, *now], [(100, 2)] * 7, metric=metric, segment=NEW, against=OLD, **PARAMETERS))
     detector, _ = detector_of(metric)
     return detector.tell(finding).cause or ""
 
 
-@pytest.mark.parametrize("metric", ["unfinished_rate", "silent_failure_rate", "error_rate"])
+@pytest.mark.parametrize(
+    "metric", ["unfinished_rate", "silent_failure_rate", "error_rate", "loop_rate", "runaway_rate"]
+)
 def test_what_came_with_a_release_is_told_to_have_come_with_it(metric: str) -> None:
     assert cause(metric, [(100, 30)] * 5) == "It came with release “r9”, which the baseline hardly has."
 

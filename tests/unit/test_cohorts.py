@@ -16,6 +16,7 @@ from hansei.tools.playbook.cells import Cells
 from hansei.tools.playbook.cohorts import confined
 from hansei.tools.playbook.error import RATE
 from hansei.tools.playbook.expectation import Question, expect
+from hansei.tools.playbook.multiplicity import deviations_to_stand
 from hansei.tools.playbook.share_cohorts import read_shares
 
 WORSE = Question("n", "errors", [()], [()], min_x=50, min_effect=0.01, min_relative=0.5)
@@ -58,6 +59,19 @@ def test_a_value_is_told_that_hardly_ever_failed_before(seed: int) -> None:
     failing = cells_of(shares, {"team": 0.3}, steps=1, seed=seed, usual=0.002)
     assert told(failing) == [{"tag": "team", "trace_name": "support"}]
     assert told(cells_of(shares, {}, steps=1, seed=seed, usual=0.002)) == []
+
+
+def test_where_few_slices_are_compared_fewer_standard_errors_make_a_candidate() -> None:
+    weak = cells_of({"team": 0.3, "free": 0.7}, {"team": 0.065}, steps=1, seed=2)
+    ((found,), few) = confined("error", RATE, Cohorts({"tag": weak}), WORSE)
+    assert deviations_to_stand(few) < found.strength < 4.5
+    others = cells_of({"team": 0.3, "free": 0.7}, {}, steps=60)
+    codes, values = ({"region" if unit == "tag" else unit: held for unit, held in all_of_it.items()}
+                     for all_of_it in (others.codes, others.values))  # fmt: skip
+    much = Cohorts({"tag": weak, "region": replace(others, codes=codes, values=values)})
+    found_among, many = confined("error", RATE, much, WORSE)
+    assert deviations_to_stand(many) > found.strength
+    assert found_among == []
 
 
 def test_where_only_some_steps_were_read_a_value_is_told_with_its_step() -> None:

@@ -136,7 +136,8 @@ class TellTale:
 
     @property
     def is_new(self) -> bool:
-        """Whether it is said at least twice as often as before, so that it may be why the score fell."""
+        """Whether it is said at least twice as often as before, so that it may be why the score fell; also where no
+        trace with the step was read of before (a new step, or much data)."""
         return self.before * (self.of_bad + self.of_good) * 2 <= (self.bad + self.good) * self.of_before
 
 
